@@ -1,0 +1,107 @@
+"""Windows: where on the canvas the model looks, and how a view is cut out and put back."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Size(NamedTuple):
+    """Height and width in latent cells."""
+
+    height: int
+    width: int
+
+
+class Window(NamedTuple):
+    """A rectangle on the canvas, in latent cells. It may run over a wrapping edge and go on at the other side."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+class Wrap(NamedTuple):
+    """Which edges of the canvas meet: `y` top and bottom, `x` left and right (a 360-degree panorama)."""
+
+    y: bool = False
+    x: bool = False
+
+
+def canvas_size(canvas: Tensor) -> Size:
+    """Spatial size of a canvas (..., H, W)."""
+    return Size(canvas.shape[-2], canvas.shape[-1])
+
+
+def plan_windows(canvas: Size, window: Size, stride: Size, wrap: Wrap = Wrap()) -> tuple[Window, ...]:  # noqa: B008
+    """Windows that cover the canvas, row by row.
+
+    Convention:
+        - a window larger than the canvas is cut to the canvas, in that direction only
+        - without wrap, the last window always ends at the edge, even where the stride does not divide the rest
+          (the papers' own `get_views` drops the remainder and leaves columns that nothing denoises)
+        - with wrap, the windows are spread evenly around the loop, as few as keep every gap at most `stride`,
+          so the seam is covered exactly as densely as everything else
+
+    Args:
+        canvas: size to cover.
+        window: size of each window, the model's native size.
+        stride: largest distance between neighbouring windows; 1..window.
+        wrap: edges that meet. A wrapping canvas must be at least as large as the window.
+
+    Raises:
+        ValueError: a size or stride below 1, a stride above the window, or a wrapping canvas below the window.
+    """
+    rows = _offsets("height", canvas.height, window.height, stride.height, wrap.y)
+    columns = _offsets("width", canvas.width, window.width, stride.width, wrap.x)
+    height, width = min(window.height, canvas.height), min(window.width, canvas.width)
+    return tuple(Window(top, left, height, width) for top in rows for left in columns)
+
+
+def _offsets(axis: str, canvas: int, window: int, stride: int, wrap: bool) -> list[int]:
+    if canvas < 1 or window < 1:
+        raise ValueError(f"{axis}: canvas and window must be at least 1 latent cell, got {canvas} and {window}.")
+    if not 1 <= stride <= window:
+        raise ValueError(
+            f"{axis}: stride must be in 1..{window} (the window), got {stride}; a larger stride leaves gaps."
+        )
+    if wrap:
+        if canvas < window:
+            raise ValueError(
+                f"{axis}: a wrapping canvas must be at least as large as the window ({window} latent cells), "
+                f"got {canvas}; make the canvas larger, the window smaller, or turn wrap off."
+            )
+        count = -(-canvas // stride)
+        return [index * canvas // count for index in range(count)]
+    last = max(canvas - window, 0)
+    return [*range(0, last, stride), last]
+
+
+def crop(canvas: Tensor, window: Window) -> Tensor:
+    """The view of `canvas` (..., H, W) through `window`: (..., height, width). A copy only where it wraps."""
+    return _take(_take(canvas, -2, window.top, window.height), -1, window.left, window.width)
+
+
+def _take(tensor: Tensor, dim: int, start: int, length: int) -> Tensor:
+    before_edge = min(length, tensor.shape[dim] - start)
+    head = tensor.narrow(dim, start, before_edge)
+    if before_edge == length:
+        return head
+    return torch.cat([head, tensor.narrow(dim, 0, length - before_edge)], dim)
+
+
+def crop_batch(canvas: Tensor, windows: Sequence[Window]) -> Tensor:
+    """Views of N windows of one size, stacked window-major: (B, ...) to (N*B, ...), index = window * B + image."""
+    return torch.cat([crop(canvas, window) for window in windows])
+
+
+def add_to(canvas: Tensor, view: Tensor, window: Window) -> None:
+    """Add `view` to `canvas` through `window`, in place: the transpose of `crop`, F_i^-1 in the papers."""
+    rows = min(window.height, canvas.shape[-2] - window.top)
+    columns = min(window.width, canvas.shape[-1] - window.left)
+    for top, view_rows in ((window.top, slice(0, rows)), (0, slice(rows, None))):
+        for left, view_columns in ((window.left, slice(0, columns)), (0, slice(columns, None))):
+            part = view[..., view_rows, view_columns]
+            canvas[..., top : top + part.shape[-2], left : left + part.shape[-1]] += part
