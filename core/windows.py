@@ -30,12 +30,17 @@ class Wrap(NamedTuple):
     x: bool = False
 
 
+NO_WRAP = Wrap()
+
+
 def canvas_size(canvas: Tensor) -> Size:
     """Spatial size of a canvas (..., H, W)."""
     return Size(canvas.shape[-2], canvas.shape[-1])
 
 
-def plan_windows(canvas: Size, window: Size, stride: Size, wrap: Wrap = Wrap()) -> tuple[Window, ...]:  # noqa: B008
+def plan_windows(
+    canvas: Size, window: Size, stride: Size, wrap: Wrap = NO_WRAP, grid: int = 1
+) -> tuple[Window, ...]:
     """Windows that cover the canvas, row by row.
 
     Convention:
@@ -50,17 +55,18 @@ def plan_windows(canvas: Size, window: Size, stride: Size, wrap: Wrap = Wrap()) 
         window: size of each window, the model's native size.
         stride: largest distance between neighbouring windows; 1..window.
         wrap: edges that meet. A wrapping canvas must be at least as large as the window.
+        grid: offsets are multiples of it wherever the canvas and the stride are.
 
     Raises:
         ValueError: a size or stride below 1, a stride above the window, or a wrapping canvas below the window.
     """
-    rows = _offsets("height", canvas.height, window.height, stride.height, wrap.y)
-    columns = _offsets("width", canvas.width, window.width, stride.width, wrap.x)
+    rows = _offsets("height", canvas.height, window.height, stride.height, wrap.y, grid)
+    columns = _offsets("width", canvas.width, window.width, stride.width, wrap.x, grid)
     height, width = min(window.height, canvas.height), min(window.width, canvas.width)
     return tuple(Window(top, left, height, width) for top in rows for left in columns)
 
 
-def _offsets(axis: str, canvas: int, window: int, stride: int, wrap: bool) -> list[int]:
+def _offsets(axis: str, canvas: int, window: int, stride: int, wrap: bool, grid: int) -> list[int]:
     if canvas < 1 or window < 1:
         raise ValueError(f"{axis}: canvas and window must be at least 1 latent cell, got {canvas} and {window}.")
     if not 1 <= stride <= window:
@@ -73,8 +79,9 @@ def _offsets(axis: str, canvas: int, window: int, stride: int, wrap: bool) -> li
                 f"{axis}: a wrapping canvas must be at least as large as the window ({window} latent cells), "
                 f"got {canvas}; make the canvas larger, the window smaller, or turn wrap off."
             )
+        unit = grid if canvas % grid == 0 and stride % grid == 0 else 1
         count = -(-canvas // stride)
-        return [index * canvas // count for index in range(count)]
+        return [index * (canvas // unit) // count * unit for index in range(count)]
     last = max(canvas - window, 0)
     return [*range(0, last, stride), last]
 
