@@ -1,0 +1,46 @@
+# make demo   pictures from the bundled model into out/, without ComfyUI
+# make test   all tests; those on the real ComfyUI run where tests/host.py finds one
+# make lint   ruff and pyright
+#
+# Needs python3 (3.11 or newer) and a package index. Everything is installed into .venv, once per change of requirements.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
+
+# COMFYUI_PATH is handed on by name: a variable given to make itself does not reach $(shell) before make 4.4.
+HOST := $(shell cd tests && $(if $(filter-out undefined,$(origin COMFYUI_PATH)),COMFYUI_PATH='$(COMFYUI_PATH)') \
+	$(PYTHON) -c "import host; print(host.HOST or '')")
+
+.PHONY: demo test lint clean
+
+demo: $(VENV)/demo.stamp
+	mkdir -p out
+	for method in multidiffusion msd; do \
+		$(BIN)/python -m demo panorama --method $$method --out out/$$method.png || exit 1; \
+	done
+
+test: $(if $(HOST),$(VENV)/host$(subst /,-,$(HOST)).stamp) $(VENV)/test.stamp
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/lint.stamp
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+clean:
+	rm -rf $(VENV) out
+
+$(BIN)/uv:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet uv
+
+$(VENV)/%.stamp: pyproject.toml | $(BIN)/uv
+	$(INSTALL) --group $*
+	touch $@
+
+# What ComfyUI itself needs. torchvision and torchaudio are built for one torch: `group host` names three that fit.
+$(VENV)/host-%.stamp: $(HOST)/requirements.txt pyproject.toml | $(BIN)/uv
+	$(INSTALL) --group host --requirements $(HOST)/requirements.txt
+	touch $@
