@@ -1,0 +1,114 @@
+"""Decoding a large canvas in windows: bounded memory, and no seam where the windows meet."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .fusion import Fusion, window_weights
+from .windows import NO_WRAP, Size, Window, Wrap, canvas_size, plan_windows
+
+Decoder = Callable[[Tensor], Tensor]
+"""Latent (B, C, ..., h, w) to pixels (..., channels, factor h, factor w)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodeParams:
+    """How a canvas is decoded, in latent cells.
+
+    Convention:
+        - `window` is what the decoder sees at once, context included
+        - `context` cells at each inner edge of a window are seen by the decoder and then thrown away; a decoder that
+          looks no further than that gives in windows exactly what it gives at once
+        - neighbouring windows fade into each other over `blend` cells, which hides what is left of the difference
+        - wrapping edges are inner edges
+    """
+
+    window: Size
+    context: int = 8
+    blend: int = 8
+    wrap: Wrap = NO_WRAP
+
+    def __post_init__(self) -> None:
+        for name, cells in (("context", self.context), ("blend", self.blend)):
+            if cells < 0:
+                raise ValueError(f"{name}: must be 0 or more latent cells, got {cells}.")
+
+
+def decode_plan(canvas: Size, params: DecodeParams) -> tuple[Window, ...]:
+    """The parts of the canvas that the single calls of the decoder draw, without their context."""
+    height, row_stride = _drawn("height", canvas.height, params.window.height, params.wrap.y, params)
+    width, column_stride = _drawn("width", canvas.width, params.window.width, params.wrap.x, params)
+    return plan_windows(canvas, Size(height, width), Size(row_stride, column_stride), params.wrap)
+
+
+def _drawn(axis: str, canvas: int, window: int, wrap: bool, params: DecodeParams) -> tuple[int, int]:
+    """Length and stride of the drawn parts along one axis."""
+    context = 2 * params.context
+    if canvas + context * wrap <= window:
+        return canvas, canvas
+    if window - context <= params.blend:
+        raise ValueError(
+            f"{axis}: a decode window smaller than the canvas must be larger than twice the context "
+            f"({params.context}) plus the blend ({params.blend}), that is at least {context + params.blend + 1} "
+            f"latent cells, got {window}."
+        )
+    return window - context, window - context - params.blend
+
+
+def decode_in_windows(latent: Tensor, decode: Decoder, params: DecodeParams) -> Tensor:
+    """Decode `latent` (B, C, ..., H, W) window by window to pixels (..., channels, factor H, factor W).
+
+    One call of `decode` for each window of `decode_plan`. Where a single window holds everything, the result is that
+    call's, bit for bit.
+    """
+    canvas = canvas_size(latent)
+    windows = decode_plan(canvas, params)
+    first, factor = _decode_part(latent, decode, windows[0], params)
+    if len(windows) == 1:
+        return first
+    shape = (*first.shape[:-2], canvas.height * factor, canvas.width * factor)
+    weights = window_weights("feathered", canvas_size(first))
+    fusion = Fusion(first.new_empty(1).expand(shape), weights)
+    fusion.add(first, [_scaled(windows[0], factor)])
+    for window in windows[1:]:
+        part, _ = _decode_part(latent, decode, window, params)
+        fusion.add(part, [_scaled(window, factor)])
+    return fusion.result()
+
+
+def _decode_part(latent: Tensor, decode: Decoder, window: Window, params: DecodeParams) -> tuple[Tensor, int]:
+    """The pixels of `window`, decoded with its context, and the factor from cells to pixels."""
+    canvas = canvas_size(latent)
+    top, bottom = _with_context(window.top, window.height, canvas.height, params.context, params.wrap.y)
+    left, right = _with_context(window.left, window.width, canvas.width, params.context, params.wrap.x)
+    rows = torch.arange(top, bottom, device=latent.device) % canvas.height
+    columns = torch.arange(left, right, device=latent.device) % canvas.width
+    pixels = decode(latent[..., rows[:, None], columns])
+    factor = pixels.shape[-1] // (right - left)
+    drawn = _scaled(Window(window.top - top, window.left - left, window.height, window.width), factor)
+    return pixels[..., drawn.top : drawn.top + drawn.height, drawn.left : drawn.left + drawn.width], factor
+
+
+def _with_context(start: int, length: int, canvas: int, context: int, wrap: bool) -> tuple[int, int]:
+    if wrap:
+        return start - context, start + length + context
+    return max(start - context, 0), min(start + length + context, canvas)
+
+
+def _scaled(window: Window, factor: int) -> Window:
+    return Window(*(factor * cells for cells in window))
+
+
+def largest_window(canvas: Size, params: DecodeParams, fits: Callable[[Size], bool], least: int = 64) -> Size:
+    """The whole canvas (with the context of wrapping edges), its longer side halved until it `fits`.
+
+    No side goes below `least` cells: there the decoder is on its own.
+    """
+    context = 2 * params.context
+    window = Size(canvas.height + context * params.wrap.y, canvas.width + context * params.wrap.x)
+    while not fits(window) and max(window) > least:
+        longer = max(-(-max(window) // 2), least)
+        window = Size(window.height, longer) if window.width >= window.height else Size(longer, window.width)
+    return window
