@@ -38,9 +38,7 @@ def canvas_size(canvas: Tensor) -> Size:
     return Size(canvas.shape[-2], canvas.shape[-1])
 
 
-def plan_windows(
-    canvas: Size, window: Size, stride: Size, wrap: Wrap = NO_WRAP, grid: int = 1
-) -> tuple[Window, ...]:
+def plan_windows(canvas: Size, window: Size, stride: Size, wrap: Wrap = NO_WRAP, grid: int = 1) -> tuple[Window, ...]:
     """Windows that cover the canvas, row by row.
 
     Convention:

@@ -1,6 +1,6 @@
 """Loads the pack under one import name, whatever its folder is called, the way ComfyUI loads it.
 
-Nothing of the pack is put on sys.path: `core` and `nodes` are names of ComfyUI's world too (`import nodes` is its file).
+Nothing of the pack is put on sys.path: `nodes` is a name of ComfyUI's world too (`import nodes` is its own file).
 """
 
 import importlib.util

@@ -1,0 +1,72 @@
+"""Fusing overlapping views into one canvas by a weighted average."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from .windows import Size, Window, add_to
+
+WeightShape = Literal["uniform", "feathered", "gaussian"]
+
+# Standard deviation of the gaussian weights, as a part of the window: the edge still weighs exp(-3.1) = 4 %.
+GAUSSIAN_WIDTH = 0.2
+
+
+def window_weights(shape: WeightShape, size: Size) -> Tensor:
+    """Weights W of the cells of a window (MSD Eq. 5): (height, width), float32, symmetric, strictly positive.
+
+    `uniform` is the plain average of MultiDiffusion; `feathered` falls linearly to the edge and `gaussian` smoothly,
+    so that a window speaks loudest where it has seen the surroundings on all sides.
+    """
+    rows, columns = (_profile(shape, length) for length in size)
+    return torch.outer(rows, columns)
+
+
+def _profile(shape: WeightShape, length: int) -> Tensor:
+    distance = (torch.arange(length) - (length - 1) / 2).abs()
+    if shape == "uniform":
+        return torch.ones(length)
+    if shape == "feathered":
+        return 1 - distance / ((length + 1) / 2)
+    if shape == "gaussian":
+        return torch.exp(-0.5 * (distance / (GAUSSIAN_WIDTH * length)) ** 2)
+    raise ValueError(f"weights: must be uniform, feathered or gaussian, got {shape!r}.")
+
+
+class Fusion:
+    """The running weighted average of views on one canvas: sum_i F_i^-1(W * x_i) / sum_i F_i^-1(W), MSD Eq. 6.
+
+    Views arrive batch by batch, so memory holds the canvas and one batch, whatever the number of windows. Sums are
+    kept in float32 (float64 for float64 views); the result has the dtype of the canvas.
+    """
+
+    def __init__(self, canvas: Tensor, weights: Tensor):
+        """Start an empty average for `canvas` (B, ..., H, W) (only its shape, dtype and device are read).
+
+        `weights` (height, width) are shared by all windows, as `window_weights` makes them.
+        """
+        self._dtype = canvas.dtype
+        precision = torch.promote_types(canvas.dtype, torch.float32)
+        self._weights = weights.to(device=canvas.device, dtype=precision)
+        self._total = torch.zeros_like(canvas, dtype=precision)
+        self._weight_sum = self._total.new_zeros(canvas.shape[-2:])
+
+    def add(self, views: Tensor, windows: Sequence[Window]) -> None:
+        """Add the views (N*B, ..., height, width) of N windows, stacked window-major."""
+        weighted = views.to(self._total) * self._weights
+        for view, window in zip(weighted.chunk(len(windows)), windows, strict=True):
+            add_to(self._total, view, window)
+            add_to(self._weight_sum, self._weights, window)
+
+    def result(self) -> Tensor:
+        """The average (B, ..., H, W). Exact, with no epsilon below: `plan_windows` leaves no cell uncovered."""
+        return (self._total / self._weight_sum).to(self._dtype)
+
+
+def fuse(canvas: Tensor, views: Tensor, windows: Sequence[Window], weights: Tensor) -> Tensor:
+    """Weighted average of all views (N*B, ..., height, width) at once, on a canvas shaped like `canvas`."""
+    fusion = Fusion(canvas, weights)
+    fusion.add(views, windows)
+    return fusion.result()

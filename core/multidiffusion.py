@@ -1,0 +1,128 @@
+"""MultiDiffusion: one canvas, many windows, fused at every step.
+
+Bar-Tal et al., "MultiDiffusion: Fusing Diffusion Paths for Controlled Image Generation", 2023; Eq. 3-6 of Multi-Scale
+Diffusion. The papers fuse x_{t-1}; here the denoised predictions are fused, and any sampler steps with the result.
+Both are linear, so for first-order samplers they are the same, and for multistep samplers only this one is right,
+because there is a single history: that of the canvas.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .denoiser import Denoiser
+from .fusion import Fusion, WeightShape, window_weights
+from .windows import NO_WRAP, Size, Window, Wrap, canvas_size, crop_batch, plan_windows
+
+Predict = Callable[[Tensor, Sequence[Window]], Sequence[Tensor]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowParams:
+    """How a canvas is divided into windows.
+
+    Attributes:
+        window: (height, width) of a window in latent cells: what the model was trained on.
+        stride: largest distance between neighbouring windows in latent cells, 1..window; overlap = window - stride.
+        wrap: edges that meet.
+        weights: shape of the weights in the fusion.
+        batch: most windows in one model call; 0 leaves it to the caller (the host goes by free memory).
+        grid: the model's patch or U-Net depth in latent cells; windows and offsets are multiples of it.
+    """
+
+    window: Size
+    stride: Size
+    wrap: Wrap = NO_WRAP
+    weights: WeightShape = "feathered"
+    batch: int = 0
+    grid: int = 1
+
+    def __post_init__(self) -> None:
+        for axis, window, stride in zip(("height", "width"), self.window, self.stride, strict=True):
+            if window < 1 or window % self.grid:
+                raise ValueError(
+                    f"window {axis}: must be a positive multiple of {self.grid} latent cells, got {window}."
+                )
+            if not 1 <= stride <= window:
+                raise ValueError(
+                    f"stride {axis}: must be in 1..{window} (the window), got {stride}; a larger stride leaves gaps."
+                )
+        if self.batch < 0:
+            raise ValueError(f"windows per batch: must be 0 (automatic) or more, got {self.batch}.")
+
+    def plan(self, canvas: Size) -> tuple[Window, ...]:
+        """The windows on a canvas of this size."""
+        return plan_windows(canvas, self.window, self.stride, self.wrap, self.grid)
+
+    def batches(self, canvas: Size) -> list[Sequence[Window]]:
+        """The windows on a canvas, in batches of at most `batch`."""
+        windows = self.plan(canvas)
+        size = self.batch or len(windows)
+        return [windows[start : start + size] for start in range(0, len(windows), size)]
+
+
+def predict_jointly(
+    x: Tensor,
+    batches: Iterable[Sequence[Window]],
+    predict: Predict,
+    weights: WeightShape,
+    shifts: Mapping[Window, Tensor] | None = None,
+    shift_kept: float = 0.0,
+) -> list[Tensor]:
+    """Fuse one or more predictions of all windows; with shifts, the *effective* predictions of guided windows.
+
+    Guidance moves a window before it is denoised, x^_i = x_i + shift_i, and the papers step the moved window. A
+    sampler only receives a denoised image, so it gets the one that makes its own step land there. For a step
+    x' = r x + (1 - r) D this is
+
+        D_eff = (fuse(r x^_i + (1 - r) D(x^_i)) - r x) / (1 - r) = fuse(D(x^_i)) + r / (1 - r) fuse(shift_i)
+
+    Args:
+        x: (B, C, ..., H, W) noisy canvas.
+        batches: the windows, all of one size, in the batches in which `predict` takes them.
+        predict: (views (N*B, ...), N windows) -> predictions, each (N*B, ...): one, or cond and uncond, ...
+        weights: shape of the window weights.
+        shifts: for every window the (B, C, ..., h, w) that guidance adds to its view.
+        shift_kept: r / (1 - r), the second term above; 0 where a step forgets x altogether.
+
+    Returns:
+        One canvas for each prediction.
+    """
+    fusions: list[Fusion] = []
+    for windows in batches:
+        views = crop_batch(x, windows)
+        shift = None if shifts is None else torch.cat([shifts[window] for window in windows])
+        predictions = predict(views if shift is None else views + shift, windows)
+        if not fusions:
+            window_shape = window_weights(weights, canvas_size(views))
+            fusions = [Fusion(x, window_shape) for _ in predictions]
+        for fusion, prediction in zip(fusions, predictions, strict=True):
+            fusion.add(prediction if shift is None else prediction + shift_kept * shift, windows)
+    return [fusion.result() for fusion in fusions]
+
+
+def denoise_jointly(
+    x: Tensor,
+    sigma: float,
+    denoise: Denoiser,
+    params: WindowParams,
+    shifts: Mapping[Window, Tensor] | None = None,
+    shift_kept: float = 0.0,
+) -> Tensor:
+    """MultiDiffusion's denoised prediction of a whole canvas (B, C, ..., H, W); arguments as in `predict_jointly`."""
+    canvas = canvas_size(x)
+
+    def predict(views: Tensor, windows: Sequence[Window]) -> tuple[Tensor]:
+        return (denoise(views, sigma, windows, canvas),)
+
+    (denoised,) = predict_jointly(x, params.batches(canvas), predict, params.weights, shifts, shift_kept)
+    return denoised
+
+
+def shift_kept(kept: float) -> float:
+    """r / (1 - r) for a step that keeps the part `kept` = r of x, 0 <= r < 1; r = sigma_next / sigma in Euler steps."""
+    if not 0 <= kept < 1:
+        raise ValueError(f"kept: a denoising step keeps a part of x in [0, 1), got {kept}.")
+    return kept / (1 - kept)
