@@ -8,8 +8,11 @@ import comfy.controlnet
 import comfy.model_base
 import comfy.model_patcher
 import comfy.ops
+import comfy.sd
 import comfy.supported_models
 import torch
+from comfy.ldm.models.autoencoder import AutoencoderKL
+from comfy.ldm.wan.vae import WanVAE
 
 CPU = torch.device("cpu")
 
@@ -138,3 +141,48 @@ def prompt(seed=0, batch=1, tokens=8, **options):
     """Conditioning as a text encoder gives it: [[(batch, tokens, 64), options]]."""
     generator = torch.Generator().manual_seed(seed)
     return [[torch.randn(batch, tokens, 64, generator=generator), options]]
+
+
+def _vae(model: torch.nn.Module, scale: float, config=None) -> comfy.sd.VAE:
+    generator = torch.Generator().manual_seed(5)
+    weights = {
+        name: torch.ones_like(value)
+        if name.endswith("gamma") or (value.ndim == 1 and name.endswith("weight"))
+        else torch.randn(value.shape, generator=generator) * scale
+        for name, value in model.state_dict().items()
+    }
+    return comfy.sd.VAE(sd=weights, config=config, device=CPU, dtype=torch.float32)
+
+
+def vae() -> comfy.sd.VAE:
+    """SD's autoencoder with 32 channels: 4 latent channels, 8 pixels per cell."""
+    levels = dict(
+        double_z=True,
+        z_channels=4,
+        resolution=64,
+        in_channels=3,
+        out_ch=3,
+        ch=32,
+        ch_mult=[1, 1, 1, 1],
+        num_res_blocks=1,
+        attn_resolutions=[],
+        dropout=0.0,
+    )
+    params = dict(ddconfig=levels, embed_dim=4)
+    return _vae(AutoencoderKL(**params), 0.05, dict(params=params))
+
+
+def video_vae() -> comfy.sd.VAE:
+    """Wan's and Qwen-Image's autoencoder with 8 channels: latents (B, 16, T, h, w), 8 pixels per cell."""
+    shape = dict(
+        dim=8,
+        z_dim=16,
+        dim_mult=[1, 2, 4, 4],
+        num_res_blocks=2,
+        attn_scales=[],
+        temperal_downsample=[False, True, True],
+        image_channels=3,
+        conv_out_channels=3,
+        dropout=0.0,
+    )
+    return _vae(WanVAE(**shape), 0.2)

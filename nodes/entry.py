@@ -1,0 +1,46 @@
+"""The pack as ComfyUI sees it: its nodes, and the ComfyUI they need."""
+
+import re
+
+# `advanced` inputs need 0.10, search aliases and the ratio in a LATENT 0.11; older than this is not tried.
+# The same version stands in pyproject.toml, which ComfyUI itself does not enforce.
+REQUIRED = (0, 19, 0)
+
+
+def joint_diffusion_extension():
+    """The pack's ComfyExtension.
+
+    Raises:
+        RuntimeError: this ComfyUI is too old; the host prints the message and goes on without the pack.
+    """
+    require_host(host_version())
+    # Imported here, not above: on a ComfyUI that is too old they fail in ways that nobody can read.
+    from comfy_api.latest import ComfyExtension
+
+    from .panorama_decode import PanoramaDecode
+    from .panorama_latent import PanoramaLatent
+
+    class JointDiffusion(ComfyExtension):
+        async def get_node_list(self):
+            return [PanoramaLatent, PanoramaDecode]
+
+    return JointDiffusion()
+
+
+def host_version() -> str:
+    """Version of the running ComfyUI."""
+    try:
+        from comfyui_version import __version__
+    except ImportError:
+        return "of unknown version"
+    return __version__
+
+
+def require_host(version: str) -> None:
+    """Refuse a ComfyUI below `REQUIRED` in one line."""
+    found = tuple(int(number) for number in re.findall(r"\d+", version)[:3])
+    if found < REQUIRED:
+        needed = ".".join(map(str, REQUIRED))
+        raise RuntimeError(
+            f"Joint Diffusion needs ComfyUI {needed} or newer, but this one is {version}: update ComfyUI."
+        )

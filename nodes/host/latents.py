@@ -1,0 +1,66 @@
+"""The host's latents: the space a model or VAE works in, empty canvases, and pictures encoded into them."""
+
+from typing import NamedTuple
+
+import comfy.model_management
+import comfy.utils
+import torch
+from torch import Tensor
+
+from ...core.windows import Size
+
+
+class LatentSpace(NamedTuple):
+    """What a latent of some model looks like: (B, channels, H, W), or (B, channels, 1, H, W) with time."""
+
+    channels: int
+    ratio: int  # pixels per cell
+    has_time: bool
+
+
+# The host's own empty latent. Its sampler turns a latent that is all zero into what the model needs.
+ANY_SPACE = LatentSpace(channels=4, ratio=8, has_time=False)
+
+
+def latent_space(model=None, vae=None) -> LatentSpace:
+    """The space of the model, else of the VAE, else the one that the sampler adapts to any model."""
+    if model is not None:
+        latent_format = model.get_model_object("latent_format")
+        return LatentSpace(
+            latent_format.latent_channels, latent_format.spacial_downscale_ratio, latent_format.latent_dimensions == 3
+        )
+    if vae is not None:
+        return LatentSpace(vae.latent_channels, vae.spacial_compression_encode(), vae.latent_dim == 3)
+    return ANY_SPACE
+
+
+def empty(space: LatentSpace, batch: int, canvas: Size) -> Tensor:
+    """Zeros of that space where the host keeps its latents."""
+    time = (1,) if space.has_time else ()
+    return torch.zeros(
+        (batch, space.channels, *time, *canvas),
+        device=comfy.model_management.intermediate_device(),
+        dtype=comfy.model_management.intermediate_dtype(),
+    )
+
+
+def encode(vae, image: Tensor, space: LatentSpace, size: Size, crop: bool = False) -> Tensor:
+    """Pictures (B, H, W, C) as latents of `size` cells; cropped to its proportions, or stretched to them.
+
+    One picture at a time: a video VAE takes the pictures of a batch for the frames of one film.
+    """
+    height, width = size.height * space.ratio, size.width * space.ratio
+    if image.shape[1:3] != (height, width):
+        pixels = image.movedim(-1, 1)
+        pixels = comfy.utils.common_upscale(pixels, width, height, "lanczos", "center" if crop else "disabled")
+        image = pixels.movedim(1, -1)
+    latents = torch.cat([vae.encode(picture[None]) for picture in image])
+    if space.has_time and latents.ndim == 4:
+        latents = latents.unsqueeze(2)
+    if latents.shape[1] != space.channels or latents.shape[-2:] != size:
+        raise ValueError(
+            f"vae: made latents of {latents.shape[1]} channels and {image.shape[2] // latents.shape[-1]} pixels per "
+            f"cell, but the model works on {space.channels} channels and {space.ratio} pixels per cell; "
+            "use the VAE that belongs to the model."
+        )
+    return latents

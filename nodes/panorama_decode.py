@@ -1,0 +1,83 @@
+"""From latent to picture, window by window."""
+
+from dataclasses import replace
+
+from comfy_api.latest import io
+
+from ..core.decode import DecodeParams, decode_in_windows, decode_plan, largest_window
+from ..core.windows import Size, Wrap, canvas_size
+from .host.vae import decoder, fits_in_memory
+from .pixels import cells
+
+
+class PanoramaDecode(io.ComfyNode):
+    """VAE decode of any size in bounded memory, without seams, not even at edges that meet."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="PanoramaDecode",
+            display_name="Panorama Decode",
+            category="joint diffusion",
+            description="VAE decode in windows: any size in bounded memory, no seams, and wrapping edges meet.",
+            search_aliases=["panorama", "360", "tiled vae", "vae decode tiled", "seamless", "equirectangular"],
+            inputs=[
+                io.Latent.Input("samples", tooltip="The latent to decode."),
+                io.Vae.Input("vae", tooltip="The VAE of the model."),
+                io.Boolean.Input(
+                    "wrap_x", default=False, optional=True, tooltip="Left and right edge meet (a 360 degree panorama)."
+                ),
+                io.Boolean.Input("wrap_y", default=False, optional=True, tooltip="Top and bottom edge meet."),
+                io.Int.Input(
+                    "window",
+                    default=0,
+                    min=0,
+                    max=16384,
+                    step=8,
+                    optional=True,
+                    tooltip="Pixels decoded at once in each direction. 0: as much as free memory holds, "
+                    "at best everything, which is exactly VAE Decode.",
+                ),
+                io.Int.Input(
+                    "context",
+                    default=64,
+                    min=0,
+                    max=2048,
+                    step=8,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Pixels around each window that the VAE sees but that are not drawn.",
+                ),
+                io.Int.Input(
+                    "blend",
+                    default=64,
+                    min=0,
+                    max=2048,
+                    step=8,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Pixels over which neighbouring windows fade into each other.",
+                ),
+            ],
+            outputs=[io.Image.Output("image", display_name="IMAGE", tooltip="The decoded picture.")],
+        )
+
+    @classmethod
+    def execute(cls, samples, vae, wrap_x=False, wrap_y=False, window=0, context=64, blend=64):
+        latent = samples["samples"]
+        if latent.is_nested:
+            raise ValueError("samples: this latent holds several streams, such as video and audio; use VAE Decode.")
+        ratio = vae.spacial_compression_decode()
+        params = DecodeParams(
+            window=Size(cells("window", window, ratio), cells("window", window, ratio)),
+            context=cells("context", context, ratio),
+            blend=cells("blend", blend, ratio),
+            wrap=Wrap(y=wrap_y, x=wrap_x),
+        )
+        canvas = canvas_size(latent)
+        if window == 0:
+            largest = largest_window(canvas, params, lambda size: fits_in_memory(vae, latent, size))
+            params = replace(params, window=largest)
+        decode = decoder(vae, len(decode_plan(canvas, params)))
+        pixels = decode_in_windows(latent, decode, params).movedim(-3, -1)
+        return io.NodeOutput(pixels.reshape(-1, *pixels.shape[-3:]))

@@ -1,0 +1,131 @@
+"""The canvas to start from."""
+
+from comfy_api.latest import io
+
+from ..core.placement import fit_inside, mask_outside, place
+from ..core.windows import Size, crop
+from .host.latents import empty, encode, latent_space
+from .pixels import cells
+
+OUTPAINT, CROP, STRETCH = "outpaint", "img2img, crop", "img2img, stretch"
+
+
+class PanoramaLatent(io.ComfyNode):
+    """An empty canvas, a picture to paint around, or a picture over the whole canvas."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="PanoramaLatent",
+            display_name="Panorama Latent",
+            category="joint diffusion",
+            description="The canvas of a panorama: empty, or with an image to paint around or to start from.",
+            search_aliases=[
+                "panorama",
+                "360",
+                "canvas",
+                "outpaint",
+                "empty latent",
+                "multidiffusion",
+                "tiled diffusion",
+            ],
+            inputs=[
+                io.Int.Input(
+                    "width", default=2048, min=8, max=65536, step=8, tooltip="Width of the panorama in pixels."
+                ),
+                io.Int.Input(
+                    "height", default=512, min=8, max=65536, step=8, tooltip="Height of the panorama in pixels."
+                ),
+                io.Int.Input("batch_size", default=1, min=1, max=4096, tooltip="Number of panoramas."),
+                io.Model.Input(
+                    "model",
+                    optional=True,
+                    tooltip="The model that will sample: its latent format decides channels and grid. "
+                    "Without it the sampler adapts the empty latent, on a grid of 8 pixels.",
+                ),
+                io.Image.Input("image", optional=True, tooltip="A picture to put on the canvas. Needs the VAE."),
+                io.Vae.Input("vae", optional=True, tooltip="Encodes the image."),
+                io.Combo.Input(
+                    "placement",
+                    options=[OUTPAINT, CROP, STRETCH],
+                    default=OUTPAINT,
+                    optional=True,
+                    tooltip="outpaint: keep the image and paint around it (a noise mask; denoise 1). "
+                    "img2img: the image covers the canvas, cropped or stretched (denoise below 1).",
+                ),
+                io.Float.Input(
+                    "image_scale",
+                    default=1.0,
+                    min=0.01,
+                    max=1.0,
+                    step=0.01,
+                    optional=True,
+                    tooltip="Outpaint: size of the image; 1 is the largest that the canvas holds.",
+                ),
+                io.Float.Input(
+                    "image_x",
+                    default=0.5,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    optional=True,
+                    tooltip="Outpaint: where the image is, 0 at the left, 1 at the right.",
+                ),
+                io.Float.Input(
+                    "image_y",
+                    default=0.5,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    optional=True,
+                    tooltip="Outpaint: where the image is, 0 at the top, 1 at the bottom.",
+                ),
+                io.Int.Input(
+                    "feather",
+                    default=0,
+                    min=0,
+                    max=4096,
+                    step=8,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Outpaint: pixels along the image's edge that fade into what is painted around it.",
+                ),
+            ],
+            outputs=[io.Latent.Output("latent", display_name="LATENT", tooltip="The canvas, for a sampler.")],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        width,
+        height,
+        batch_size,
+        model=None,
+        image=None,
+        vae=None,
+        placement=OUTPAINT,
+        image_scale=1.0,
+        image_x=0.5,
+        image_y=0.5,
+        feather=0,
+    ):
+        if batch_size < 1:
+            raise ValueError(f"batch_size: must be at least 1, got {batch_size}.")
+        space = latent_space(model, vae)
+        canvas = Size(cells("height", height, space.ratio, least=1), cells("width", width, space.ratio, least=1))
+        samples = empty(space, batch_size, canvas)
+        latent = {"samples": samples, "downscale_ratio_spacial": space.ratio}
+        if image is None:
+            return io.NodeOutput(latent)
+        if vae is None:
+            raise ValueError("vae: an image needs the VAE of the model to become a latent; connect one.")
+        if len(image) not in (1, batch_size):
+            raise ValueError(f"image: must be 1 picture or batch_size ({batch_size}) pictures, got {len(image)}.")
+        if placement == OUTPAINT:
+            size = fit_inside(canvas, Size(*image.shape[1:3]), image_scale)
+            window = place(canvas, size, image_x, image_y)
+            crop(samples, window)[:] = encode(vae, image, space, size)
+            latent["noise_mask"] = mask_outside(canvas, window, cells("feather", feather, space.ratio))[None, None]
+        else:
+            samples[:] = encode(vae, image, space, canvas, crop=placement == CROP)
+        return io.NodeOutput(latent)
