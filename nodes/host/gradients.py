@@ -1,0 +1,136 @@
+"""Predictions of the host's models that can be differentiated, without leaving a trace in the models."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import comfy.hooks
+import comfy.model_management
+import torch
+from comfy.controlnet import ControlBase
+from comfy.ldm.modules.attention import attention_pytorch
+from comfy.patcher_extension import WrappersMP
+from comfy.samplers import CFGGuider
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from .checkpointing import checkpointed_blocks
+from .input_gradient_layers import gradient_rule, input_gradient_layers
+from .replacing import replaced
+from .thawing import thawed, thawed_weights
+
+# Parts of what autograd says when a model stands in its way, and of what we say below and in `input_gradient_layers`.
+NO_GRADIENT = (
+    "nference tensor",
+    "does not require grad",
+    "not have been used in the graph",
+    "no autograd formula",
+    "derivative for",
+    "packed in an unknown way",
+    "cuts the gradient off",
+    "LoRA hooks",
+)
+
+
+@contextmanager
+def input_gradients(guider: CFGGuider, model_options: dict, checkpoint: bool) -> Iterator[dict]:
+    """Inside, predictions of `guider` are differentiable with respect to their input x, and to nothing else.
+
+    Yields the model_options to predict with. x and the timestep must be ordinary tensors (see `thawed`), and the
+    backward pass must run inside too, since weights are fetched for it once more. With `checkpoint`, the model's blocks
+    are computed twice and their insides are not kept in between: slower, for a fraction of the memory.
+    Everything is as it was afterwards, also after an exception or an interrupt.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(_complaints_with_a_way_out())
+        _refuse_lora_hooks(guider)
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        # Models update tensors in place that autograd has saved (Flux: `img += ...`); it takes a copy then.
+        stack.enter_context(torch.autograd.graph.allow_mutation_on_saved_tensors())
+        # The fused kernels for rotary embeddings and norms have no gradient: the host avoids them when it trains.
+        stack.enter_context(replaced([(vars(comfy.model_management), "in_training", True)]))
+        controls = _controls(guider)
+        stack.enter_context(replaced((vars(c), name, thawed(v)) for c in controls for name, v in list(vars(c).items())))
+        stack.enter_context(replaced([(vars(guider), "conds", thawed(guider.conds))]))
+        # One change to all models after the other; the last must be the layers, since a changed layer is none anymore.
+        changes = [thawed_weights, _dead_ends_reported, checkpointed_blocks, input_gradient_layers]
+        if not checkpoint:
+            changes.remove(checkpointed_blocks)
+        for change in changes:
+            for model in _models(guider, controls):
+                stack.enter_context(change(model))
+        yield _differentiable_options(model_options)
+
+
+@contextmanager
+def _complaints_with_a_way_out() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if not any(sign in str(error) for sign in NO_GRADIENT):
+            raise
+        raise RuntimeError(
+            f'No gradient can be had from this model: {error} Choose "jacobian_free", which needs no gradients.'
+        ) from error
+
+
+def _refuse_lora_hooks(guider: CFGGuider) -> None:
+    """Hooks write LoRAs into the weights for one prompt after the other; the backward pass would meet the last one's."""
+    for cond in (cond for conds in guider.conds.values() for cond in conds):
+        hooks = cond.get("hooks")
+        if hooks is not None and hooks.get_type(comfy.hooks.EnumHookType.Weight):
+            raise RuntimeError("A prompt has LoRA hooks, which exchange the model's weights between prompts.")
+
+
+def _controls(guider: CFGGuider) -> list[ControlBase]:
+    controls = {}
+    for cond in (cond for conds in guider.conds.values() for cond in conds):
+        control = cond.get("control")
+        while control is not None:
+            controls[id(control)] = control
+            control = control.previous_controlnet
+    return list(controls.values())
+
+
+def _models(guider: CFGGuider, controls: list[ControlBase]) -> list[nn.Module]:
+    """The diffusion model and what runs along with it: ControlNets, and models in patches (e.g. DiffSynth's)."""
+    attached = [value for control in controls for value in vars(control).values()]
+    attached += [patcher.model for patcher in guider.model_patcher.model_patches_models()]
+    models = [guider.inner_model, *(model for model in attached if isinstance(model, nn.Module))]
+    return list({id(model): model for model in models}.values())
+
+
+@contextmanager
+def _dead_ends_reported(root: nn.Module) -> Iterator[None]:
+    """A layer of some pack whose kernel has no gradient would else just be missing from it: a wrong one, in silence."""
+
+    def report(module: nn.Module, args: tuple, output: Any) -> None:
+        results = [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor) and leaf.is_floating_point()]
+        wanted = torch.is_grad_enabled() and any(isinstance(arg, Tensor) and arg.requires_grad for arg in args)
+        if wanted and results and not any(result.requires_grad for result in results):
+            raise RuntimeError(f"A layer of type {type(module).__name__} cuts the gradient off.")
+
+    with ExitStack() as stack:
+        for module in root.modules():
+            has_weights = any(True for _ in module.parameters(recurse=False)) or any(
+                True for _ in module.buffers(False)
+            )
+            if has_weights and gradient_rule(module) is None:
+                stack.callback(module.register_forward_hook(report).remove)
+        yield
+
+
+def _differentiable_options(model_options: dict) -> dict:
+    options = thawed(model_options)
+    options.pop("multigpu_clones", None)  # they run without gradients
+    transformer_options = options.setdefault("transformer_options", {})
+    transformer_options["optimized_attention_override"] = _differentiable_attention
+    # A compiled model would be compiled once more, for minutes: it has other forwards now.
+    transformer_options.get("wrappers", {}).get(WrappersMP.APPLY_MODEL, {}).pop("torch.compile", None)
+    return options
+
+
+def _differentiable_attention(_attention: Any, *args: Any, **kwargs: Any) -> Tensor:
+    """In place of flash, sage or int8 attention, some of which cut the gradient off without a word."""
+    return attention_pytorch(*args, **kwargs)

@@ -1,0 +1,224 @@
+"""Gradients of the host's models with respect to their input, and that nothing of the pass is left in the models.
+
+Everything is built and run in inference mode, as ComfyUI does it: the weights are inference tensors.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import comfy.hooks
+import comfy.model_management
+import comfy.ops
+import comfy.samplers
+import pytest
+import tiny_models
+import torch
+from comfy.ldm.modules.attention import SpatialTransformer
+from comfy.model_patcher import ModelPatcher
+from comfy.patcher_extension import CallbacksMP, WrappersMP
+from joint_diffusion.nodes.host.gradients import input_gradients
+from joint_diffusion.nodes.host.thawing import thawed
+from torch import Tensor, nn
+
+LATENTS = {"sd15": (4, 16, 16), "sdxl": (4, 16, 16), "flux": (16, 8, 8), "qwen_image": (16, 1, 8, 8)}
+
+
+def randn(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@dataclass
+class Case:
+    """A model, and how it is asked for a prediction. `change` is done to the new model, `options` go to both prompts."""
+
+    kind: str = "sd15"
+    change: Callable[[ModelPatcher], Any] = lambda patcher: None
+    options: Callable[[], dict] = dict
+    batch: int = 2
+    cfg: float = 3.0
+
+    def predict(self, wrapper: Callable) -> Any:
+        """What `wrapper(executor, x, timestep, model_options, seed)` makes of the one prediction of a sampler."""
+        results = []
+
+        def wrapped(executor, x, timestep, model_options, seed):
+            results.append(wrapper(executor, x, timestep, model_options, seed))
+            return x
+
+        def evaluate_once(model, noise, sigmas, extra_args=None, **_):
+            x = randn(*noise.shape, seed=1)
+            return model(x, sigmas[0].expand(len(x)).clone(), **extra_args)
+
+        patcher = getattr(tiny_models, self.kind)()
+        if self.kind in ("sd15", "sdxl"):  # else a thousandth of the prediction is the network's, the rest is x
+            patcher.model.diffusion_model.out[-1].weight.mul_(30)
+        self.change(patcher)
+        patcher.add_wrapper_with_key(WrappersMP.PREDICT_NOISE, "test", wrapped)
+        pooled = {"sdxl": {"pooled_output": torch.zeros(1, 1280)}, "flux": {"pooled_output": torch.zeros(1, 32)}}
+        options = {**pooled.get(self.kind, {}), **self.options()}
+        guider = comfy.samplers.CFGGuider(patcher)
+        guider.set_conds(tiny_models.prompt(2, **options), tiny_models.prompt(3, **options))
+        guider.set_cfg(self.cfg)
+        latent = torch.zeros(self.batch, *LATENTS[self.kind])
+        sampler = comfy.samplers.KSAMPLER(evaluate_once)
+        guider.sample(latent, latent, sampler, torch.tensor([0.8, 0.0]), disable_pbar=True, seed=0)
+        return results[0]
+
+    def gradient(self, checkpoint: bool = True) -> Tensor:
+        """Of `score`, as the pack gets it."""
+
+        def wrapper(executor, x, timestep, model_options, seed):
+            with input_gradients(executor.class_obj, model_options, checkpoint) as options:
+                leaf = x.clone().requires_grad_()
+                return torch.autograd.grad(score(leaf, executor(leaf, thawed(timestep), options, seed)), leaf)[0]
+
+        with torch.inference_mode():
+            return self.predict(wrapper)
+
+    def gradient_of_ordinary_tensors(self) -> Tensor:
+        """The same without the pack: weights and inputs were never in inference mode, and autograd saves what it likes."""
+
+        def wrapper(executor, x, timestep, model_options, seed):
+            leaf = x.clone().requires_grad_()
+            with torch.autograd.graph.allow_mutation_on_saved_tensors(), training():
+                return torch.autograd.grad(score(leaf, executor(leaf, timestep, model_options, seed)), leaf)[0]
+
+        return self.predict(wrapper)
+
+    def slope(self, direction: Tensor, step: float = 1e-2) -> float:
+        """The derivative of `score` along `direction`, by central differences."""
+
+        def wrapper(executor, x, timestep, model_options, seed):
+            ahead, behind = x + step * direction, x - step * direction
+            rise = score(ahead, executor(ahead, timestep, model_options, seed))
+            return (rise - score(behind, executor(behind, timestep, model_options, seed))) / (2 * step)
+
+        with torch.inference_mode():
+            return self.predict(wrapper).item()
+
+
+def score(x: Tensor, denoised: Tensor) -> Tensor:
+    """Some scalar of what the model changes: x itself is most of the prediction of a random model."""
+    return (randn(*x.shape, seed=5) * (denoised.double() - x.double())).sum()
+
+
+@contextmanager
+def training() -> Iterator[None]:
+    comfy.model_management.in_training = True
+    try:
+        yield
+    finally:
+        comfy.model_management.in_training = False
+
+
+def control() -> dict:
+    net = tiny_models.control_net().set_cond_hint(randn(1, 3, 128, 128, seed=4), 20.0)
+    return {"control": net, "control_apply_to_uncond": True}
+
+
+def layers(patcher: ModelPatcher, kind: type[nn.Module]) -> Iterator[nn.Module]:
+    return (module for module in patcher.model.diffusion_model.modules() if isinstance(module, kind))
+
+
+def cast_from(dtype: torch.dtype, kind: type[nn.Module]) -> Callable[[ModelPatcher], None]:
+    def change(patcher: ModelPatcher) -> None:
+        for layer in layers(patcher, kind):
+            layer.to(dtype).comfy_cast_weights = True
+
+    return change
+
+
+def merged_lora(patcher: ModelPatcher) -> None:
+    weights = {name: value for name, value in patcher.model.state_dict().items() if name.endswith("to_q.weight")}
+    patches = {name: ("diff", (randn(*value.shape, seed=7),)) for name, value in weights.items()}
+    assert patcher.add_patches(patches)
+
+
+def streamed_lora(patcher: ModelPatcher) -> None:
+    """As the host keeps a LoRA when it streams weights: a function that is applied after each cast."""
+
+    def attach(patcher: ModelPatcher) -> None:
+        for layer in layers(patcher, nn.Linear):
+            layer.weight_function = [lambda weight: weight * 1.5 + 0.01]
+
+    patcher.add_callback(CallbacksMP.ON_PRE_RUN, attach)  # loading the model forgets older ones
+
+
+def bypass_lora(patcher: ModelPatcher) -> None:
+    for layer in layers(patcher, nn.Linear):
+        layer.forward = lambda x, forward=layer.forward: forward(x) + 0.5 * forward(x).tanh()
+
+
+def seamless(patcher: ModelPatcher) -> None:
+    for layer in layers(patcher, nn.Conv2d):
+        layer.padding_mode = "circular"
+
+
+def wrapped_blocks(patcher: ModelPatcher) -> None:
+    for block in layers(patcher, SpatialTransformer):
+        block.forward = lambda *args, forward=block.forward: 2 * forward(*args)
+
+
+def quantized(full_precision: bool) -> Callable[[ModelPatcher], None]:
+    """Linear layers as in the host's fp8 checkpoints."""
+    ops = comfy.ops.mixed_precision_ops(compute_dtype=torch.float32, full_precision_mm=full_precision)
+
+    def change(patcher: ModelPatcher) -> None:
+        for module in list(patcher.model.diffusion_model.modules()):
+            for name, layer in module.named_children():
+                if isinstance(layer, nn.Linear):
+                    setattr(module, name, fp8_linear(ops, layer))
+
+    return change
+
+
+def fp8_linear(ops: Any, layer: nn.Linear) -> nn.Module:
+    quantized = ops.Linear(layer.in_features, layer.out_features, layer.bias is not None, torch.device("cpu"))
+    scale = layer.weight.abs().max() / 448
+    state = {
+        "weight": (layer.weight / scale).to(torch.float8_e4m3fn),
+        "weight_scale": scale,
+        "comfy_quant": torch.tensor(list(b'{"format": "float8_e4m3fn"}'), dtype=torch.uint8),
+    }
+    quantized.load_state_dict(state | ({} if layer.bias is None else {"bias": layer.bias}))
+    return quantized
+
+
+CASES = {
+    **{kind: Case(kind) for kind in LATENTS},
+    "one prompt": Case(cfg=1.0),
+    "controlnet": Case(options=control),
+    "bf16 weights": Case(change=cast_from(torch.bfloat16, (nn.Linear, nn.Conv2d, nn.GroupNorm, nn.LayerNorm))),
+    "fp16 weights": Case(change=cast_from(torch.float16, (nn.Linear, nn.Conv2d))),
+    "fp8 weights": Case(change=cast_from(torch.float8_e4m3fn, nn.Linear)),
+    "fp8 checkpoint": Case(change=quantized(full_precision=True)),
+    "merged LoRA": Case(change=merged_lora),
+    "streamed LoRA": Case("flux", change=streamed_lora),
+    "bypass LoRA": Case(change=bypass_lora),
+    "seamless": Case(change=seamless),
+    "wrapped blocks": Case(change=wrapped_blocks),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_gradient_agrees_with_finite_differences(name: str):
+    gradient = CASES[name].gradient()
+    direction = randn(*gradient.shape, seed=6)
+    assert (gradient * direction).sum().item() == pytest.approx(CASES[name].slope(direction), rel=5e-4)
+
+
+@pytest.mark.parametrize("name", ["sd15", "sdxl", "flux", "qwen_image", "controlnet", "merged LoRA", "seamless"])
+def test_gradient_is_that_of_ordinary_tensors(name: str):
+    expected = CASES[name].gradient_of_ordinary_tensors()
+    assert relative_error(CASES[name].gradient(), expected) < 3e-6
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_checkpoint_does_not_change_the_gradient(name: str):
+    assert relative_error(CASES[name].gradient(checkpoint=True), CASES[name].gradient(checkpoint=False)) < 3e-6
+
+
+def relative_error(value: Tensor, expected: Tensor) -> float:
+    return ((value - expected).norm() / expected.norm()).item()
