@@ -11,3 +11,12 @@ import comfy.options  # noqa: E402
 
 comfy.options.enable_args_parsing()
 import comfy.model_management  # noqa: E402, F401  (reads the arguments above, once)
+import pytest  # noqa: E402
+from comfy_server import running_server  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """The real server, started once for all tests that ask for it."""
+    with running_server(tmp_path_factory.mktemp("comfyui")) as running:
+        yield running
