@@ -17,12 +17,13 @@ def joint_diffusion_extension():
     # Imported here, not above: on a ComfyUI that is too old they fail in ways that nobody can read.
     from comfy_api.latest import ComfyExtension
 
+    from .load_demo_model import LoadDemoModel
     from .panorama_decode import PanoramaDecode
     from .panorama_latent import PanoramaLatent
 
     class JointDiffusion(ComfyExtension):
         async def get_node_list(self):
-            return [PanoramaLatent, PanoramaDecode]
+            return [LoadDemoModel, PanoramaLatent, PanoramaDecode]
 
     return JointDiffusion()
 
