@@ -130,6 +130,24 @@ def scale_sizes(canvas: Size, scales: int) -> list[Size]:
     return sizes
 
 
+def check_scales(canvas: Size, windows: WindowParams, params: MultiScaleParams) -> None:
+    """Refuse a canvas whose coarser scales no model of this window can denoise.
+
+    Raises:
+        ValueError: a coarse canvas below half a window, where models fail, or one that wraps and is below a window, or
+            one that cuts windows to a size off the model's grid.
+    """
+    for coarse in scale_sizes(canvas, params.scales)[1:]:
+        for axis, side, window, wraps in zip(("height", "width"), coarse, windows.window, windows.wrap, strict=True):
+            least = window if wraps else -(-window // 2)
+            if side < least or (side < window and side % windows.grid):
+                raise ValueError(
+                    f"scales: with {params.scales} scales the coarsest canvas is {side} latent cells in {axis}, and "
+                    f"must be at least {least}{' (it wraps)' if wraps else ''}, below {window} in steps of "
+                    f"{windows.grid}. Use fewer scales (1 is plain MultiDiffusion) or a canvas of a larger {axis}."
+                )
+
+
 def _noisy_scales(x: Tensor, step: Step, params: MultiScaleParams) -> list[NoisyScale]:
     """z^S ... z^1 of Algorithm 1, finest first, each with the noise level that the model will be told."""
     scales = [NoisyScale(x, step.sigma)]

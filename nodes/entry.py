@@ -18,12 +18,21 @@ def joint_diffusion_extension():
     from comfy_api.latest import ComfyExtension
 
     from .load_demo_model import LoadDemoModel
+    from .multi_scale import MultiScaleGuidance, MultiScaleSampler
     from .panorama_decode import PanoramaDecode
     from .panorama_latent import PanoramaLatent
+    from .panorama_windows import PanoramaWindows
 
     class JointDiffusion(ComfyExtension):
         async def get_node_list(self):
-            return [LoadDemoModel, PanoramaLatent, PanoramaDecode]
+            return [
+                LoadDemoModel,
+                PanoramaLatent,
+                PanoramaWindows,
+                MultiScaleSampler,
+                MultiScaleGuidance,
+                PanoramaDecode,
+            ]
 
     return JointDiffusion()
 

@@ -1,0 +1,42 @@
+"""What the host's models were trained on: their native window and the grid that windows must lie on."""
+
+import comfy.ldm.modules.diffusionmodules.openaimodel
+import comfy.model_base
+import comfy.supported_models
+from comfy.model_patcher import ModelPatcher
+
+from ...core.windows import Size
+
+# (height, width) in pixels. The host does not know these; they are the sizes of its own workflow templates.
+NATIVE_PIXELS = {
+    comfy.supported_models.SD15: (512, 512),
+    comfy.supported_models.SD20: (512, 512),  # 768 where the checkpoint predicts v
+    comfy.supported_models.HiDreamO1: (2048, 2048),
+    comfy.supported_models.QwenImage: (1328, 1328),
+    comfy.supported_models.WAN22_T2V: (704, 1280),  # before the class that it derives from
+    comfy.supported_models.WAN21_T2V: (720, 1280),
+    comfy.supported_models.HunyuanImage21: (2048, 2048),
+}
+COMMON_PIXELS = (1024, 1024)
+
+
+def native_window(model: ModelPatcher) -> Size:
+    """The size of picture that the model was trained on, in latent cells, on its grid."""
+    config = model.model.model_config
+    pixels = getattr(config, "native_pixels", None) or next(
+        (size for family, size in NATIVE_PIXELS.items() if isinstance(config, family)), COMMON_PIXELS
+    )
+    predicts_v = model.model.model_type == comfy.model_base.ModelType.V_PREDICTION
+    if isinstance(config, comfy.supported_models.SD20) and predicts_v:
+        pixels = (768, 768)
+    ratio, step = model.get_model_object("latent_format").spacial_downscale_ratio, grid(model)
+    return Size(*(max(side // ratio // step, 1) * step for side in pixels))
+
+
+def grid(model: ModelPatcher) -> int:
+    """Windows must be multiples of this many latent cells: a transformer's patch, or what a U-Net halves down to."""
+    network = model.model.diffusion_model
+    if isinstance(network, comfy.ldm.modules.diffusionmodules.openaimodel.UNetModel):
+        return 2 ** (len(network.channel_mult) - 1)
+    patch = getattr(network, "patch_size", None) or getattr(network, "patch_spatial", None) or 1
+    return patch if isinstance(patch, int) else max(patch[-2:])

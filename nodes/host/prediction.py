@@ -1,0 +1,68 @@
+"""What the host predicts for windows, each with its own part of the conditioning."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import comfy.model_management
+import torch
+from torch import Tensor
+
+from ...core.windows import Size, Window
+from .run import Active, Conds, Run
+from .thawing import thawed
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostPrediction:
+    """One call of the host's CALC_COND_BATCH, to be answered window by window.
+
+    Attributes:
+        executor: goes on to the host.
+        model, conds, timestep, model_options: the arguments of the call.
+        run: the run that the call belongs to.
+    """
+
+    executor: Any
+    model: Any
+    conds: Conds
+    timestep: Tensor
+    model_options: dict[str, Any]
+    run: Run
+
+    def of_views(self, views: Tensor, windows: Sequence[Window], canvas: Size) -> list[Tensor]:
+        """Predictions (N*B, ...) for the views of N windows, one for each list of conds.
+
+        A prompt whose mask is empty in a window is not run there: windows are grouped by what the conditioning says.
+        """
+        groups = self.run.groups(self.conds, windows, canvas)
+        if len(groups) == 1:
+            (active,) = groups
+            return self._of_alike(views, windows, canvas, active)
+        by_window = views.unflatten(0, (len(windows), -1))
+        results = [torch.empty_like(by_window) for _ in self.conds]
+        for active, group in groups.items():
+            rows = [windows.index(window) for window in group]
+            outputs = self._of_alike(by_window[rows].flatten(0, 1), group, canvas, active)
+            for result, output in zip(results, outputs, strict=True):
+                result[rows] = output.unflatten(0, (len(group), -1))
+        return [result.flatten(0, 1) for result in results]
+
+    def _of_alike(self, views: Tensor, windows: Sequence[Window], canvas: Size, active: Active) -> list[Tensor]:
+        """One call for windows of equal conditioning; if memory runs out, one for each half of them."""
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        batch = len(views) // len(windows)
+        cut = self.run.conditioning.cut(self.conds, active, windows, canvas, batch)
+        if not torch.is_inference_mode_enabled():
+            cut = thawed(cut)  # this is a guided pass, and autograd may save the conditioning
+        try:
+            return self.executor(self.model, cut, views, self.timestep[:batch].repeat(len(windows)), self.model_options)
+        except Exception as error:
+            if len(windows) == 1 or not comfy.model_management.is_oom(error):
+                raise
+        # Out here, where no traceback keeps the memory of the failed attempt.
+        comfy.model_management.soft_empty_cache()
+        half = len(windows) // 2
+        first = self._of_alike(views[: half * batch], windows[:half], canvas, active)
+        second = self._of_alike(views[half * batch :], windows[half:], canvas, active)
+        return [torch.cat(parts) for parts in zip(first, second, strict=True)]

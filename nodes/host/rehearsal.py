@@ -1,0 +1,96 @@
+"""What a sampler's step keeps of x, found by letting the sampler rehearse on a handful of numbers.
+
+A guided window is moved before it is denoised, and the next x must carry that move on as far as the sampler carries x
+itself (`core.multidiffusion.predict_jointly`): Euler keeps sigma_next / sigma of x, ancestral samplers less, LCM
+nothing. No sampler says so, but all of them are linear in x and in the predictions. So one that is told that
+everything denoises to zero shows what it keeps, whoever wrote it.
+"""
+
+import copy
+import logging
+from typing import Any
+
+import comfy.model_management
+import comfy.samplers
+import torch
+from torch import Tensor
+
+# So large that the noise which stochastic samplers add disappears beside it.
+LOUD = 1e8
+
+
+def kept_per_step(
+    sampler: comfy.samplers.Sampler, guider: comfy.samplers.CFGGuider, sigmas: Tensor, extra_args: dict[str, Any]
+) -> list[float]:
+    """For each step i, the part r of x in x' = r x + (1 - r) D, in [0, 1).
+
+    A step that the rehearsal does not show (adaptive samplers choose their own) has that of a first-order one,
+    sigmas[i + 1] / sigmas[i], which is right for everything that follows the probability flow.
+    """
+    levels = sigmas.tolist()
+    first_order = [after / before for before, after in zip(levels, levels[1:], strict=False)]
+    heard = _rehearse(sampler, guider, sigmas, extra_args)
+    kept: list[float] = []
+    for before, after, fallback in zip(levels, levels[1:], first_order, strict=False):
+        x_before, x_after = heard.get(_key(before)), heard.get(_key(after))
+        if x_before and x_after is not None and 0 <= x_after / x_before < 1:
+            kept.append(x_after / x_before)
+        else:
+            kept.append(fallback)
+    return kept
+
+
+def _rehearse(
+    sampler: comfy.samplers.Sampler, guider: comfy.samplers.CFGGuider, sigmas: Tensor, extra_args: dict[str, Any]
+) -> dict[float, float]:
+    """The x that the sampler asked about at each noise level."""
+    understudy = _Understudy(guider)
+    x = torch.full((1, 1, 2, 2), LOUD, dtype=torch.float64)
+    arguments = {**extra_args, "model_options": copy.copy(extra_args["model_options"])}
+    devices = [sigmas.device] if sigmas.device.type == "cuda" else []
+    try:
+        with torch.random.fork_rng(devices):  # the real run must draw the same noise with and without a rehearsal
+            sampler.sample(understudy, sigmas.cpu().clone(), arguments, None, x, torch.zeros_like(x), None, True)
+    except comfy.model_management.InterruptProcessingException:
+        raise
+    except Exception as error:  # of a sampler that needs more than an understudy; guidance works, less exactly
+        name = getattr(getattr(sampler, "sampler_function", sampler), "__name__", type(sampler).__name__)
+        logging.warning("Joint Diffusion: guidance takes '%s' for a first-order sampler (%s)", name, error)
+    return understudy.heard
+
+
+class _Understudy:
+    """Stands in for the guider while a sampler rehearses: predicts zero, and writes down what it was asked."""
+
+    def __init__(self, guider: comfy.samplers.CFGGuider):
+        self._guider = guider
+        self.heard: dict[float, float] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._guider, name)
+
+    def __call__(self, x: Tensor, timestep: Tensor, model_options: dict[str, Any], seed: int | None = None) -> Tensor:
+        # The last word at a noise level counts: a corrector may ask twice.
+        self.heard[_key(float(timestep[0]))] = float(x.mean())
+        zero = torch.zeros_like(x)
+        for function in model_options.get("sampler_post_cfg_function", []):
+            zero = function(
+                {
+                    "denoised": zero,
+                    "cond_denoised": zero,
+                    "uncond_denoised": zero,
+                    "cond": [],
+                    "uncond": [],
+                    "cond_scale": 1.0,
+                    "model": self._guider.inner_model,
+                    "model_options": model_options,
+                    "sigma": timestep,
+                    "input": x,
+                }
+            )
+        return zero
+
+
+def _key(sigma: float) -> float:
+    # Samplers compute in different precisions: levels equal to four digits are one.
+    return float(f"{sigma:.3e}")

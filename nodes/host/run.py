@@ -1,0 +1,116 @@
+"""One sampling run of one canvas."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import comfy.model_sampling
+from comfy.samplers import CFGGuider, Sampler
+from torch import Tensor
+
+from ...core.multiscale import MultiScaleParams, Step, check_scales
+from ...core.windows import Size, Window, canvas_size
+from .conditioning import Entry, WindowConditioning
+from .rehearsal import kept_per_step
+from .settings import settings_of, windows_of
+
+Conds = Sequence[list[Entry] | None]
+Active = tuple[tuple[int, ...], ...]
+
+# Beyond this many windows a GPU is busy anyway, and an interrupt would only wait longer.
+MOST_WINDOWS = 8
+# What the host itself keeps free when it decides whether conds go into one batch.
+HEADROOM = 1.5
+# A backward pass holds about this many times the memory of a prediction with, and without, checkpoints in the model.
+GRADIENT_MEMORY = 4
+GRADIENT_MEMORY_WITHOUT_CHECKPOINTS = 20
+
+
+class Run:
+    """What lasts as long as one run: windows, guidance, conditioning, and what the sampler keeps of x at each step."""
+
+    def __init__(self, guider: CFGGuider, sampler: Sampler, sigmas: Tensor, extra_args: dict[str, Any], noise: Tensor):
+        """Look at everything once, before the first step.
+
+        Raises:
+            ValueError: the canvas, the model or the graph does not allow joint sampling; the message says what to do.
+        """
+        options = extra_args["model_options"]
+        _refuse_what_cannot_be_windowed(guider, options, noise)
+        self._model = guider.inner_model
+        self.windows = windows_of(guider.model_patcher, options)
+        self.multiscale = settings_of(options).multiscale or MultiScaleParams(scales=1)
+        canvas = canvas_size(noise)
+        self.windows.plan(canvas)
+        self._levels: list[float] = sigmas.tolist()
+        self._kept: list[float] = []
+        if self.guided:
+            check_scales(canvas, self.windows, self.multiscale)
+            self._kept = kept_per_step(sampler, guider, sigmas, extra_args)
+        self.conditioning = WindowConditioning(
+            self._model, canvas, conds=guider.conds, seed=extra_args.get("seed") or 0
+        )
+
+    @property
+    def guided(self) -> bool:
+        """Whether any step of the run moves windows."""
+        return self.multiscale.weight_at(0.0) > 0
+
+    def step_at(self, sigma: float) -> Step:
+        """The step that an evaluation at `sigma` belongs to: the last one that begins at or above it."""
+        index = max((i for i, level in enumerate(self._levels[:-1]) if level >= sigma * (1 - 1e-4)), default=0)
+        flow = isinstance(self._model.model_sampling, comfy.model_sampling.CONST)
+        return Step(sigma=sigma, kept=self._kept[index], progress=index / len(self._kept), flow=flow)
+
+    def groups(self, conds: Conds, windows: Iterable[Window], canvas: Size) -> dict[Active, list[Window]]:
+        """The windows by what the conditioning has to say there; each group can be one model batch."""
+        groups: dict[Active, list[Window]] = {}
+        for window in windows:
+            groups.setdefault(self.conditioning.active(conds, window, canvas), []).append(window)
+        return groups
+
+    def batches(self, conds: Conds, x: Tensor) -> list[list[Window]]:
+        """The windows of the canvas x in batches of equal conditioning that fit in memory."""
+        canvas, size = canvas_size(x), self.batch_size(conds, x)
+        return [
+            group[start : start + size]
+            for group in self.groups(conds, self.windows.plan(canvas), canvas).values()
+            for start in range(0, len(group), size)
+        ]
+
+    def batch_size(self, conds: Conds, x: Tensor, gradients: bool = False) -> int:
+        """How many windows of x go into one model call: what the user set, else what free memory holds."""
+        if self.windows.batch:
+            return self.windows.batch
+        count = min(len(self.windows.plan(canvas_size(x))), MOST_WINDOWS)
+        factor = GRADIENT_MEMORY if gradients else 1
+        while count > 1 and not self._fits(conds, x, count, factor):
+            count = -(-count // 2)
+        return count
+
+    def needs_checkpoints(self, conds: Conds, x: Tensor, windows: int) -> bool:
+        """Whether a backward pass over that many windows would not fit if it kept everything."""
+        return not self._fits(conds, x, windows, GRADIENT_MEMORY_WITHOUT_CHECKPOINTS)
+
+    def _fits(self, conds: Conds, x: Tensor, windows: int, factor: float) -> bool:
+        entries = [entry for entries in conds for entry in entries or ()]
+        shapes: dict[str, list[Any]] = {}
+        for entry in entries:
+            for key, value in entry["model_conds"].items():
+                shapes.setdefault(key, []).append(value.size())
+        rows = windows * len(x) * len(entries)
+        view = [min(window, side) for window, side in zip(self.windows.window, canvas_size(x), strict=True)]
+        needed = self._model.memory_required([rows, *x.shape[1:-2], *view], cond_shapes=shapes)
+        return needed * HEADROOM * factor < self._model.current_patcher.get_free_memory(x.device)
+
+
+def _refuse_what_cannot_be_windowed(guider: CFGGuider, options: dict[str, Any], noise: Tensor) -> None:
+    if noise.ndim not in (4, 5) or len(guider.inner_model.latent_shapes or [noise.shape]) > 1:
+        raise ValueError(
+            "Panorama Windows needs a latent that is one picture or one video; this model samples several streams "
+            "at once (such as video with audio). Remove the node for this model."
+        )
+    if options.get("context_handler") is not None:
+        raise ValueError(
+            "Panorama Windows and Context Windows both cut the latent into windows and cannot be combined. "
+            "Remove one of the two nodes."
+        )

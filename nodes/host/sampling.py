@@ -1,0 +1,142 @@
+"""Joint sampling on the host: wrappers around four of its calls, and nothing of the host changed.
+
+PREPARE_SAMPLING   memory is asked for a batch of windows, not for the canvas
+SAMPLER_SAMPLE     a run begins: its conditioning is got ready for windows, the sampler rehearses
+PREDICT_NOISE      guided methods look at every window and decide how to move it
+CALC_COND_BATCH    the canvas is cut into windows, predicted, and each prediction is fused: CFG, its hooks and the
+                   sampler only ever see canvases
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import comfy.model_management
+from comfy.model_patcher import ModelPatcher
+from comfy.patcher_extension import WrappersMP
+from torch import Tensor
+
+from ...core.multidiffusion import predict_jointly, shift_kept
+from ...core.multiscale import Step, window_shifts
+from ...core.windows import Size, Window, canvas_size
+from .gradients import input_gradients
+from .prediction import HostPrediction
+from .run import Run
+from .settings import KEY, settings_of, windows_of
+
+CALL = "joint_diffusion_call"
+
+
+class CanvasCall(NamedTuple):
+    """A prediction is wanted of the whole canvas, its windows moved by `shifts` if there are any."""
+
+    run: Run
+    shifts: Mapping[Window, Tensor] | None = None
+    shift_kept: float = 0.0
+
+
+class ViewsCall(NamedTuple):
+    """A prediction is wanted of views, cropped through these windows of a canvas of the run, of any scale."""
+
+    run: Run
+    windows: Sequence[Window]
+    canvas: Size
+
+
+def with_settings(model: ModelPatcher, **changes: Any) -> ModelPatcher:
+    """A clone of the model that samples jointly, with these fields of its `JointSettings` set; the others stay."""
+    clone = model.clone()
+    clone.model_options["transformer_options"][KEY] = replace(settings_of(model.model_options), **changes)
+    for wrapper_type, wrapper in WRAPPERS.items():
+        clone.remove_wrappers_with_key(wrapper_type, KEY)  # the same key twice would run twice
+        clone.add_wrapper_with_key(wrapper_type, KEY, wrapper)
+    return clone
+
+
+def _prepare_sampling(executor, model, noise_shape, conds, model_options=None, **options):
+    windows = windows_of(model, model_options)
+    canvas = Size(*noise_shape[-2:])
+    rows = noise_shape[0] * min(max(windows.batch, 1), len(windows.plan(canvas)))
+    view = [min(window, side) for window, side in zip(windows.window, canvas, strict=True)]
+    shape = (rows, *noise_shape[1:-2], *view)
+    return executor(model, shape, conds, model_options=model_options, **options)
+
+
+def _sampler_sample(executor, guider, sigmas, extra_args, callback, noise, *rest):
+    run = Run(guider, executor.class_obj, sigmas, extra_args, noise)
+    extra_args = {**extra_args, "model_options": _with_call(extra_args["model_options"], CanvasCall(run))}
+    return executor(guider, sigmas, extra_args, callback, noise, *rest)
+
+
+def _predict_noise(executor, x, timestep, model_options, seed=None):
+    call = _call(model_options)
+    if not isinstance(call, CanvasCall) or not call.run.guided:
+        return executor(x, timestep, model_options, seed)
+    step = call.run.step_at(float(timestep[0]))
+    shifts = _guidance(executor, x, step, model_options, seed, call.run)
+    options = _with_call(model_options, CanvasCall(call.run, shifts, shift_kept(step.kept)))
+    return executor(x, timestep, options, seed)
+
+
+def _guidance(executor, x: Tensor, step: Step, model_options, seed, run: Run) -> Mapping[Window, Tensor] | None:
+    """How each window of the canvas is to be moved, found on batches of windows; smaller ones if memory runs out."""
+    guider = executor.class_obj
+    gradients = run.multiscale.needs_gradients and run.multiscale.weight_at(step.progress) > 0
+    batch = run.batch_size(guider.conds.values(), x, gradients)
+    while True:
+        pass_context = (
+            input_gradients(guider, model_options, run.needs_checkpoints(guider.conds.values(), x, batch))
+            if gradients
+            else nullcontext(model_options)
+        )
+        try:
+            with pass_context as options:
+
+                def denoise(views: Tensor, sigma: float, windows: Sequence[Window], canvas: Size, options=options):
+                    views_options = _with_call(options, ViewsCall(run, windows, canvas))
+                    return executor(views, views.new_full((len(views),), sigma), views_options, seed)
+
+                return window_shifts(x, step, denoise, replace(run.windows, batch=batch), run.multiscale)
+        except Exception as error:
+            if batch == 1 or not comfy.model_management.is_oom(error):
+                raise
+        # Out here, where no traceback keeps the memory of the failed attempt.
+        comfy.model_management.soft_empty_cache()
+        batch = -(-batch // 2)
+
+
+def _calc_cond_batch(executor, model, conds, x, timestep, model_options):
+    call = _call(model_options)
+    if call is None:  # not within a run: another pack asks the model something
+        return executor(model, conds, x, timestep, model_options)
+    prediction = HostPrediction(
+        executor=executor, model=model, conds=conds, timestep=timestep, model_options=model_options, run=call.run
+    )
+    if isinstance(call, ViewsCall):
+        return prediction.of_views(x, call.windows, call.canvas)
+    return predict_jointly(
+        x,
+        call.run.batches(conds, x),
+        partial(prediction.of_views, canvas=canvas_size(x)),
+        call.run.windows.weights,
+        call.shifts,
+        call.shift_kept,
+    )
+
+
+def _call(model_options: dict[str, Any]) -> CanvasCall | ViewsCall | None:
+    return model_options.get("transformer_options", {}).get(CALL)
+
+
+def _with_call(model_options: dict[str, Any], call: CanvasCall | ViewsCall) -> dict[str, Any]:
+    return {**model_options, "transformer_options": {**model_options["transformer_options"], CALL: call}}
+
+
+WRAPPERS = {
+    WrappersMP.PREPARE_SAMPLING: _prepare_sampling,
+    WrappersMP.SAMPLER_SAMPLE: _sampler_sample,
+    WrappersMP.PREDICT_NOISE: _predict_noise,
+    WrappersMP.CALC_COND_BATCH: _calc_cond_batch,
+}

@@ -1,0 +1,176 @@
+"""Multi-Scale Diffusion: as a sampler, and as a patch for every other sampler."""
+
+from comfy_api.latest import io
+
+from ..core.multiscale import MultiScaleParams
+from .host.ksampler import SAMPLERS, SCHEDULERS, sample
+from .host.sampling import with_settings
+
+CATEGORY = "joint diffusion"
+ALIASES = ["msd", "multi-scale diffusion", "multidiffusion", "panorama", "tiled diffusion", "high resolution", "layout"]
+DEFAULT = MultiScaleParams()
+
+
+def _guidance_inputs() -> list:
+    return [
+        io.Int.Input(
+            "scales",
+            default=DEFAULT.scales,
+            min=1,
+            max=4,
+            tooltip="Resolutions, each half of the one before; the smallest decides the layout. "
+            "1 is plain MultiDiffusion.",
+        ),
+        io.Float.Input(
+            "weight",
+            default=DEFAULT.weight,
+            min=0.0,
+            max=100.0,
+            step=0.5,
+            tooltip="How strongly the low-resolution panorama guides the windows. 0 is plain MultiDiffusion; "
+            "around 10 is best, above 20 pictures collapse.",
+        ),
+        io.Combo.Input(
+            "target",
+            options=["jacobian_free", "matched", "literal"],
+            default=DEFAULT.target,
+            optional=True,
+            advanced=True,
+            tooltip="jacobian_free: the strongest layout, no backward pass, any model. matched: the gradient of the "
+            "paper, with the low resolution denoised at its own noise level. literal: the paper to the letter.",
+        ),
+        io.Combo.Input(
+            "decay",
+            options=["cosine", "constant"],
+            default=DEFAULT.decay,
+            optional=True,
+            advanced=True,
+            tooltip="How the weight falls over the steps.",
+        ),
+        io.Float.Input(
+            "stop",
+            default=DEFAULT.stop,
+            min=0.0,
+            max=1.0,
+            step=0.05,
+            optional=True,
+            advanced=True,
+            tooltip="Part of the steps that are guided; the rest is as fast as plain MultiDiffusion.",
+        ),
+        io.Combo.Input(
+            "downsampling",
+            options=["mean", "strided"],
+            default=DEFAULT.downsampling,
+            optional=True,
+            advanced=True,
+            tooltip="How the canvas is made smaller; strided (every second cell) only with target literal.",
+        ),
+    ]
+
+
+class MultiScaleGuidance(io.ComfyNode):
+    """MODEL to MODEL: low-resolution panoramas guide the windows, in any sampler."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="MultiScaleGuidance",
+            display_name="Multi-Scale Guidance",
+            category=CATEGORY,
+            description="Low-resolution panoramas guide the layout of high-resolution windows (Multi-Scale Diffusion), "
+            "in any sampler. Uses the windows of Panorama Windows, else the model's native window at half overlap.",
+            search_aliases=ALIASES,
+            inputs=[
+                io.Model.Input("model", tooltip="Any image model, with Panorama Windows before or after, or without."),
+                *_guidance_inputs(),
+            ],
+            outputs=[io.Model.Output("model", display_name="MODEL", tooltip="The model, for any sampler.")],
+        )
+
+    @classmethod
+    def execute(cls, model, **guidance):
+        return io.NodeOutput(with_settings(model, multiscale=MultiScaleParams(**guidance)))
+
+
+class MultiScaleSampler(io.ComfyNode):
+    """KSampler with Multi-Scale Diffusion."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="MultiScaleSampler",
+            display_name="Multi-Scale Sampler",
+            category=CATEGORY,
+            description="Samples a panorama whose layout is guided by low-resolution versions of itself "
+            "(Multi-Scale Diffusion). For canvases larger than the model's size in both directions.",
+            search_aliases=[*ALIASES, "ksampler"],
+            inputs=[
+                io.Model.Input(
+                    "model",
+                    tooltip="Any image model. Its Panorama Windows are used if it has any, else windows of its own "
+                    "size at half overlap.",
+                ),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=True,
+                    tooltip="The random seed used for creating the noise.",
+                ),
+                io.Int.Input("steps", default=20, min=1, max=10000, tooltip="The number of denoising steps."),
+                io.Float.Input(
+                    "cfg",
+                    default=7.0,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    round=0.01,
+                    tooltip="How closely to follow the prompt.",
+                ),
+                io.Combo.Input("sampler_name", options=SAMPLERS, tooltip="The sampling algorithm; every one works."),
+                io.Combo.Input("scheduler", options=SCHEDULERS, tooltip="How noise falls over the steps."),
+                io.Conditioning.Input("positive", tooltip="What to show."),
+                io.Conditioning.Input("negative", tooltip="What not to show."),
+                io.Latent.Input("latent_image", tooltip="The canvas, from Panorama Latent."),
+                io.Float.Input(
+                    "denoise",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="1: from pure noise. Less keeps the structure of the latent (img2img).",
+                ),
+                *_guidance_inputs(),
+            ],
+            outputs=[io.Latent.Output("latent", display_name="LATENT", tooltip="The panorama, for Panorama Decode.")],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model,
+        seed,
+        steps,
+        cfg,
+        sampler_name,
+        scheduler,
+        positive,
+        negative,
+        latent_image,
+        denoise,
+        **guidance,
+    ):
+        latent = sample(
+            with_settings(model, multiscale=MultiScaleParams(**guidance)),
+            seed=seed,
+            steps=steps,
+            cfg=cfg,
+            sampler_name=sampler_name,
+            scheduler=scheduler,
+            positive=positive,
+            negative=negative,
+            latent_image=latent_image,
+            denoise=denoise,
+        )
+        return io.NodeOutput(latent)

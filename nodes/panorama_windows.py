@@ -1,0 +1,114 @@
+"""Joint sampling through windows, for every sampler node of the host."""
+
+from comfy_api.latest import io
+
+from ..core.multidiffusion import WindowParams
+from ..core.windows import Size, Wrap
+from .host.families import grid, native_window
+from .host.latents import latent_space
+from .host.sampling import with_settings
+from .host.settings import DEFAULT_OVERLAP, stride_of
+from .pixels import cells
+
+
+class PanoramaWindows(io.ComfyNode):
+    """MODEL to MODEL: sample canvases of any size through overlapping windows of the size the model knows."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="PanoramaWindows",
+            display_name="Panorama Windows",
+            category="joint diffusion",
+            description="The model sees the canvas through overlapping windows that are fused at every step "
+            "(MultiDiffusion). Works with every sampler, ControlNet, masks and areas.",
+            search_aliases=[
+                "multidiffusion",
+                "tiled diffusion",
+                "panorama",
+                "360",
+                "joint diffusion",
+                "seamless",
+                "wide",
+                "mixture of diffusers",
+            ],
+            inputs=[
+                io.Model.Input("model", tooltip="Any image model."),
+                io.Int.Input(
+                    "window_width",
+                    default=0,
+                    min=0,
+                    max=8192,
+                    step=8,
+                    tooltip="Width of a window in pixels. 0: the size that the model was trained on.",
+                ),
+                io.Int.Input(
+                    "window_height",
+                    default=0,
+                    min=0,
+                    max=8192,
+                    step=8,
+                    tooltip="Height of a window in pixels. 0: the size that the model was trained on.",
+                ),
+                io.Float.Input(
+                    "overlap",
+                    default=DEFAULT_OVERLAP,
+                    min=0.0,
+                    max=0.95,
+                    step=0.05,
+                    tooltip="Part of a window that its neighbour sees too. More is smoother and slower: "
+                    "0.5 needs 4 times the windows of 0, and 0.75 needs 16 times.",
+                ),
+                io.Boolean.Input("wrap_x", default=False, tooltip="Left and right edge meet: a 360 degree panorama."),
+                io.Boolean.Input("wrap_y", default=False, tooltip="Top and bottom edge meet."),
+                io.Combo.Input(
+                    "weights",
+                    options=["feathered", "gaussian", "uniform"],
+                    default="feathered",
+                    optional=True,
+                    advanced=True,
+                    tooltip="How much a window says towards its edge: feathered falls linearly, gaussian smoothly, "
+                    "uniform is the plain average of the paper.",
+                ),
+                io.Int.Input(
+                    "windows_per_batch",
+                    default=0,
+                    min=0,
+                    max=1024,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Most windows in one model call; the picture does not depend on it. "
+                    "0: as many as free memory holds.",
+                ),
+            ],
+            outputs=[io.Model.Output("model", display_name="MODEL", tooltip="The model, for any sampler.")],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model,
+        window_width,
+        window_height,
+        overlap,
+        wrap_x,
+        wrap_y,
+        weights="feathered",
+        windows_per_batch=0,
+    ):
+        if not 0 <= overlap < 1:
+            raise ValueError(f"overlap: must be at least 0 and below 1 (a part of the window), got {overlap}.")
+        ratio, step, native = latent_space(model).ratio, grid(model), native_window(model)
+        window = Size(
+            cells("window_height", window_height, ratio * step) * step or native.height,
+            cells("window_width", window_width, ratio * step) * step or native.width,
+        )
+        params = WindowParams(
+            window=window,
+            stride=stride_of(window, overlap, step),
+            wrap=Wrap(y=wrap_y, x=wrap_x),
+            weights=weights,
+            batch=windows_per_batch,
+            grid=step,
+        )
+        return io.NodeOutput(with_settings(model, windows=params))

@@ -1,0 +1,187 @@
+"""Joint sampling in the real host, with tiny models of its own classes."""
+
+import comfy.model_management
+import comfy.sample
+import comfy.samplers
+import pytest
+import tiny_models
+import torch
+from joint_diffusion.core.multidiffusion import WindowParams
+from joint_diffusion.core.multiscale import MultiScaleParams
+from joint_diffusion.core.windows import Size, Wrap
+from joint_diffusion.nodes.host.sampling import with_settings
+from tiny_models import prompt
+
+
+def windows(**options):
+    return WindowParams(**{"window": Size(16, 16), "stride": Size(8, 8), "weights": "gaussian", "grid": 2, **options})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _inference_mode():
+    with torch.inference_mode():
+        yield
+
+
+@pytest.fixture(scope="module")
+def sd15():
+    return tiny_models.sd15()
+
+
+def run(model, latent, sampler="euler", steps=3, cfg=4.0, scheduler="normal", seed=1, **options):
+    positive, negative = options.pop("positive", prompt(1)), options.pop("negative", prompt(2))
+    noise = comfy.sample.prepare_noise(latent, seed)
+    return comfy.sample.sample(
+        model,
+        noise,
+        steps,
+        cfg,
+        sampler,
+        scheduler,
+        positive,
+        negative,
+        latent,
+        seed=seed,
+        disable_pbar=True,
+        **options,
+    )
+
+
+def test_one_window_over_the_canvas_is_the_plain_sampler(sd15):
+    latent = torch.zeros(2, 4, 16, 16)
+    plain = run(sd15, latent)
+    torch.testing.assert_close(run(with_settings(sd15, windows=windows()), latent), plain, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("wrap", [Wrap(), Wrap(x=True)])
+def test_windows_per_batch_change_nothing(sd15, wrap):
+    latent = torch.zeros(2, 4, 24, 40)
+    results = [run(with_settings(sd15, windows=windows(wrap=wrap, batch=n)), latent) for n in (0, 1, 3)]
+    for result in results[1:]:
+        torch.testing.assert_close(result, results[0], rtol=1e-4, atol=1e-4)
+
+
+def test_a_batch_of_panoramas_equals_its_panoramas(sd15):
+    model, latent = with_settings(sd15, windows=windows()), torch.zeros(2, 4, 16, 40)
+    noise = comfy.sample.prepare_noise(latent, 1)
+    second = comfy.sample.sample(
+        model, noise[1:], 3, 4.0, "euler", "normal", prompt(1), prompt(2), latent[1:], seed=1, disable_pbar=True
+    )
+    torch.testing.assert_close(run(model, latent)[1:], second, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("guidance", [None, MultiScaleParams(), MultiScaleParams(target="matched", weight=4.0)])
+@pytest.mark.parametrize("family", ["sdxl", "flux", "qwen_image"])
+def test_other_families(family, guidance):
+    model = getattr(tiny_models, family)()
+    shape = {"sdxl": (1, 4, 32, 48), "flux": (1, 16, 32, 48), "qwen_image": (1, 16, 1, 32, 48)}[family]
+    pooled = {"sdxl": {"pooled_output": torch.randn(1, 1280)}, "flux": {"pooled_output": torch.randn(1, 32)}}
+    options = pooled.get(family, {})
+    result = run(
+        with_settings(model, windows=windows(), multiscale=guidance),
+        torch.zeros(shape),
+        positive=prompt(1, **options),
+        negative=prompt(2, **options),
+    )
+    assert result.shape == shape and result.isfinite().all()
+
+
+def test_node_order_does_not_matter(sd15):
+    latent, guidance = torch.zeros(1, 4, 32, 48), MultiScaleParams(target="jacobian_free")
+    one = with_settings(with_settings(sd15, windows=windows()), multiscale=guidance)
+    other = with_settings(with_settings(sd15, multiscale=guidance), windows=windows())
+    assert torch.equal(run(one, latent), run(other, latent))
+
+
+def test_the_users_model_is_not_changed(sd15):
+    latent = torch.zeros(1, 4, 16, 24)
+    before = run(sd15, latent)
+    run(with_settings(sd15, windows=windows(), multiscale=MultiScaleParams(scales=1)), latent)
+    assert torch.equal(run(sd15, latent), before)
+    assert "joint_diffusion" not in sd15.model_options["transformer_options"]
+
+
+def count_rows(model):
+    """Wrap the network of a clone so that it counts the rows it is called with."""
+    rows = []
+    clone = model.clone()
+    clone.set_model_unet_function_wrapper(
+        lambda apply, args: (rows.append(len(args["input"])), apply(args["input"], args["timestep"], **args["c"]))[1]
+    )
+    return clone, rows
+
+
+def test_a_prompt_is_not_run_in_windows_that_its_mask_leaves_empty(sd15):
+    model, rows = count_rows(with_settings(sd15, windows=windows()))
+    mask = torch.zeros(1, 128, 384)
+    mask[..., :64] = 1  # the left 8 of 48 cells: only the first of 5 windows
+    run(model, torch.zeros(1, 4, 16, 48), steps=1, positive=prompt(1) + prompt(3, mask=mask))
+    assert sum(rows) == 5 * 2 + 1
+
+
+@pytest.mark.parametrize("target", ["jacobian_free", "matched", "literal"])
+def test_model_rows_of_a_guided_step_are_the_least_possible(sd15, target):
+    guidance = MultiScaleParams(target=target, weight=1.0)
+    model, rows = count_rows(with_settings(sd15, windows=windows(), multiscale=guidance))
+    run(model, torch.zeros(1, 4, 32, 48), steps=1)
+    fine, coarse = 3 * 5, 2  # windows at 32 x 48 and at 16 x 24
+    assert sum(rows) == 2 * (2 * fine + coarse)
+
+
+def test_interruption_stops_and_leaves_the_model_as_it_was(sd15):
+    model = with_settings(sd15, windows=windows(batch=1), multiscale=MultiScaleParams(target="matched"))
+    latent = torch.zeros(1, 4, 32, 48)
+    expected = run(model, latent)
+    before = {name: value.clone() for name, value in sd15.model.state_dict().items()}
+
+    def interrupt(*_):
+        comfy.model_management.interrupt_current_processing()
+
+    with pytest.raises(comfy.model_management.InterruptProcessingException):
+        run(model, latent, callback=interrupt)
+    assert all(torch.equal(value, before[name]) for name, value in sd15.model.state_dict().items())
+    assert torch.equal(run(model, latent), expected)
+
+
+def test_memory_is_asked_for_a_window_batch_not_for_the_canvas(sd15, monkeypatch):
+    asked = []
+    original = comfy.sampler_helpers.estimate_memory
+    monkeypatch.setattr(
+        comfy.sampler_helpers,
+        "estimate_memory",
+        lambda m, shape, c: (asked.append(tuple(shape)), original(m, shape, c))[1],
+    )
+    run(with_settings(sd15, windows=windows(batch=2)), torch.zeros(1, 4, 16, 400), steps=1)
+    assert asked == [(2, 4, 16, 16)]
+
+
+def test_an_out_of_memory_error_halves_the_batch(sd15):
+    model, rows = count_rows(with_settings(sd15, windows=windows(batch=8)))
+    wrapped = model.model_options["model_function_wrapper"]
+
+    def short_of_memory(apply, args):
+        if len(args["input"]) > 4:
+            raise torch.cuda.OutOfMemoryError("no")
+        return wrapped(apply, args)
+
+    model.set_model_unet_function_wrapper(short_of_memory)
+    latent = torch.zeros(1, 4, 16, 72)
+    expected = run(with_settings(sd15, windows=windows()), latent, steps=1)
+    torch.testing.assert_close(run(model, latent, steps=1), expected, rtol=1e-4, atol=1e-4)
+    assert max(rows) == 4
+
+
+def test_context_windows_are_refused(sd15):
+    model = with_settings(sd15, windows=windows())
+    model.model_options["context_handler"] = object()
+    with pytest.raises(ValueError, match="Remove one of the two nodes"):
+        run(model, torch.zeros(1, 4, 16, 24))
+
+
+def test_noise_masks_keep_what_they_keep(sd15):
+    latent = torch.randn(1, 4, 16, 40)
+    mask = torch.zeros(1, 1, 16, 40)
+    mask[..., 20:] = 1
+    result = run(with_settings(sd15, windows=windows()), latent, noise_mask=mask)
+    torch.testing.assert_close(result[..., :20], latent[..., :20])
+    assert (result[..., 20:] - latent[..., 20:]).abs().mean() > 0.1
