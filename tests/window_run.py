@@ -38,14 +38,15 @@ def predict(patcher, positive, negative, x, sigma, calc=None, denoise_mask=None)
     return seen[0]
 
 
-def predict_views(patcher, positive, negative, x, sigma, windows, *, together=True, factor=1, **options):
+def predict_views(patcher, positive, negative, x, sigma, windows, *, together=True, factor=1, known=True, **options):
     """[cond, uncond] of every window: (2, N*B, C, ..., h, w).
 
-    `together` batches the windows that may share a batch; `factor` > 1 puts the windows on the downsampled canvas.
+    `together` batches the windows that may share a batch; `factor` > 1 puts the windows on the downsampled canvas;
+    `known` tells the conditioning the guider's conds.
     """
 
     def calc(guider, executor, model, conds, x, sigma, model_options):
-        conditioning = WindowConditioning(model, canvas_size(x), conds=guider.conds)
+        conditioning = WindowConditioning(model, canvas_size(x), conds=guider.conds if known else None)
         canvas = downsample(x, factor) if factor > 1 else x
         size = canvas_size(canvas)
         views = []
