@@ -21,6 +21,7 @@ def joint_diffusion_extension():
     from .multi_scale import MultiScaleGuidance, MultiScaleSampler
     from .panorama_decode import PanoramaDecode
     from .panorama_latent import PanoramaLatent
+    from .panorama_plan import PanoramaPlan
     from .panorama_windows import PanoramaWindows
 
     class JointDiffusion(ComfyExtension):
@@ -29,6 +30,7 @@ def joint_diffusion_extension():
                 LoadDemoModel,
                 PanoramaLatent,
                 PanoramaWindows,
+                PanoramaPlan,
                 MultiScaleSampler,
                 MultiScaleGuidance,
                 PanoramaDecode,

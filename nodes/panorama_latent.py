@@ -112,7 +112,10 @@ class PanoramaLatent(io.ComfyNode):
         if batch_size < 1:
             raise ValueError(f"batch_size: must be at least 1, got {batch_size}.")
         space = latent_space(model, vae)
-        canvas = Size(cells("height", height, space.ratio, least=1), cells("width", width, space.ratio, least=1))
+        canvas = Size(
+            cells("height", height, space.ratio, space.grid, least=1),
+            cells("width", width, space.ratio, space.grid, least=1),
+        )
         samples = empty(space, batch_size, canvas)
         latent = {"samples": samples, "downscale_ratio_spacial": space.ratio}
         if image is None:

@@ -3,11 +3,13 @@
 from typing import NamedTuple
 
 import comfy.model_management
+import comfy.sample
 import comfy.utils
 import torch
 from torch import Tensor
 
-from ...core.windows import Size
+from ...core.windows import Size, canvas_size
+from .families import grid
 
 
 class LatentSpace(NamedTuple):
@@ -16,6 +18,7 @@ class LatentSpace(NamedTuple):
     channels: int
     ratio: int  # pixels per cell
     has_time: bool
+    grid: int = 1  # width and height must be multiples of so many cells
 
 
 # The host's own empty latent. Its sampler turns a latent that is all zero into what the model needs.
@@ -26,9 +29,9 @@ def latent_space(model=None, vae=None) -> LatentSpace:
     """The space of the model, else of the VAE, else the one that the sampler adapts to any model."""
     if model is not None:
         latent_format = model.get_model_object("latent_format")
-        return LatentSpace(
-            latent_format.latent_channels, latent_format.spacial_downscale_ratio, latent_format.latent_dimensions == 3
-        )
+        has_time = latent_format.latent_dimensions == 3
+        ratio = latent_format.spacial_downscale_ratio
+        return LatentSpace(latent_format.latent_channels, ratio, has_time, grid(model))
     if vae is not None:
         return LatentSpace(vae.latent_channels, vae.spacial_compression_encode(), vae.latent_dim == 3)
     return ANY_SPACE
@@ -42,6 +45,12 @@ def empty(space: LatentSpace, batch: int, canvas: Size) -> Tensor:
         device=comfy.model_management.intermediate_device(),
         dtype=comfy.model_management.intermediate_dtype(),
     )
+
+
+def sampled_size(model, samples: dict) -> Size:
+    """The size of a LATENT as the sampler will see it: an empty one is made to fit the model first."""
+    fitted = comfy.sample.fix_empty_latent_channels(model, samples["samples"], samples.get("downscale_ratio_spacial"))
+    return canvas_size(fitted)
 
 
 def encode(vae, image: Tensor, space: LatentSpace, size: Size, crop: bool = False) -> Tensor:

@@ -35,10 +35,11 @@ def test_with_a_model_it_is_the_model_s_own_latent(family):
 def test_a_coarser_latent_format_has_a_coarser_grid():
     model = tiny_models.sd15()
     model.add_object_patch("latent_format", CoarseFormat())
-    assert latent(model=model, width=192, height=96)["samples"].shape == (1, 128, 3, 6)
-    message = r"width: must be a multiple of 32 pixels.*at least 32, got 136; nearest: 128 or 160"
+    assert latent(model=model, width=192, height=128)["samples"].shape == (1, 128, 4, 6)
+    # 32 pixels per cell, and the tiny U-Net halves once
+    message = r"width: must be a multiple of 64 pixels.*at least 64, got 136; nearest: 128 or 192"
     with pytest.raises(ValueError, match=message):
-        latent(model=model, width=136, height=96)
+        latent(model=model, width=136, height=128)
 
 
 class CoarseFormat:

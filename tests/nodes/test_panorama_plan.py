@@ -1,0 +1,67 @@
+"""PanoramaPlan: what it draws and counts is what the sampler will do."""
+
+import numpy as np
+import pytest
+import tiny_models
+import torch
+from joint_diffusion.core.multiscale import MultiScaleParams
+from joint_diffusion.core.windows import Size, Window
+from joint_diffusion.nodes.host.sampling import with_settings
+from joint_diffusion.nodes.panorama_latent import PanoramaLatent
+from joint_diffusion.nodes.panorama_plan import PanoramaPlan
+from joint_diffusion.nodes.panorama_windows import PanoramaWindows
+from joint_diffusion.nodes.plan_picture import EXAMPLE, coverage, draw_plan
+
+
+def windowed(model, **options):
+    settings = dict(window_width=128, window_height=128, overlap=0.5, wrap_x=False, wrap_y=False) | options
+    return PanoramaWindows.execute(model, **settings)[0]
+
+
+def plan(model, width, height):
+    with torch.inference_mode():
+        return PanoramaPlan.execute(model, PanoramaLatent.execute(width, height, 1)[0]).args
+
+
+def test_it_counts_windows_and_views():
+    picture, windows, views, summary = plan(windowed(tiny_models.sd15()), 512, 128)
+    assert (windows, views) == (7, 7)
+    assert picture.ndim == 4 and picture.shape[-1] == 3 and picture.min() >= 0 and picture.max() <= 1
+    assert "Canvas 512 x 128 px\n" in summary
+    assert "7 windows of 128 x 128 px, overlap at least 64 x 64 px; 1 to 2 windows" in summary
+
+
+def test_it_counts_the_scales():
+    model = with_settings(windowed(tiny_models.sd15()), multiscale=MultiScaleParams(scales=2, stop=0.6))
+    _, windows, views, summary = plan(model, 512, 256)
+    assert windows == 21
+    assert views == 21 + 21 + 3
+    assert "45 views of the model in each guided step of 2 scales; 21 after guidance stops" in summary
+
+
+def test_wrapping_is_drawn_on_both_sides():
+    model = windowed(tiny_models.sd15(), wrap_x=True)
+    assert "wraps in x" in plan(model, 512, 128)[3]
+    picture = np.asarray(draw_plan(Size(16, 64), [Window(0, 56, 16, 16)], []))
+    in_colour = (picture == EXAMPLE[:3]).all(-1).any(0).nonzero()[0]
+    assert in_colour.min() < 200 and in_colour.max() > 900
+
+
+def test_an_empty_latent_is_what_the_sampler_makes_of_it():
+    model = windowed(tiny_models.qwen_image())
+    assert plan(model, 512, 128)[1] == 7
+
+
+def test_a_model_without_windows_is_told_apart():
+    assert "No Panorama Windows" in plan(tiny_models.sd15(), 1024, 512)[3]
+
+
+def test_coverage_counts_windows():
+    count = coverage(Size(2, 5), [Window(0, 0, 2, 3), Window(0, 2, 2, 3)])
+    assert count.tolist() == [[1, 1, 2, 1, 1]] * 2
+
+
+@pytest.mark.parametrize("canvas", [(8, 8), (8, 4096), (4096, 8)])
+def test_any_canvas_can_be_drawn(canvas):
+    sheet = draw_plan(Size(*canvas), [Window(0, 0, 8, 8)], ["a line"])
+    assert max(sheet.size) < 60_000 and min(sheet.size) > 100
