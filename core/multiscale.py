@@ -6,9 +6,8 @@ is denoised by plain MultiDiffusion, and each finer one is guided towards it win
 Only the finest scale is carried to the next step.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 from torch import Tensor
@@ -177,7 +176,10 @@ def _shifts_towards(
     for batch in windows.batches(canvas):
         wanted = downsample(crop_batch(target, batch), FACTOR)
         views = crop_batch(scale.x, batch)
-        denoise_batch = partial(denoise, sigma=scale.sigma, windows=batch, canvas=canvas)
+
+        def denoise_batch(views: Tensor, batch: Sequence[Window] = batch) -> Tensor:
+            return denoise(views, scale.sigma, batch, canvas)
+
         shift = _shift(views, wanted, kept, weight, denoise_batch, params)
         yield from zip(batch, shift.chunk(len(batch)), strict=True)
 

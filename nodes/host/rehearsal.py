@@ -15,8 +15,10 @@ import comfy.samplers
 import torch
 from torch import Tensor
 
-# So large that the noise which stochastic samplers add disappears beside it.
-LOUD = 1e8
+# So large that the noise which stochastic samplers add disappears beside it ...
+LOUD = 1e12
+# ... until so little of it is left. Then the sampler has forgotten x, as LCM does at once.
+FORGOTTEN = 1e3  # in standard deviations of the noise
 
 
 def kept_per_step(
@@ -24,8 +26,8 @@ def kept_per_step(
 ) -> list[float]:
     """For each step i, the part r of x in x' = r x + (1 - r) D, in [0, 1).
 
-    A step that the rehearsal does not show (adaptive samplers choose their own) has that of a first-order one,
-    sigmas[i + 1] / sigmas[i], which is right for everything that follows the probability flow.
+    No step keeps more than the probability flow does, sigmas[i + 1] / sigmas[i]; that is also taken for steps which
+    the rehearsal does not show, because adaptive samplers choose their own.
     """
     levels = sigmas.tolist()
     first_order = [after / before for before, after in zip(levels, levels[1:], strict=False)]
@@ -33,10 +35,12 @@ def kept_per_step(
     kept: list[float] = []
     for before, after, fallback in zip(levels, levels[1:], first_order, strict=False):
         x_before, x_after = heard.get(_key(before)), heard.get(_key(after))
-        if x_before and x_after is not None and 0 <= x_after / x_before < 1:
-            kept.append(x_after / x_before)
-        else:
+        if x_before is None or x_after is None:
             kept.append(fallback)
+        elif abs(x_after) < FORGOTTEN * after:
+            kept.append(0.0)
+        else:
+            kept.append(min(max(x_after / x_before, 0.0), fallback))
     return kept
 
 
@@ -45,7 +49,7 @@ def _rehearse(
 ) -> dict[float, float]:
     """The x that the sampler asked about at each noise level."""
     understudy = _Understudy(guider)
-    x = torch.full((1, 1, 2, 2), LOUD, dtype=torch.float64)
+    x = torch.full((1, 1, 2, 2), LOUD, dtype=torch.float32)
     arguments = {**extra_args, "model_options": copy.copy(extra_args["model_options"])}
     devices = [sigmas.device] if sigmas.device.type == "cuda" else []
     try:
