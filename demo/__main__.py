@@ -1,0 +1,80 @@
+"""`python -m demo panorama`: a panorama from the bundled model, without ComfyUI and without a checkpoint.
+
+Progress goes to stderr; the last line on stdout is one JSON object with what was measured on the picture.
+"""
+
+import argparse
+import dataclasses
+import json
+import sys
+import time
+from pathlib import Path
+
+from PIL import Image
+from torch import Tensor
+
+from .panorama import METHODS, PanoramaParams, measure_panorama, paint_panorama
+from .pipeline import LandscapePipeline
+
+
+def save_image(image: Tensor, path: Path) -> None:
+    """Write a (1, 3, H, W) image in [0, 1]."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = (image[0].permute(1, 2, 0) * 255).round().byte().cpu().numpy()
+    Image.fromarray(pixels).save(path)
+
+
+def show_progress(done: int, steps: int) -> None:
+    """One line on stderr that counts up."""
+    print(f"\rstep {done}/{steps}", end="\n" if done == steps else "", file=sys.stderr, flush=True)
+
+
+def panorama(args: argparse.Namespace) -> dict:
+    """Paint, save and measure one panorama."""
+    fields = {field.name for field in dataclasses.fields(PanoramaParams)}
+    params = PanoramaParams(**{key: value for key, value in vars(args).items() if key in fields})
+    pipeline = LandscapePipeline(args.device)
+    start = time.perf_counter()
+    result = paint_panorama(pipeline, params, show_progress)
+    seconds = time.perf_counter() - start
+    save_image(result.image, args.out)
+    measured = measure_panorama(result.image.cpu(), params.prompt, params.stride)
+    report = measured | {"seconds": seconds, "model_calls": result.model_calls}
+    rounded = {key: round(value, 4) for key, value in report.items()}
+    return rounded | dataclasses.asdict(params) | {"out": str(args.out)}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    defaults = PanoramaParams()
+    top = argparse.ArgumentParser(prog="python -m demo", description=__doc__.splitlines()[0])
+    commands = top.add_subparsers(dest="command", required=True)
+    sub = commands.add_parser("panorama", help="a wide landscape, many windows denoised jointly")
+    sub.add_argument("--method", choices=METHODS, default=defaults.method)
+    sub.add_argument("--height", type=int, default=defaults.height, help="pixels")
+    sub.add_argument("--width", type=int, default=defaults.width, help="pixels")
+    sub.add_argument("--prompt", default=defaults.prompt, help="season, hour, features, zoom; see demo/README.md")
+    sub.add_argument("--seed", type=int, default=defaults.seed)
+    sub.add_argument("--steps", type=int, default=defaults.steps)
+    sub.add_argument("--cfg", type=float, default=defaults.cfg, help="guidance scale, 1 is none")
+    sub.add_argument("--stride", type=int, default=defaults.stride, help="latent cells (8 pixels) between windows")
+    sub.add_argument("--target", default=defaults.target, help="msd: literal, matched or jacobian_free")
+    sub.add_argument("--weight", type=float, default=defaults.weight, help="msd: strength of the guidance")
+    sub.add_argument("--device", default="cpu")
+    sub.add_argument("--out", type=Path, default=Path("panorama.png"))
+    sub.set_defaults(run=panorama)
+    return top
+
+
+def main() -> None:
+    """Entry point."""
+    args = parser().parse_args()
+    try:
+        report = args.run(args)
+    except ValueError as error:
+        sys.exit(f"demo: {error}")
+    print(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""Which layer of the world a colour belongs to, learned from the world itself.
+
+For each palette the colours of each layer are measured on a few true renders and kept as Gaussians. Small means
+(4 x 4 pixels) are classified, not single pixels: texture is not layout.
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .palette import HOURS, LAYERS, SEASONS
+from .vocabulary import known_words
+from .world import Scene, render
+
+CELL = 4  # pixels per classified cell
+REGION = 128  # pixels, one native window of the model; a region of this size has one palette
+_SPREAD = 0.012  # standard deviation added to every colour: what a decoder may be off
+
+
+class ColourModel(NamedTuple):
+    """Gaussians of the layers of some palettes; P palettes, L layers."""
+
+    mean: Tensor  # (P, L, 3)
+    inverse: Tensor  # (P, L, 3, 3) inverse covariance
+    log_det: Tensor  # (P, L) log determinant of the covariance
+
+
+Palettes = tuple[tuple[str, str], ...]
+
+
+def palettes_of(prompt: str) -> Palettes:
+    """The (season, hour) pairs that a prompt allows; all of them where it names neither."""
+    words = known_words(prompt)
+    seasons = [s for s in SEASONS if s in words] or SEASONS
+    hours = [h for h in HOURS if h in words] or HOURS
+    return tuple((s, h) for s in seasons for h in hours)
+
+
+def cells(image: Tensor) -> Tensor:
+    """(B, 3, H, W) to the mean colours (B, 3, H // 4, W // 4)."""
+    return nn.functional.avg_pool2d(image, CELL)
+
+
+@lru_cache(maxsize=len(SEASONS) * len(HOURS))
+def _layer_statistics(season: str, hour: str) -> tuple[Tensor, Tensor]:
+    colours: list[list[np.ndarray]] = [[] for _ in LAYERS]
+    views = ((1.0, 0.5), (2.0, 0.25), (2.0, 0.5), (2.0, 0.75))
+    for seed, (zoom, y) in enumerate(views):
+        for lake in (False, True):
+            scene = Scene(seed=7000 + 10 * seed + lake, season=season, hour=hour, lake=lake)
+            image, layers = render(scene, 128, 192, zoom=zoom, centre=(3.0 + seed, y))
+            mean = cells(torch.from_numpy(image).permute(2, 0, 1)[None])[0].permute(1, 2, 0).numpy()
+            block = layers.reshape(128 // CELL, CELL, 192 // CELL, CELL).swapaxes(1, 2).reshape(*mean.shape[:2], -1)
+            pure = (block == block[..., :1]).all(-1)
+            for i in range(len(LAYERS)):
+                colours[i].append(mean[pure & (block[..., 0] == i)])
+    stacked = [torch.from_numpy(np.concatenate(c)).double() for c in colours]
+    means = torch.stack([c.mean(0) for c in stacked])
+    return means, torch.stack([c.T.cov() + _SPREAD**2 * torch.eye(3).double() for c in stacked])
+
+
+@lru_cache(maxsize=32)
+def colour_model(palettes: Palettes) -> ColourModel:
+    """The Gaussians of these palettes."""
+    mean, covariance = (torch.stack(part) for part in zip(*(_layer_statistics(*p) for p in palettes), strict=True))
+    return ColourModel(mean.float(), covariance.inverse().float(), covariance.logdet().float())
+
+
+def log_likelihood(colours: Tensor, model: ColourModel) -> Tensor:
+    """(B, 3, h, w) colours to (B, P, L, h, w) log densities, up to a constant."""
+    off = colours[:, None, None] - model.mean[None, :, :, :, None, None]
+    distance = torch.einsum("bplchw,plcd,bpldhw->bplhw", off, model.inverse, off)
+    # Beyond 5 standard deviations all is equally strange, so that an odd spot cannot decide a region's palette.
+    return -0.5 * (distance.clamp(max=25.0) + 0.02 * distance + model.log_det[None, :, :, None, None])
+
+
+def classify(image: Tensor, prompt: str = "") -> Tensor:
+    """(B, 3, H, W) in [0, 1] to the layer of every 4 x 4 cell, (B, H // 4, W // 4).
+
+    Every region of 128 x 128 pixels is read with the palette, of those the prompt allows, that explains it best:
+    without a prompt the palette may change along a panorama, which is not a fault of its layout.
+    """
+    likelihood = log_likelihood(cells(image), colour_model(palettes_of(prompt)))
+    step = REGION // CELL
+    layers = torch.empty(likelihood.shape[0], *likelihood.shape[-2:], dtype=torch.long)
+    for top in range(0, layers.shape[1], step):
+        for left in range(0, layers.shape[2], step):
+            part = likelihood[..., top : top + step, left : left + step]
+            fit = part.amax(dim=2).sum(dim=(-2, -1))  # (B, P)
+            best = part[torch.arange(len(part)), fit.argmax(dim=1)]
+            layers[:, top : top + step, left : left + step] = best.argmax(dim=1)
+    return layers

@@ -1,0 +1,113 @@
+"""Numbers for what a panorama should be: in order, seamless, of one palette.
+
+Every function takes decoded images (B, 3, H, W) in [0, 1] and returns one float per image as a (B,) tensor.
+"""
+
+from collections.abc import Collection, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from .layer_colours import REGION, cells, classify, colour_model, palettes_of
+from .palette import LAYERS
+
+SHORTEST_RUN = 3  # cells of 4 pixels; a shorter vertical run is texture, not a layer
+EDGE = 4  # pixels on either side of a border that count as near it
+
+
+def column_runs(column: Sequence[int], shortest: int = SHORTEST_RUN) -> list[int]:
+    """Layers of a column from top to bottom, one entry per run; runs shorter than `shortest` do not count."""
+    runs: list[list[int]] = []
+    for layer in column:
+        if runs and runs[-1][0] == layer:
+            runs[-1][1] += 1
+        else:
+            runs.append([layer, 1])
+    long = [layer for layer, length in runs if length >= shortest]
+    return [layer for i, layer in enumerate(long) if i == 0 or layer != long[i - 1]]
+
+
+def majority(layers: Tensor, size: int = 3) -> Tensor:
+    """(B, h, w) layers, each cell replaced by the commonest layer of its size x size neighbourhood."""
+    votes = nn.functional.one_hot(layers, len(LAYERS)).permute(0, 3, 1, 2).float()
+    counts = nn.functional.avg_pool2d(votes, size, stride=1, padding=size // 2)
+    return (counts + 1e-3 * votes).argmax(dim=1)  # a tie stays as it was
+
+
+def order_violations_per_column(image: Tensor, prompt: str = "") -> Tensor:
+    """How often a layer lies under one that belongs below it, averaged over the columns.
+
+    Convention:
+        - 0 is a perfect layout; one sky under a meadow in every column is 1; a scene stacked on itself is 1
+        - columns are 4 pixels wide
+        - a layer may be missing: only the order of those that are there counts
+
+    Args:
+        image: (B, 3, H, W) in [0, 1].
+        prompt: its season and hour say which palettes to expect; without them all are tried, region by region.
+    """
+    layers = majority(classify(image, prompt))
+    violations = []
+    for picture in layers:
+        falls = 0
+        for column in picture.T.tolist():
+            runs = column_runs(column)
+            falls += sum(lower < upper for upper, lower in zip(runs, runs[1:], strict=False))
+        violations.append(falls / picture.shape[1])
+    return torch.tensor(violations)
+
+
+def seam_energy(image: Tensor, rows: Collection[int] = (), columns: Collection[int] = ()) -> Tensor:
+    """Mean colour step across window borders, relative to the steps in their neighbourhood.
+
+    1 means that a border looks like any other place, 2 that the steps there are twice as large. Compared is only with
+    pixels at most EDGE away from the border, because texture differs from layer to layer.
+
+    Args:
+        image: (B, 3, H, W).
+        rows: pixel rows at which a window starts or ends; the step is the one from row - 1 to row.
+        columns: likewise for columns.
+    """
+    ratios = []
+    for dim, borders in ((2, rows), (3, columns)):
+        steps = image.diff(dim=dim).abs().mean(dim=1).mean(dim=2 if dim == 2 else 1)  # (B, length - 1)
+        for border in borders:
+            if not 0 < border < image.shape[dim]:
+                raise ValueError(
+                    f"{'rows' if dim == 2 else 'columns'}: a border must lie inside the image, "
+                    f"1..{image.shape[dim] - 1}, got {border}."
+                )
+            here = steps[:, border - 1]
+            near = steps[:, max(border - 1 - EDGE, 0) : border + EDGE]
+            around = (near.sum(dim=1) - here) / (near.shape[1] - 1)
+            ratios.append(here / around.clamp(min=1e-6))
+    if not ratios:
+        return torch.ones(len(image))
+    return torch.stack(ratios).mean(dim=0)
+
+
+def palette_distance(image: Tensor) -> Tensor:
+    """How much the palette changes along the panorama: RGB units, 0 to about 1.
+
+    The picture is cut into upright strips one native window wide. For each pair of strips that do not touch, the
+    distance between their colour statistics (mean and standard deviation per channel, Euclidean) is taken; the result
+    is the mean over pairs. 0 for a picture narrower than three windows.
+    """
+    width = image.shape[-1]
+    strips = [image[..., left : left + REGION] for left in range(0, width - REGION + 1, REGION)]
+    statistics = [torch.cat([s.mean(dim=(2, 3)), s.std(dim=(2, 3))], dim=1) for s in strips]
+    pairs = [(statistics[i] - statistics[j]).norm(dim=1) for i in range(len(strips)) for j in range(i + 2, len(strips))]
+    return torch.stack(pairs).mean(dim=0) if pairs else torch.zeros(len(image))
+
+
+def palette_deviation(image: Tensor, prompt: str) -> Tensor:
+    """How far the colours are from those the prompt asks for: Mahalanobis distance, about 1.5 for a true render.
+
+    Each 4 x 4 cell is compared with the nearest layer of the prompt's palette, in standard deviations of that layer's
+    colours; the result is the mean over cells. Where the prompt allows several palettes, the best one counts.
+    """
+    colours = cells(image)
+    model = colour_model(palettes_of(prompt))
+    off = colours[:, None, None] - model.mean[None, :, :, :, None, None]
+    squared = torch.einsum("bplchw,plcd,bpldhw->bplhw", off, model.inverse, off)
+    return squared.clamp(min=0).sqrt().amin(dim=2).mean(dim=(-2, -1)).amin(dim=1)

@@ -1,0 +1,75 @@
+"""Lattice noise in world coordinates: the same point gives the same value whatever the picture's size or scale.
+
+Every octave is value noise (random numbers on an integer lattice, blended by smoothstep), so a picture at twice the
+scale continues the sum with one octave more instead of enlarging what was there: zooming in shows more.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+
+PERIOD = 512  # lattice points until the noise repeats; far more than any canvas shows
+FINEST_WAVE = 3.0  # pixels; octaves finer than this would alias
+
+
+@lru_cache(maxsize=1)
+def _table() -> np.ndarray:
+    return np.random.default_rng(0).random((PERIOD, PERIOD), dtype=np.float32)
+
+
+def _corner(seed: int) -> tuple[int, int]:
+    """Where in the table the lattice of this seed begins. One table for all seeds: filling one costs a render."""
+    mixed = (seed * 0x9E3779B97F4A7C15 + 0x7F4A7C15) % 2**64
+    mixed = ((mixed ^ (mixed >> 29)) * 0xBF58476D1CE4E5B9) % 2**64
+    return (mixed >> 20) % PERIOD, (mixed >> 40) % PERIOD
+
+
+def random_at(index: np.ndarray, seed: int) -> np.ndarray:
+    """Uniform [0, 1) numbers attached to integers, such as the number of a tree in its row."""
+    i, (row, column) = np.asarray(index).astype(np.int64), _corner(seed)
+    return _table()[(i // PERIOD + row) % PERIOD, (i + column) % PERIOD]
+
+
+def _cell(position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    low = np.floor(position)
+    t = (position - low).astype(np.float32)
+    return low.astype(np.int32), t * t * (3 - 2 * t)
+
+
+def value_noise(x: np.ndarray, y: np.ndarray | float, seed: int) -> np.ndarray:
+    """One octave in [0, 1) with lattice spacing 1; x and y broadcast."""
+    (i, u), (j, v) = _cell(x), _cell(np.asarray(y, dtype=np.float32))
+    table, (row, column) = _table(), _corner(seed)
+    i, j = (i + column) % PERIOD, (j + row) % PERIOD
+    i1, j1 = (i + 1) % PERIOD, (j + 1) % PERIOD
+    upper = table[j, i] * (1 - u) + table[j, i1] * u
+    lower = table[j1, i] * (1 - u) + table[j1, i1] * u
+    return upper * (1 - v) + lower * v
+
+
+def octaves(frequency: float, pixel: float, most: int) -> int:
+    """How many doublings of `frequency` (1 / scene height) a pixel of size `pixel` (scene heights) can show."""
+    finest = 1.0 / (FINEST_WAVE * pixel)
+    return int(np.clip(np.floor(np.log2(max(finest / frequency, 1.0))) + 1, 1, most))
+
+
+def fractal(
+    x: np.ndarray, y: np.ndarray | float, frequency: float, pixel: float, seed: int, most: int = 6, gain: float = 0.5
+) -> np.ndarray:
+    """Sum of octaves, about in [-1, 1] and centred at 0; fine octaves only where the pixels can show them."""
+    total, amplitude = np.float32(0), 1.0
+    for octave in range(octaves(frequency, pixel, most)):
+        f = frequency * 2**octave
+        total = total + amplitude * (2 * value_noise(x * f, np.asarray(y) * f, seed + octave) - 1)
+        amplitude *= gain
+    return total * np.float32(1 - gain) * 1.6
+
+
+def ridged(x: np.ndarray, frequency: float, pixel: float, seed: int, most: int = 6) -> np.ndarray:
+    """Sharp crests along x, in [0, 1]: `1 - |noise|` per octave, as mountains are drawn since Musgrave."""
+    total, amplitude, norm = np.float32(0), 1.0, 0.0
+    for octave in range(octaves(frequency, pixel, most)):
+        n = value_noise(x * frequency * 2**octave, 0.5, seed + octave)
+        total, norm = total + amplitude * (1 - np.abs(2 * n - 1)), norm + amplitude
+        amplitude *= 0.48
+    return total / norm

@@ -1,0 +1,104 @@
+"""Panoramas from the bundled model through the core: what `python -m demo panorama` does.
+
+The only file of this folder, with `__main__`, that uses `core`; run from the root of the repository.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from core.multidiffusion import WindowParams, denoise_jointly
+from core.multiscale import MultiScaleParams, Step, denoise_multiscale
+from core.windows import Size, Window, canvas_size, plan_windows
+
+from .autoencoder import CHANNELS, FACTOR
+from .metrics import order_violations_per_column, palette_deviation, palette_distance, seam_energy
+from .model import DOWNSAMPLING
+from .pipeline import LandscapePipeline
+from .sampling import euler, karras_sigmas, starting_noise
+
+METHODS = ("multidiffusion", "msd")
+NATIVE = 16  # latent cells: the window the model was trained on
+
+
+@dataclass(frozen=True, kw_only=True)
+class PanoramaParams:
+    """One panorama; height and width in pixels."""
+
+    method: str = "msd"
+    height: int = 256
+    width: int = 1024
+    prompt: str = "summer day"
+    seed: int = 0
+    steps: int = 20
+    cfg: float = 2.0
+    stride: int = 8  # latent cells between windows
+    target: str = "jacobian_free"
+    weight: float = 10.0
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ValueError(f"method: must be one of {', '.join(METHODS)}, got {self.method!r}.")
+        # The coarse scale of msd is half as large and must fit the model's U-Net as well.
+        unit = FACTOR * DOWNSAMPLING * (2 if self.method == "msd" else 1)
+        for field in ("height", "width"):
+            value = getattr(self, field)
+            if value < FACTOR * NATIVE or value % unit:
+                least = FACTOR * NATIVE
+                raise ValueError(
+                    f"{field}: must be a multiple of {unit} and at least {least} pixels, got {value}; "
+                    f"{max(least, round(value / unit) * unit)} is the nearest that is."
+                )
+
+
+class Panorama(NamedTuple):
+    """A finished panorama and what it cost."""
+
+    image: Tensor  # (1, 3, H, W) in [0, 1]
+    model_calls: int  # views denoised
+
+
+def paint_panorama(
+    pipeline: LandscapePipeline, params: PanoramaParams, on_step: Callable[[int, int], None] | None = None
+) -> Panorama:
+    """Sample and decode one panorama."""
+    context = pipeline.encode([params.prompt])
+    windows = WindowParams(
+        window=Size(NATIVE, NATIVE), stride=Size(params.stride, params.stride), weights="uniform", grid=DOWNSAMPLING
+    )
+    guidance = MultiScaleParams(target=params.target, weight=params.weight)
+    sigmas = karras_sigmas(params.steps)
+    before = pipeline.model_calls
+
+    def denoise(views: Tensor, sigma: float, _windows: Sequence[Window], _canvas: Size) -> Tensor:
+        return pipeline.denoise(views, sigma, context, params.cfg)
+
+    def predict(x: Tensor, sigma: float, after: float) -> Tensor:
+        if params.method == "multidiffusion":
+            return denoise_jointly(x, sigma, denoise, windows)
+        progress = int((sigmas > sigma).sum()) / params.steps
+        step = Step(sigma=sigma, kept=after / sigma, progress=progress)
+        return denoise_multiscale(x, step, denoise, windows, guidance)
+
+    shape = (1, CHANNELS, params.height // FACTOR, params.width // FACTOR)
+    with torch.no_grad():
+        latent = euler(predict, starting_noise(shape, params.seed, sigmas[0]), sigmas, on_step)
+    return Panorama(pipeline.decode(latent), pipeline.model_calls - before)
+
+
+def measure_panorama(image: Tensor, prompt: str, stride: int = 8) -> dict[str, float]:
+    """The numbers of `metrics` for one panorama; borders are those of every window."""
+    canvas = canvas_size(image)
+    native, step = FACTOR * NATIVE, FACTOR * stride
+    windows = plan_windows(canvas, Size(native, native), Size(step, step))
+    rows = {w.top for w in windows} | {w.top + w.height for w in windows}
+    columns = {w.left for w in windows} | {w.left + w.width for w in windows}
+    return {
+        "order_violations_per_column": order_violations_per_column(image, prompt).item(),
+        "seam_energy": seam_energy(image, rows - {0, canvas.height}, columns - {0, canvas.width}).item(),
+        "palette_distance": palette_distance(image).item(),
+        "palette_deviation": palette_deviation(image, prompt).item(),
+    }

@@ -1,0 +1,231 @@
+"""Train the bundled model from nothing: draw pictures, fit the autoencoder, fit the denoiser, write the weights.
+
+    python -m demo.train --pictures 3000 --autoencoder-steps 2200 --steps 8000
+
+Everything is seeded. README.md has the command of the shipped weights, and how long it took.
+"""
+
+import argparse
+import copy
+import math
+import multiprocessing
+import pickle
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from .autoencoder import CHANNELS, Autoencoder
+from .dataset import CELL, Picture, caption, draw
+from .model import SIGMA_MAX, SIGMA_MIN, LandscapeUNet, denoised, scaled_input
+from .text_encoder import TextEncoder
+from .vocabulary import IDS, LENGTH, PAD
+
+WEIGHTS = Path(__file__).parent / "weights"
+CELLS = 16  # native window, latent cells
+LATENT_NOISE = 0.06  # of a latent's standard deviation; the decoder learns to forgive what the denoiser leaves
+
+
+def draw_pictures(count: int, workers: int) -> list[Picture]:
+    """Pictures 0..count-1 of the training set."""
+    with multiprocessing.Pool(workers) as pool:
+        return pool.map(draw, range(count), chunksize=16)
+
+
+def image_crops(pictures: list[Picture], batch: int, rng: np.random.Generator, device: str) -> Tensor:
+    """(B, 3, 128, 128) float windows at random places, not aligned to cells."""
+    side, crops = CELLS * CELL, []
+    for i in rng.integers(len(pictures), size=batch):
+        h, w = pictures[i].image.shape[:2]
+        top, left = rng.integers(h - side + 1), rng.integers(w - side + 1)
+        crops.append(pictures[i].image[top : top + side, left : left + side])
+    x = torch.from_numpy(np.stack(crops)).to(device).permute(0, 3, 1, 2).float() / 255
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def picture_loss(output: Tensor, target: Tensor) -> Tensor:
+    """L1 on colours, on differences of neighbours (sharpness) and on two coarser scales (tone)."""
+    loss = (output - target).abs().mean()
+    for dim in (2, 3):
+        loss = loss + 0.8 * (output.diff(dim=dim) - target.diff(dim=dim)).abs().mean()
+    for size in (2, 4):
+        pool = nn.functional.avg_pool2d
+        loss = loss + 0.5 * (pool(output, size) - pool(target, size)).abs().mean()
+    return loss
+
+
+def learning_rate(step: int, steps: int, peak: float, warmup: int = 150) -> float:
+    """Linear warm-up, then a cosine to 2 % of the peak."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    t = (step - warmup) / max(1, steps - warmup)
+    return peak * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * t)))
+
+
+def train_autoencoder(pictures: list[Picture], steps: int, batch: int, device: str) -> Autoencoder:
+    """Fit the autoencoder and normalise its latents."""
+    torch.manual_seed(1)
+    rng = np.random.default_rng(1)
+    model = Autoencoder().to(device, memory_format=torch.channels_last)
+    optimiser = torch.optim.Adam(model.parameters(), betas=(0.9, 0.99))
+    start, running = time.time(), None
+    for step in range(steps):
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(step, steps, 2e-3)
+        x = image_crops(pictures, batch, rng, device)
+        with torch.autocast(device.split(":")[0], torch.bfloat16):
+            z = model.encode(x)
+            z = z + LATENT_NOISE * z.detach().float().std(dim=(0, 2, 3), keepdim=True) * torch.randn_like(z)
+            output = model.decode(z)
+            # A mean over 2 x 2 cells shall show the picture at half size: joint methods average latents across scales.
+            few = slice(0, batch // 2)
+            half = model.decode(nn.functional.avg_pool2d(z[few], 2))
+        loss = picture_loss(output.float(), x)
+        loss = loss + 0.3 * picture_loss(half.float(), nn.functional.avg_pool2d(x[few], 2))
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        running = loss.item() if running is None else 0.98 * running + 0.02 * loss.item()
+        if step % 100 == 0 or step == steps - 1:
+            print(f"autoencoder {step}/{steps} loss {running:.4f} {time.time() - start:.0f} s", flush=True)
+    model.eval()
+    with torch.no_grad():
+        z = torch.cat([model.encode(image_crops(pictures, 32, rng, device)) for _ in range(16)])
+        model.shift.copy_(z.mean(dim=(0, 2, 3), keepdim=True))
+        model.scale.copy_(1 / z.std(dim=(0, 2, 3), keepdim=True))
+    return model
+
+
+@torch.no_grad()
+def encode_pictures(model: Autoencoder, pictures: list[Picture], device: str) -> list[Tensor]:
+    """(C, h, w) latents of whole pictures: windows cut from them know, at their borders, what lies beyond."""
+    latents = []
+    for picture in pictures:
+        x = torch.from_numpy(picture.image).to(device).permute(2, 0, 1)[None].float() / 255
+        with torch.autocast(device.split(":")[0], torch.bfloat16):
+            z = model.encode(x.contiguous(memory_format=torch.channels_last))
+        latents.append(z[0].float().cpu())
+    return latents
+
+
+def window_batch(
+    pictures: list[Picture], latents: list[Tensor], batch: int, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """(B, C, 16, 16) latent windows and their (B, T) tokens."""
+    views, rows = [], []
+    for i in rng.integers(len(pictures), size=batch):
+        h, w = latents[i].shape[1:]
+        top, left = rng.integers(h - CELLS + 1), rng.integers(w - CELLS + 1)
+        views.append(latents[i][:, top : top + CELLS, left : left + CELLS])
+        words = caption(pictures[i], pictures[i].layers[top : top + CELLS, left : left + CELLS], rng)
+        rows.append([IDS[word] for word in words] + [PAD] * (LENGTH - len(words)))
+    return torch.stack(views), torch.tensor(rows)
+
+
+def training_sigmas(batch: int, generator: torch.Generator) -> Tensor:
+    """Log-normal around the noise levels where layout and texture are decided, some over the whole range."""
+    normal = (0.5 + 1.5 * torch.randn(batch, generator=generator)).exp()
+    low, high = math.log(SIGMA_MIN), math.log(SIGMA_MAX)
+    even = (low + (high - low) * torch.rand(batch, generator=generator)).exp()
+    return torch.where(torch.rand(batch, generator=generator) < 0.2, even, normal).clamp(SIGMA_MIN, SIGMA_MAX)
+
+
+class Diffusion(nn.Module):
+    """Text encoder and denoiser, trained together and stored in one file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unet = LandscapeUNet(CHANNELS)
+        self.text = TextEncoder()
+
+
+def save_diffusion(model: Diffusion, step: int, loss: float) -> None:
+    """Half precision is enough: the weights are read into float32."""
+    tensors = {name: value.half().contiguous() for name, value in model.state_dict().items()}
+    metadata = {"channels": str(CHANNELS), "sigma_min": str(SIGMA_MIN), "sigma_max": str(SIGMA_MAX)}
+    save_file(tensors, WEIGHTS / "denoiser.safetensors", metadata | {"step": str(step), "loss": f"{loss:.4f}"})
+
+
+def train_denoiser(
+    pictures: list[Picture], latents: list[Tensor], steps: int, batch: int, device: str, save_every: int
+) -> None:
+    """Fit F by the EDM loss, whose weight makes the error of F count alike at every noise level."""
+    torch.manual_seed(2)
+    rng, generator = np.random.default_rng(2), torch.Generator().manual_seed(2)
+    model = Diffusion().to(device, memory_format=torch.channels_last)
+    average = copy.deepcopy(model)
+    optimiser = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.99), weight_decay=1e-3)
+    start, running = time.time(), None
+    for step in range(steps):
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(step, steps, 1.2e-3)
+        views, ids = window_batch(pictures, latents, batch, rng)
+        sigma = training_sigmas(batch, generator).to(device)[:, None, None, None]
+        noise = torch.randn(views.shape, generator=generator).to(device)
+        views, ids = views.to(device), ids.to(device)
+        x = (views + sigma * noise).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(device.split(":")[0], torch.bfloat16):
+            output = model.unet(scaled_input(x, sigma), 0.25 * sigma[:, 0, 0, 0].log(), model.text(ids))
+        c_out = sigma / (sigma**2 + 1).sqrt()
+        loss = ((denoised(x, output.float(), sigma) - views) / c_out).square().mean()
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        with torch.no_grad():
+            decay = min(0.999, (step + 1) / (step + 10))
+            for slow, fast in zip(average.parameters(), model.parameters(), strict=True):
+                slow.lerp_(fast, 1 - decay)
+        running = loss.item() if running is None else 0.99 * running + 0.01 * loss.item()
+        if step % 100 == 0:
+            print(f"denoiser {step}/{steps} loss {running:.4f} {time.time() - start:.0f} s", flush=True)
+        if (step + 1) % save_every == 0 or step + 1 == steps:
+            save_diffusion(average, step + 1, running)
+
+
+def main() -> None:
+    """Command line; see the module's first lines."""
+    parser = argparse.ArgumentParser(description="Train the bundled landscape model.")
+    parser.add_argument("--pictures", type=int, default=3000, help="drawn pictures in the training set")
+    parser.add_argument("--autoencoder-steps", type=int, default=2200, help="0 keeps the stored autoencoder")
+    parser.add_argument("--autoencoder-batch", type=int, default=16)
+    parser.add_argument("--steps", type=int, default=8000, help="steps of the denoiser")
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--save-every", type=int, default=500)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=2, help="processes that draw")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--cache", type=Path, help="file that keeps the drawn pictures between runs")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    WEIGHTS.mkdir(exist_ok=True)
+
+    start = time.time()
+    if args.cache and args.cache.exists():
+        pictures = pickle.loads(args.cache.read_bytes())
+    else:
+        pictures = draw_pictures(args.pictures, args.workers)
+        if args.cache:
+            args.cache.write_bytes(pickle.dumps(pictures))
+    print(f"{len(pictures)} pictures in {time.time() - start:.0f} s", flush=True)
+
+    path = WEIGHTS / "autoencoder.safetensors"
+    if args.autoencoder_steps:
+        autoencoder = train_autoencoder(pictures, args.autoencoder_steps, args.autoencoder_batch, args.device)
+        tensors = {name: value.half().contiguous() for name, value in autoencoder.state_dict().items()}
+        save_file(tensors, path, {"channels": str(CHANNELS), "steps": str(args.autoencoder_steps)})
+    # Read back what users will read: the denoiser must fit the stored latents, rounding included.
+    autoencoder = Autoencoder()
+    autoencoder.load_state_dict({k: v.float() for k, v in load_file(path).items()})
+    autoencoder.to(args.device, memory_format=torch.channels_last).eval()
+    latents = encode_pictures(autoencoder, pictures, args.device)
+    print(f"latents ready at {time.time() - start:.0f} s", flush=True)
+    train_denoiser(pictures, latents, args.steps, args.batch, args.device, args.save_every)
+
+
+if __name__ == "__main__":
+    main()

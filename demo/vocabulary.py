@@ -1,0 +1,53 @@
+"""The words the demo model knows, and how a prompt becomes tokens."""
+
+import logging
+import re
+
+from .palette import HOURS, SEASONS
+
+log = logging.getLogger(__name__)
+
+ZOOMS = ("far", "wide", "near", "close")  # one scene height in 1, 2, 4, 8 windows
+FEATURES = ("mountains", "forest", "lake", "meadow", "sky", "clouds")
+WORDS = (*SEASONS, *HOURS, *ZOOMS, *FEATURES)
+LENGTH = 12  # tokens of every prompt
+PAD = 0  # ids of words start at 1
+IDS = {word: 1 + i for i, word in enumerate(WORDS)}
+
+SYNONYMS = {
+    "fall": "autumn", "snow": "winter", "snowy": "winter",
+    "morning": "dawn", "sunrise": "dawn", "noon": "day", "daylight": "day", "sunny": "day",
+    "evening": "dusk", "sunset": "dusk", "midnight": "night", "moonlight": "night",
+    "distant": "far", "closeup": "close",
+    "mountain": "mountains", "trees": "forest", "woods": "forest", "hills": "forest", "water": "lake",
+    "grass": "meadow", "field": "meadow", "cloud": "clouds", "cloudy": "clouds",
+}  # fmt: skip
+SILENT = frozenset(
+    ("a", "an", "the", "of", "in", "at", "on", "with", "and", "by", "over")
+    + ("landscape", "panorama", "picture", "view", "scene")
+)
+
+
+def known_words(prompt: str) -> list[str]:
+    """The words of a prompt that the model knows, in order, each once; says which ones it had to ignore."""
+    found, unknown = [], []
+    for raw in re.findall(r"[a-z]+", prompt.lower()):
+        word = SYNONYMS.get(raw, raw)
+        if word in IDS:
+            if word not in found:
+                found.append(word)
+        elif raw not in SILENT:
+            unknown.append(raw)
+    if unknown:
+        log.warning(
+            "The demo model does not know %s; ignored. It knows: %s.",
+            ", ".join(dict.fromkeys(unknown)),
+            ", ".join(WORDS),
+        )
+    return found[:LENGTH]
+
+
+def tokens(prompt: str) -> list[int]:
+    """LENGTH token ids, padded with PAD."""
+    ids = [IDS[word] for word in known_words(prompt)]
+    return ids + [PAD] * (LENGTH - len(ids))

@@ -1,0 +1,226 @@
+"""Draw landscapes by a procedure that knows their true layout, palette and scale.
+
+World coordinates: x to the right without end, y from 0 (top of the scene) to 1 (bottom), both in scene heights.
+A picture is a camera on that world: any centre, any scale, any size. Layers are painted from back to front, each
+covering everything below its upper edge, so from top to bottom every column shows them in the order of
+`palette.LAYERS`; that order is the ground truth of the layout metric.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from .noise import fractal, random_at, ridged, value_noise
+from .palette import HOURS, LAYERS, SEASONS, Palette, palette
+
+SKY, MOUNTAINS, FOREST, LAKE, MEADOW = range(len(LAYERS))
+WINDOW = 128  # pixels; at zoom 1 the scene is exactly one native window of the model high
+SUN_SPACING = 4.0  # scene heights; one sun or moon in a 2 x 8 window panorama
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """One world; equal fields give equal pixels."""
+
+    seed: int
+    season: str = "summer"
+    hour: str = "day"
+    mountains: bool = True
+    lake: bool = True
+    clouds: bool = True
+    lift: float = 0.0  # moves all layers below the sky up, in scene heights
+
+    def __post_init__(self) -> None:
+        palette(self.season, self.hour)  # refuses unknown words
+        if not -0.2 <= self.lift <= 0.2:
+            raise ValueError(f"lift: must lie in -0.2..0.2 scene heights, got {self.lift}.")
+
+
+class Render(NamedTuple):
+    """A picture with its truth."""
+
+    image: np.ndarray  # (H, W, 3) float32 in [0, 1]
+    layers: np.ndarray  # (H, W) uint8, index into `palette.LAYERS`
+
+
+def random_scene(rng: np.random.Generator) -> Scene:
+    """A scene as the training set has them: all palettes alike, features by the toss of a coin."""
+    return Scene(
+        seed=int(rng.integers(2**31)),
+        season=str(rng.choice(SEASONS)),
+        hour=str(rng.choice(HOURS)),
+        mountains=bool(rng.random() < 0.8),
+        lake=bool(rng.random() < 0.55),
+        clouds=bool(rng.random() < 0.6),
+        lift=float(rng.uniform(-0.1, 0.1)),
+    )
+
+
+class _Canvas:
+    """The picture while it is painted: pixel grid in world coordinates, colours, layers."""
+
+    def __init__(self, height: int, width: int, zoom: float, centre: tuple[float, float]) -> None:
+        self.pixel = 1.0 / (WINDOW * zoom)  # scene heights
+        cx, cy = centre
+        self.x = ((np.arange(width, dtype=np.float64) - (width - 1) / 2) * self.pixel + cx)[None, :]
+        self.y = ((np.arange(height, dtype=np.float64) - (height - 1) / 2) * self.pixel + cy)[:, None]
+        self.x, self.y = self.x.astype(np.float32), self.y.astype(np.float32)
+        self.image = np.zeros((height, width, 3), dtype=np.float32)
+        self.layers = np.zeros((height, width), dtype=np.uint8)
+
+    def below(self, edge: np.ndarray) -> slice | None:
+        """Rows that a layer with this upper edge can touch, so that hidden work is skipped."""
+        first = int(np.searchsorted(self.y[:, 0], float(edge.min()) - 2 * self.pixel))
+        return slice(first, None) if first < len(self.y) else None
+
+    def paint(self, rows: slice, edge: np.ndarray, colour: np.ndarray, layer: int) -> None:
+        """Cover everything below `edge` (1, W); the coverage ramps over one pixel, so edges are antialiased."""
+        depth = (self.y[rows] - edge) / self.pixel
+        cover = np.clip(depth + 0.5, 0, 1)[..., None]
+        self.image[rows] += cover * (colour - self.image[rows])
+        self.layers[rows][depth >= 0] = layer
+
+
+def _mix(a: np.ndarray, b: np.ndarray, t: np.ndarray | float) -> np.ndarray:
+    t = np.asarray(t, dtype=np.float32)[..., None]
+    return a + (b - a) * t
+
+
+def _sky(c: _Canvas, s: Scene, p: Palette) -> None:
+    height = np.clip(c.y / (0.46 - s.lift), 0, 1) ** 1.3
+    c.image[:] = _mix(p.zenith, p.horizon, height + np.zeros_like(c.x))
+    if s.hour == "night":
+        star = 240.0  # lattice points per scene height
+        twinkle = value_noise(c.x * star, c.y * star, s.seed + 90)
+        c.image += np.clip(twinkle - 0.93, 0, 1)[..., None] * 7 * (1 - height[..., None]) * 0.8
+    number = np.floor(c.x / SUN_SPACING)
+    sun_x = (number + 0.15 + 0.7 * random_at(number, s.seed + 91)) * SUN_SPACING
+    sun_y = (0.12 if s.hour in ("day", "night") else 0.26) - s.lift * 0.5
+    away = np.sqrt((c.x - sun_x) ** 2 + (c.y - sun_y) ** 2)
+    glow = np.exp(-away / 0.11) * (0.25 if s.hour == "night" else 0.6)
+    c.image[:] = _mix(c.image, p.disc, glow)
+    c.image[:] = _mix(c.image, p.disc, np.clip((0.042 - away) / c.pixel + 0.5, 0, 1))
+    if s.clouds:
+        puff = fractal(c.x, c.y * 2.6, 2.2, c.pixel, s.seed + 100, most=6, gain=0.55)
+        cover = np.clip((puff - 0.12) * 2.6, 0, 1) * np.clip(1.15 - c.y / (0.5 - s.lift), 0, 1)
+        lit = p.horizon * 0.5 + p.light * 0.5
+        shade = _mix(lit, lit * 0.82, np.clip(puff * 1.5 - 0.3, 0, 1))
+        c.image[:] = _mix(c.image, shade, cover * 0.85)
+
+
+def _mountains(c: _Canvas, s: Scene, p: Palette) -> None:
+    ranges = 3
+    for k in range(ranges):
+        near = k / (ranges - 1)
+        seed = s.seed + 200 + 20 * k
+        tall = 0.20 - 0.06 * near
+        edge = 0.43 + 0.05 * near - s.lift - tall * (2.1 * ridged(c.x, 1.3 + 0.7 * near, c.pixel, seed) - 0.75)
+        rows = c.below(edge)
+        if rows is None:
+            continue
+        depth = c.y[rows] - edge
+        facets = fractal(c.x + depth * 0.7, depth * 0.6 + k, 9.0, c.pixel, seed + 10, most=7, gain=0.6)
+        rock = p.mountains * (1 + 0.42 * facets[..., None])
+        snow = np.clip((0.045 - depth + 0.05 * facets) * 30, 0, 1) * (0.55 if s.season != "winter" else 0.75)
+        rock = _mix(rock, p.light * np.float32(0.95), snow * (0.5 + 0.5 * near))
+        haze = 0.45 * (1 - near) + np.clip(depth * 0.9, 0, 0.2)
+        c.paint(rows, edge, _mix(rock, p.horizon * 0.75 + p.mountains * 0.25, haze), MOUNTAINS)
+
+
+def _trees(c: _Canvas, base: np.ndarray, wide: float, tall: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Upper edge of a row of firs standing on `base`, and the brightness of the tree in front at each column."""
+    edge, tone = base, np.zeros_like(base)
+    number = np.floor(c.x / wide)
+    for neighbour in (-1, 0, 1):  # trees are wider than their cell and overlap
+        n = number + neighbour
+        trunk = (n + 0.3 + 0.4 * random_at(n, seed)) * wide
+        size = 0.55 + 0.45 * random_at(n, seed + 1)
+        off = np.abs(c.x - trunk) / (0.75 * wide * size)
+        jag = 0.10 * (np.abs((off * 6) % 1 - 0.5) * 2 - 0.5)  # boughs, seen from near
+        crown = tall * size * np.clip(1 - off + jag * (off > 0.1), 0, 1)
+        in_front = base - crown < edge
+        edge = np.where(in_front, base - crown, edge)
+        tone = np.where(in_front, random_at(n, seed + 2) - 0.5, tone)
+    return edge.astype(np.float32), tone.astype(np.float32)
+
+
+def _forest(c: _Canvas, s: Scene, p: Palette) -> None:
+    rows_of_trees = 8
+    roll = 0.08 * fractal(c.x, 0.3, 0.9, c.pixel, s.seed + 300, most=3)
+    for k in range(rows_of_trees):
+        near = k / (rows_of_trees - 1)
+        seed = s.seed + 320 + 10 * k
+        base = 0.50 + 0.17 * near - s.lift + roll * (1 - 0.6 * near) + 0.012 * fractal(c.x, 0.3, 3.0, c.pixel, seed)
+        edge, tone = _trees(c, base, 0.022 + 0.020 * near, 0.050 + 0.035 * near, seed)
+        rows = c.below(edge)
+        if rows is None:
+            continue
+        needles = fractal(c.x, c.y[rows] * 0.7, 40.0, c.pixel, seed + 5, most=4, gain=0.7)
+        bright = 0.86 + 0.18 * near + 0.40 * tone + 0.22 * needles
+        depth = np.clip((c.y[rows] - edge) / 0.06, 0, 1)
+        colour = p.forest * (bright * (1.12 - 0.35 * depth))[..., None]
+        c.paint(rows, edge, _mix(colour, p.horizon * 0.5 + p.forest * 0.5, 0.28 * (1 - near)), FOREST)
+
+
+def _lake(c: _Canvas, s: Scene, p: Palette) -> None:
+    edge = 0.66 - s.lift + 0.018 * fractal(c.x, 0.3, 1.1, c.pixel, s.seed + 500) + np.zeros_like(c.x)
+    rows = c.below(edge)
+    if rows is None:
+        return
+    y = c.y[rows]
+    depth = y - edge
+    ripple = fractal(c.x * 0.16, y, 34.0, c.pixel, s.seed + 520, most=5, gain=0.65)
+    mirror = np.clip(1 - depth / 0.05 + 0.7 * ripple, 0, 1) * 0.5  # the far shore in the water
+    colour = _mix(p.lake, p.forest * 0.7, mirror)
+    colour = _mix(colour, p.lake * 0.6 + p.horizon * 0.4, np.clip(ripple * 0.9 - 0.25, 0, 0.55))
+    c.paint(rows, edge, colour, LAKE)
+
+
+def _meadow(c: _Canvas, s: Scene, p: Palette) -> None:
+    tufts = 7
+    swell = 0.09 * fractal(c.x, 0.3, 0.8, c.pixel, s.seed + 600, most=3)
+    first = 0.78 if s.lake else 0.68
+    for k in range(tufts):
+        near = k / (tufts - 1)
+        seed = s.seed + 620 + 10 * k
+        base = first + (1.02 - first) * near**1.3 - s.lift * (1 - near) + swell * (1 - near)
+        blades = 0.006 + 0.030 * near
+        edge = base - blades * ridged(c.x, 14.0 / (0.6 + near), c.pixel, seed, most=4) + np.zeros_like(c.x)
+        rows = c.below(edge)
+        if rows is None:
+            continue
+        depth = c.y[rows] - edge
+        # Turned by 30 degrees: value noise along the axes looks like bricks.
+        y = c.y[rows]
+        grass = fractal(0.9 * c.x + 0.6 * y, y - 0.4 * c.x, 17.0 / (0.6 + near), c.pixel, seed + 4, most=6, gain=0.62)
+        bright = 1.08 - 0.22 * near + 0.24 * grass + 0.10 * np.clip(1 - depth / 0.03, 0, 1)
+        colour = p.meadow * bright[..., None]
+        spots = value_noise((c.x + 0.4 * y) * 62 / (0.7 + near), (y - 0.3 * c.x) * 80 / (0.7 + near), seed + 9)
+        colour = _mix(colour, p.accent, np.clip((spots - 0.87) * 12, 0, 0.8))
+        c.paint(rows, edge, colour, MEADOW)
+
+
+def render(
+    scene: Scene, height: int, width: int, *, zoom: float = 1.0, centre: tuple[float, float] = (0.0, 0.5)
+) -> Render:
+    """Draw `height` x `width` pixels of a scene.
+
+    Args:
+        scene: the world.
+        zoom: pixels per scene height in units of `WINDOW`; at 1 a picture 128 pixels high shows the whole scene.
+        centre: world coordinates (x, y) of the middle of the picture, in scene heights.
+    """
+    if height < 1 or width < 1:
+        raise ValueError(f"height and width: must be at least 1 pixel, got {height} x {width}.")
+    if not zoom > 0:
+        raise ValueError(f"zoom: must be positive, got {zoom}; 1 shows the whole scene in 128 rows.")
+    c, p = _Canvas(height, width, zoom, centre), palette(scene.season, scene.hour)
+    _sky(c, scene, p)
+    if scene.mountains:
+        _mountains(c, scene, p)
+    _forest(c, scene, p)
+    if scene.lake:
+        _lake(c, scene, p)
+    _meadow(c, scene, p)
+    return Render(np.clip(c.image, 0, 1), c.layers)

@@ -1,0 +1,25 @@
+import logging
+
+import pytest
+import torch
+from joint_diffusion.demo.text_encoder import TextEncoder, tokenise
+from joint_diffusion.demo.vocabulary import IDS, LENGTH, PAD, known_words, tokens
+
+
+def test_prompts_become_known_words_once_each():
+    assert known_words("A snowy Night, with mountains and a mountain lake") == ["winter", "night", "mountains", "lake"]
+    assert tokens("summer day") == [IDS["summer"], IDS["day"]] + [PAD] * (LENGTH - 2)
+
+
+def test_unknown_words_are_ignored_with_a_message(caplog):
+    with caplog.at_level(logging.WARNING):
+        assert known_words("summer castle") == ["summer"]
+    assert "does not know castle" in caplog.text and "meadow" in caplog.text
+
+
+@pytest.mark.parametrize("prompt", ["", "   ", "a panorama of the landscape"])
+def test_an_empty_prompt_is_a_context_of_zeros(prompt):
+    torch.manual_seed(0)
+    context = TextEncoder(width=8)(tokenise([prompt, "winter"]))
+    assert context.shape == (2, LENGTH, 8)
+    assert (context[0] == 0).all() and (context[1, 0] != 0).any() and (context[1, 1:] == 0).all()
