@@ -9,7 +9,7 @@ import comfy.model_management
 import torch
 from comfy.controlnet import ControlBase
 from comfy.ldm.modules.attention import attention_pytorch
-from comfy.patcher_extension import WrappersMP
+from comfy.patcher_extension import WrapperExecutor, WrappersMP, add_wrapper
 from comfy.samplers import CFGGuider
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
@@ -27,7 +27,7 @@ NO_GRADIENT = (
     "no autograd formula",
     "derivative for",
     "packed in an unknown way",
-    "cuts the gradient off",
+    "cut off",
     "LoRA hooks",
 )
 
@@ -71,16 +71,16 @@ def _complaints_with_a_way_out() -> Iterator[None]:
         if not any(sign in str(error) for sign in NO_GRADIENT):
             raise
         raise RuntimeError(
-            f'No gradient can be had from this model: {error} Choose "jacobian_free", which needs no gradients.'
+            f'No gradient can be had from this model ({error}). Choose "jacobian_free", which needs none.'
         ) from error
 
 
 def _refuse_lora_hooks(guider: CFGGuider) -> None:
-    """Hooks write LoRAs into the weights for one prompt after the other; the backward pass would meet the last one's."""
+    """Hooks write a LoRA into the weights for one prompt, then the next: the backward pass would meet the last one's."""
     for cond in (cond for conds in guider.conds.values() for cond in conds):
         hooks = cond.get("hooks")
         if hooks is not None and hooks.get_type(comfy.hooks.EnumHookType.Weight):
-            raise RuntimeError("A prompt has LoRA hooks, which exchange the model's weights between prompts.")
+            raise RuntimeError("A prompt has LoRA hooks, which exchange the model's weights between prompts")
 
 
 def _controls(guider: CFGGuider) -> list[ControlBase]:
@@ -103,22 +103,23 @@ def _models(guider: CFGGuider, controls: list[ControlBase]) -> list[nn.Module]:
 
 @contextmanager
 def _dead_ends_reported(root: nn.Module) -> Iterator[None]:
-    """A layer of some pack whose kernel has no gradient would else just be missing from it: a wrong one, in silence."""
+    """Inside, an unknown layer whose kernel has no gradient is an error, not a part that is missing in silence."""
 
     def report(module: nn.Module, args: tuple, output: Any) -> None:
-        results = [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor) and leaf.is_floating_point()]
         wanted = torch.is_grad_enabled() and any(isinstance(arg, Tensor) and arg.requires_grad for arg in args)
-        if wanted and results and not any(result.requires_grad for result in results):
-            raise RuntimeError(f"A layer of type {type(module).__name__} cuts the gradient off.")
+        if wanted and _is_cut_off(output):
+            raise RuntimeError(f"its output is cut off from its input in a layer of type {type(module).__name__}")
 
     with ExitStack() as stack:
         for module in root.modules():
-            has_weights = any(True for _ in module.parameters(recurse=False)) or any(
-                True for _ in module.buffers(False)
-            )
-            if has_weights and gradient_rule(module) is None:
+            if (module._parameters or module._buffers) and gradient_rule(module) is None:
                 stack.callback(module.register_forward_hook(report).remove)
         yield
+
+
+def _is_cut_off(output: Any) -> bool:
+    results = [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor) and leaf.is_floating_point()]
+    return bool(results) and not any(result.requires_grad for result in results)
 
 
 def _differentiable_options(model_options: dict) -> dict:
@@ -126,9 +127,28 @@ def _differentiable_options(model_options: dict) -> dict:
     options.pop("multigpu_clones", None)  # they run without gradients
     transformer_options = options.setdefault("transformer_options", {})
     transformer_options["optimized_attention_override"] = _differentiable_attention
-    # A compiled model would be compiled once more, for minutes: it has other forwards now.
+    # A compiled model would be compiled once more, for minutes: its layers have other forwards now.
     transformer_options.get("wrappers", {}).get(WrappersMP.APPLY_MODEL, {}).pop("torch.compile", None)
+    add_wrapper(WrappersMP.APPLY_MODEL, _require_gradient, transformer_options)
     return options
+
+
+def _require_gradient(executor: WrapperExecutor, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """Refuse a model that runs without gradients, or is not run at all because a pack caches what it said last.
+
+    The prediction alone would not tell: it contains x as it is.
+    """
+    outputs: list[Any] = []
+    hook = executor.class_obj.diffusion_model.register_forward_hook(
+        lambda _model, _args, output: outputs.append(output)
+    )
+    try:
+        denoised = executor(x, *args, **kwargs)
+    finally:
+        hook.remove()
+    if torch.is_grad_enabled() and x.requires_grad and (not outputs or _is_cut_off(outputs)):
+        raise RuntimeError("its output is cut off from its input")
+    return denoised
 
 
 def _differentiable_attention(_attention: Any, *args: Any, **kwargs: Any) -> Tensor:

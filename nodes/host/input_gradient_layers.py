@@ -15,6 +15,7 @@ import torch
 from comfy.quant_ops import QuantizedTensor
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils._python_dispatch import _disable_current_modes
 
 from .replacing import replaced
 
@@ -83,8 +84,7 @@ class InputGradient(torch.autograd.Function):
             ctx.save_for_backward(x)
         else:  # linear in x: only the shape matters
             ctx.x = torch.empty_like(x, device="meta")
-        # The buffers that weights are streamed through are inference tensors, which only inference mode may write.
-        with torch.inference_mode():
+        with _as_the_host_runs_it():
             y = forward(x.detach())
         # The same memory as an ordinary tensor that is no view, because models add to it in place.
         return torch.empty(0, dtype=y.dtype, device=y.device).set_(y)
@@ -123,7 +123,7 @@ def _fetched_weight(layer: Any, like: Tensor) -> Iterator[Tensor]:
     if hasattr(layer, "cast_bias_weight"):  # the layers of GGUF packs decode their weights themselves
         yield _checked(layer, layer.cast_bias_weight(like)[0])
     elif hasattr(layer, "weight_function"):
-        with torch.inference_mode():  # for the same buffers as in `InputGradient.forward`
+        with _as_the_host_runs_it():
             fetched = comfy.ops.cast_bias_weight(layer, like, offloadable=True)
             weight = _dequantized(fetched[0]).to(like.dtype)
             if getattr(layer, "up", None) is not None:  # Control-LoRA
@@ -134,6 +134,17 @@ def _fetched_weight(layer: Any, like: Tensor) -> Iterator[Tensor]:
             comfy.ops.uncast_bias_weight(layer, *fetched)
     else:
         yield _checked(layer, layer.weight.to(like))
+
+
+@contextmanager
+def _as_the_host_runs_it() -> Iterator[None]:
+    """In inference mode: weights are streamed through buffers that are inference tensors, and only it may write those.
+
+    Without `allow_mutation_on_saved_tensors`, the mode that the pass runs in: it asks what is written to for a version
+    counter, which inference tensors lack.
+    """
+    with _disable_current_modes(), torch.inference_mode():
+        yield
 
 
 def _dequantized(weight: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ Everything is built and run in inference mode, as ComfyUI does it: the weights a
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +15,13 @@ import comfy.samplers
 import pytest
 import tiny_models
 import torch
-from comfy.ldm.modules.attention import SpatialTransformer
+from comfy.ldm.modules.attention import BasicTransformerBlock, SpatialTransformer
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import CallbacksMP, WrappersMP
 from joint_diffusion.nodes.host.gradients import input_gradients
 from joint_diffusion.nodes.host.thawing import thawed
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 LATENTS = {"sd15": (4, 16, 16), "sdxl": (4, 16, 16), "flux": (16, 8, 8), "qwen_image": (16, 1, 8, 8)}
 
@@ -31,7 +32,7 @@ def randn(*shape: int, seed: int = 0) -> Tensor:
 
 @dataclass
 class Case:
-    """A model, and how it is asked for a prediction. `change` is done to the new model, `options` go to both prompts."""
+    """A model and a prediction of it. `change` is done to the new model; `options` go to both prompts."""
 
     kind: str = "sd15"
     change: Callable[[ModelPatcher], Any] = lambda patcher: None
@@ -78,7 +79,7 @@ class Case:
             return self.predict(wrapper)
 
     def gradient_of_ordinary_tensors(self) -> Tensor:
-        """The same without the pack: weights and inputs were never in inference mode, and autograd saves what it likes."""
+        """The same without the pack: nothing was ever in inference mode, and autograd saves what it likes."""
 
         def wrapper(executor, x, timestep, model_options, seed):
             leaf = x.clone().requires_grad_()
@@ -137,13 +138,18 @@ def merged_lora(patcher: ModelPatcher) -> None:
 
 
 def streamed_lora(patcher: ModelPatcher) -> None:
-    """As the host keeps a LoRA when it streams weights: a function that is applied after each cast."""
+    """As the host streams weights: all through one buffer, which is an inference tensor; a LoRA is added on the way."""
 
     def attach(patcher: ModelPatcher) -> None:
-        for layer in layers(patcher, nn.Linear):
-            layer.weight_function = [lambda weight: weight * 1.5 + 0.01]
+        buffer = torch.empty(max(layer.weight.numel() for layer in layers(patcher, nn.Linear)))
 
-    patcher.add_callback(CallbacksMP.ON_PRE_RUN, attach)  # loading the model forgets older ones
+        def streamed(weight: Tensor) -> Tensor:
+            return buffer[: weight.numel()].view(weight.shape).copy_(weight).mul_(1.5).add_(0.01)
+
+        for layer in layers(patcher, nn.Linear):
+            layer.weight_function = [streamed]
+
+    patcher.add_callback(CallbacksMP.ON_PRE_RUN, attach)  # loading the model forgets older functions
 
 
 def bypass_lora(patcher: ModelPatcher) -> None:
@@ -215,10 +221,152 @@ def test_gradient_is_that_of_ordinary_tensors(name: str):
     assert relative_error(CASES[name].gradient(), expected) < 3e-6
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [*LATENTS, "controlnet", "streamed LoRA", "wrapped blocks"])
 def test_checkpoint_does_not_change_the_gradient(name: str):
     assert relative_error(CASES[name].gradient(checkpoint=True), CASES[name].gradient(checkpoint=False)) < 3e-6
 
 
 def relative_error(value: Tensor, expected: Tensor) -> float:
     return ((value - expected).norm() / expected.norm()).item()
+
+
+class Interrupted(Exception):
+    pass
+
+
+def fails(patcher: ModelPatcher) -> None:
+    """In the middle of the forward pass."""
+
+    def fail(*_):
+        raise Interrupted
+
+    patcher.set_model_attn1_patch(fail)
+
+
+def fails_in_backward(patcher: ModelPatcher) -> None:
+    """While a block is computed for the second time, which is when it has a graph."""
+
+    def fail(q, k, v, extra_options):
+        if torch.is_grad_enabled():
+            raise Interrupted
+        return q, k, v
+
+    patcher.set_model_attn1_patch(fail)
+
+
+def interrupted(patcher: ModelPatcher) -> None:
+    patcher.add_callback(CallbacksMP.ON_PRE_RUN, lambda _: comfy.model_management.interrupt_current_processing())
+
+
+def trainable(patcher: ModelPatcher) -> None:
+    wrapped_blocks(patcher)
+    patcher.model.requires_grad_(True)
+
+
+@pytest.mark.parametrize(
+    "change, error",
+    [
+        (trainable, None),
+        (fails, Interrupted),
+        (fails_in_backward, Interrupted),
+        (interrupted, comfy.model_management.InterruptProcessingException),
+    ],
+)
+def test_nothing_is_left_behind(change, error):
+    def wrapper(executor, x, timestep, model_options, seed):
+        guider = executor.class_obj
+        before = traces(guider, model_options)
+        with pytest.raises(error) if error else nullcontext():  # noqa: SIM117
+            with input_gradients(guider, model_options, checkpoint=True) as options:
+                leaf = x.clone().requires_grad_()
+                torch.autograd.grad(score(leaf, executor(leaf, thawed(timestep), options, seed)), leaf)
+        assert traces(guider, model_options) == before
+
+    with torch.inference_mode():
+        Case(change=change, options=control).predict(wrapper)
+
+
+def traces(guider: comfy.samplers.CFGGuider, model_options: dict) -> list:
+    """Everything that the pass touches, in a form that can be compared."""
+    net = guider.conds["positive"][0]["control"]
+    found: list = [comfy.model_management.in_training, torch.is_grad_enabled(), torch.is_inference_mode_enabled()]
+    found += [id(guider.conds), [id(leaf) for leaf in tree_leaves((guider.conds, model_options))]]
+    found += [{name: id(value) for name, value in vars(net).items()}]
+    for module in (*guider.inner_model.modules(), *net.control_model.modules()):
+        found += [{name: id(value) for name, value in vars(module).items()}, len(module._forward_hooks)]
+        for name, value in (*module._parameters.items(), *module._buffers.items()):
+            if value is not None:
+                flags = value.requires_grad, value.is_inference()
+                found += [name, id(value), flags, value.detach().numpy().tobytes()]
+    return found
+
+
+@pytest.mark.parametrize("kind", LATENTS)
+def test_checkpoint_saves_memory(kind: str):
+    assert saved_bytes(Case(kind), checkpoint=True) < 0.3 * saved_bytes(Case(kind), checkpoint=False)
+
+
+def saved_bytes(case: Case, checkpoint: bool) -> int:
+    """What is kept for the backward pass, counting memory that several tensors share once."""
+
+    def wrapper(executor, x, timestep, model_options, seed):
+        saved = {}
+
+        def pack(tensor: Tensor) -> Tensor:
+            if tensor.device.type != "meta":
+                saved[tensor.untyped_storage().data_ptr()] = tensor
+            return tensor
+
+        with input_gradients(executor.class_obj, model_options, checkpoint) as options:
+            leaf = x.clone().requires_grad_()
+            with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+                denoised = executor(leaf, thawed(timestep), options, seed)
+            assert denoised.requires_grad
+            return sum(tensor.untyped_storage().nbytes() for tensor in saved.values())
+
+    with torch.inference_mode():
+        return case.predict(wrapper)
+
+
+def detached(patcher: ModelPatcher) -> None:
+    patcher.add_wrapper(WrappersMP.DIFFUSION_MODEL, lambda executor, x, *args, **kw: executor(x.detach(), *args, **kw))
+
+
+class Opaque(nn.Module):
+    """A layer of another pack, whose kernel autograd does not know."""
+
+    def __init__(self, layer: nn.Linear):
+        super().__init__()
+        self.weight = layer.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x.detach() @ self.weight.T).detach()
+
+
+def opaque(patcher: ModelPatcher) -> None:
+    for block in layers(patcher, BasicTransformerBlock):
+        block.attn1.to_q = Opaque(block.attn1.to_q)
+
+
+def packed(patcher: ModelPatcher) -> None:
+    for layer in layers(patcher, nn.Linear):
+        if layer.in_features == layer.out_features:
+            layer.cast_bias_weight = lambda like: (torch.zeros(3, dtype=torch.uint8), None)
+
+
+def lora_hook() -> dict:
+    return {"hooks": comfy.hooks.create_hook_lora({}, strength_model=1.0, strength_clip=1.0)}
+
+
+@pytest.mark.parametrize(
+    "case, reason",
+    [
+        (Case(change=opaque), "in a layer of type Opaque"),
+        (Case(change=detached), "its output is cut off from its input"),
+        (Case(change=packed), r"of a Linear layer is packed in an unknown way: torch.uint8, \(3,\) instead of"),
+        (Case(options=lora_hook), "A prompt has LoRA hooks"),
+    ],
+)
+def test_what_gives_no_gradient_is_refused_with_a_way_out(case: Case, reason: str):
+    with pytest.raises(RuntimeError, match=rf'No gradient .*{reason}.*Choose "jacobian_free"'):
+        case.gradient()
