@@ -2,8 +2,8 @@
 
 import re
 
-# `advanced` inputs need 0.10, search aliases and the ratio in a LATENT 0.11; older than this is not tried.
-# The same version stands in pyproject.toml, which ComfyUI itself does not enforce.
+# Advanced inputs came with 0.10, search aliases and the ratio of a LATENT with 0.11, hooks that `host/` uses up to this
+# version. pyproject.toml says the same to the registry; ComfyUI itself enforces nothing.
 REQUIRED = (0, 19, 0)
 
 
