@@ -1,7 +1,7 @@
 """Fusing overlapping views into one canvas by a weighted average."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -9,6 +9,7 @@ from torch import Tensor
 from .windows import Size, Window, add_to
 
 WeightShape = Literal["uniform", "feathered", "gaussian"]
+WEIGHT_SHAPES: tuple[WeightShape, ...] = get_args(WeightShape)
 
 # Standard deviation of the gaussian weights, as a part of the window: the edge still weighs exp(-3.1) = 4 %.
 GAUSSIAN_WIDTH = 0.2

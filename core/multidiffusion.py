@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .denoiser import Denoiser
-from .fusion import Fusion, WeightShape, window_weights
+from .fusion import WEIGHT_SHAPES, Fusion, WeightShape, window_weights
 from .windows import NO_WRAP, Size, Window, Wrap, canvas_size, crop_batch, plan_windows
 
 Predict = Callable[[Tensor, Sequence[Window]], Sequence[Tensor]]
@@ -49,6 +49,8 @@ class WindowParams:
                 raise ValueError(
                     f"stride {axis}: must be in 1..{window} (the window), got {stride}; a larger stride leaves gaps."
                 )
+        if self.weights not in WEIGHT_SHAPES:
+            raise ValueError(f"weights: must be one of {', '.join(WEIGHT_SHAPES)}, got {self.weights!r}.")
         if self.batch < 0:
             raise ValueError(f"windows per batch: must be 0 (automatic) or more, got {self.batch}.")
 

@@ -62,6 +62,8 @@ class MultiScaleParams:
             raise ValueError(f"weight: must be a number of at least 0, got {self.weight}.")
         if not 0 <= self.stop <= 1:
             raise ValueError(f"stop: must be in 0..1 (a part of the steps), got {self.stop}.")
+        if self.downsampling not in ("mean", "strided"):
+            raise ValueError(f"downsampling: must be mean or strided, got {self.downsampling!r}.")
         if self.downsampling == "strided" and self.target != "literal":
             raise ValueError(
                 f"downsampling: strided works with target literal only, got target {self.target}; choose mean."
@@ -139,12 +141,16 @@ def check_scales(canvas: Size, windows: WindowParams, params: MultiScaleParams) 
     for coarse in scale_sizes(canvas, params.scales)[1:]:
         for axis, side, window, wraps in zip(("height", "width"), coarse, windows.window, windows.wrap, strict=True):
             least = window if wraps else -(-window // 2)
-            if side < least or (side < window and side % windows.grid):
-                raise ValueError(
-                    f"scales: with {params.scales} scales the coarsest canvas is {side} latent cells in {axis}, and "
-                    f"must be at least {least}{' (it wraps)' if wraps else ''}, below {window} in steps of "
-                    f"{windows.grid}. Use fewer scales (1 is plain MultiDiffusion) or a canvas of a larger {axis}."
-                )
+            if side < least:
+                rule = f"at least {least}{' (it wraps)' if wraps else ', half a window'}"
+            elif side < window and side % windows.grid:
+                rule = f"a multiple of {windows.grid}, the model's grid, as it is smaller than a window ({window})"
+            else:
+                continue
+            raise ValueError(
+                f"scales: with {params.scales} scales the {axis} of the canvas comes down to {side} latent cells and "
+                f"must be {rule}. Use fewer scales (1 is plain MultiDiffusion) or a canvas of a larger {axis}."
+            )
 
 
 def _noisy_scales(x: Tensor, step: Step, params: MultiScaleParams) -> list[NoisyScale]:

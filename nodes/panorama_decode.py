@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..core.decode import DecodeParams, decode_in_windows, decode_plan, largest_window
 from ..core.windows import Size, Wrap, canvas_size
-from .host.vae import decoder, fits_in_memory
+from .host.vae import decoder, fits_in_memory, require_latent_of
 from .pixels import cells
 
 
@@ -65,8 +65,7 @@ class PanoramaDecode(io.ComfyNode):
     @classmethod
     def execute(cls, samples, vae, wrap_x=False, wrap_y=False, window=0, context=64, blend=64):
         latent = samples["samples"]
-        if latent.is_nested:
-            raise ValueError("samples: this latent holds several streams, such as video and audio; use VAE Decode.")
+        require_latent_of(vae, latent)
         ratio = vae.spacial_compression_decode()
         params = DecodeParams(
             window=Size(cells("window", window, ratio), cells("window", window, ratio)),

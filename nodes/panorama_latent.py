@@ -7,7 +7,7 @@ from ..core.windows import Size, crop
 from .host.latents import empty, encode, latent_space
 from .pixels import cells
 
-OUTPAINT, CROP, STRETCH = "outpaint", "img2img, crop", "img2img, stretch"
+PLACEMENTS = OUTPAINT, CROP, STRETCH = "outpaint", "img2img, crop", "img2img, stretch"
 
 
 class PanoramaLatent(io.ComfyNode):
@@ -47,7 +47,7 @@ class PanoramaLatent(io.ComfyNode):
                 io.Vae.Input("vae", optional=True, tooltip="Encodes the image."),
                 io.Combo.Input(
                     "placement",
-                    options=[OUTPAINT, CROP, STRETCH],
+                    options=list(PLACEMENTS),
                     default=OUTPAINT,
                     optional=True,
                     tooltip="outpaint: keep the image and paint around it (a noise mask; denoise 1). "
@@ -111,6 +111,8 @@ class PanoramaLatent(io.ComfyNode):
     ):
         if batch_size < 1:
             raise ValueError(f"batch_size: must be at least 1, got {batch_size}.")
+        if placement not in PLACEMENTS:
+            raise ValueError(f"placement: must be one of {'; '.join(PLACEMENTS)}, got {placement!r}.")
         space = latent_space(model, vae)
         canvas = Size(
             cells("height", height, space.ratio, space.grid, least=1),

@@ -25,3 +25,23 @@ def fits_in_memory(vae, latent: Tensor, window: Size) -> bool:
     """Whether the host expects to decode one window of `latent` without pushing other models out of memory."""
     needed = vae.memory_used_decode((1, *latent.shape[1:-2], *window), vae.vae_dtype)
     return needed <= vae.patcher.get_free_memory(vae.device) - vae.model_size()
+
+
+def require_latent_of(vae, latent: Tensor) -> None:
+    """Refuse what this VAE cannot decode.
+
+    Raises:
+        ValueError: several streams at once, a wrong number of dimensions, or channels of another model.
+    """
+    if latent.is_nested:
+        raise ValueError("samples: this latent holds several streams, such as video and audio; use VAE Decode.")
+    if latent.ndim not in (4, 5):
+        raise ValueError(
+            f"samples: must be a latent of 4 (B, C, H, W) or 5 (B, C, T, H, W) dimensions, got shape "
+            f"{tuple(latent.shape)}; connect the output of a sampler."
+        )
+    if latent.shape[1] != vae.latent_channels:
+        raise ValueError(
+            f"samples: this latent has {latent.shape[1]} channels, but the VAE decodes {vae.latent_channels}; "
+            "use the VAE that belongs to the model."
+        )

@@ -1,0 +1,175 @@
+"""Wrong input gets a message that names the field, the rule or the value, and the way out; never a silent repair."""
+
+import comfy.sample
+import pytest
+import tiny_models
+import torch
+from joint_diffusion.core.multiscale import MultiScaleParams
+from joint_diffusion.nodes.host.sampling import with_settings
+from joint_diffusion.nodes.multi_scale import MultiScaleGuidance, MultiScaleSampler
+from joint_diffusion.nodes.panorama_decode import PanoramaDecode
+from joint_diffusion.nodes.panorama_latent import PanoramaLatent
+from joint_diffusion.nodes.panorama_plan import PanoramaPlan
+from joint_diffusion.nodes.panorama_windows import PanoramaWindows
+from tiny_models import prompt
+
+NAN, INFINITY = float("nan"), float("inf")
+
+
+@pytest.fixture(scope="module")
+def sd15():
+    with torch.inference_mode():
+        return tiny_models.sd15()
+
+
+class TinyVAE:
+    """As much of a VAE as is asked before the input is refused."""
+
+    latent_channels, latent_dim = 4, 2
+
+    def spacial_compression_encode(self):
+        return 8
+
+    spacial_compression_decode = spacial_compression_encode
+
+
+IMAGE = torch.zeros(1, 64, 64, 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"width": 1001}, r"width: must be a multiple of 8 pixels.*got 1001; nearest: 1000 or 1008"),
+        ({"height": 257}, r"height: must be a multiple of 8 pixels.*got 257; nearest: 256 or 264"),
+        ({"width": 0}, r"width: .*at least 8, got 0"),
+        ({"height": -64}, r"height: .*at least 8, got -64"),
+        ({"batch_size": 0}, r"batch_size: must be at least 1, got 0"),
+        ({"image": IMAGE}, r"vae: an image needs the VAE"),
+        ({"image": IMAGE.repeat(2, 1, 1, 1), "vae": TinyVAE(), "batch_size": 3}, r"image: must be 1 .*\(3\).* got 2"),
+        ({"image": IMAGE, "vae": TinyVAE(), "image_scale": 0.0}, r"image_scale: must be above 0 .*got 0"),
+        ({"image": IMAGE, "vae": TinyVAE(), "image_scale": NAN}, r"image_scale: must be above 0 .*got nan"),
+        ({"image": IMAGE, "vae": TinyVAE(), "image_x": 1.5}, r"image_x: must be in 0\.\.1 .*got 1\.5"),
+        ({"image": IMAGE, "vae": TinyVAE(), "placement": "centre"}, r"placement: must be .*got 'centre'"),
+    ],
+)
+def test_panorama_latent(changes, message):
+    with pytest.raises(ValueError, match=message):
+        PanoramaLatent.execute(**{"width": 1024, "height": 256, "batch_size": 1, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"window_width": 130}, r"window_width: must be a multiple of 16 pixels.*got 130; nearest: 128 or 144"),
+        ({"window_height": -16}, r"window_height: .*got -16"),
+        ({"overlap": 1.0}, r"overlap: must be at least 0 and below 1 .*got 1"),
+        ({"overlap": -0.5}, r"overlap: must be at least 0 and below 1 .*got -0\.5"),
+        ({"overlap": NAN}, r"overlap: must be at least 0 and below 1 .*got nan"),
+        ({"weights": "round"}, r"weights: must be one of uniform, feathered, gaussian, got 'round'"),
+        ({"windows_per_batch": -1}, r"windows per batch: must be 0 \(automatic\) or more, got -1"),
+    ],
+)
+def test_panorama_windows(sd15, changes, message):
+    values = {"window_width": 0, "window_height": 0, "overlap": 0.5, "wrap_x": False, "wrap_y": False, **changes}
+    with pytest.raises(ValueError, match=message):
+        PanoramaWindows.execute(sd15, **values)
+
+
+@pytest.mark.parametrize("node", [MultiScaleGuidance, MultiScaleSampler])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scales": 0}, r"scales: must be in 1\.\.4, got 0"),
+        ({"scales": 5}, r"scales: must be in 1\.\.4, got 5"),
+        ({"weight": -1.0}, r"weight: must be a number of at least 0, got -1"),
+        ({"weight": NAN}, r"weight: must be a number of at least 0, got nan"),
+        ({"weight": INFINITY}, r"weight: must be a number of at least 0, got inf"),
+        ({"stop": 1.5}, r"stop: must be in 0\.\.1 .*got 1\.5"),
+        ({"target": "exact"}, r"target: must be jacobian_free, matched or literal, got 'exact'"),
+        ({"decay": "linear"}, r"decay: must be cosine or constant, got 'linear'"),
+        ({"downsampling": "strided"}, r"downsampling: strided works with target literal only.*choose mean"),
+        ({"downsampling": "cubic", "target": "literal"}, r"downsampling: must be mean or strided, got 'cubic'"),
+    ],
+)
+def test_multi_scale(sd15, node, changes, message):
+    sampler = {
+        "seed": 0,
+        "steps": 1,
+        "cfg": 1.0,
+        "sampler_name": "euler",
+        "scheduler": "normal",
+        "positive": prompt(1),
+        "negative": prompt(2),
+        "latent_image": {"samples": torch.zeros(1, 4, 16, 16)},
+        "denoise": 1.0,
+    }
+    values = {"scales": 2, "weight": 10.0, **changes, **(sampler if node is MultiScaleSampler else {})}
+    with pytest.raises(ValueError, match=message):
+        node.execute(sd15, **values)
+
+
+def sample(model, latent):
+    noise = torch.zeros_like(latent)
+    with torch.inference_mode():
+        comfy.sample.sample(model, noise, 1, 2.0, "euler", "normal", prompt(1), prompt(2), latent, disable_pbar=True)
+
+
+def windowed(model, **changes):
+    values = {"window_width": 128, "window_height": 128, "overlap": 0.5, "wrap_x": False, "wrap_y": False, **changes}
+    return PanoramaWindows.execute(model, **values).args[0]
+
+
+@pytest.mark.parametrize("field", ["wrap_x", "wrap_y"])
+def test_a_wrapping_canvas_below_the_window(sd15, field):
+    with pytest.raises(ValueError, match=r"a wrapping canvas must be at least as large as the window .*turn wrap off"):
+        sample(windowed(sd15, **{field: True}), torch.zeros(1, 4, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("wrap", "size", "message"),
+    [
+        (
+            False,
+            (14, 64),
+            r"scales: with 2 scales the height of the canvas comes down to 7 .* at least 8, half.*Use fewer scales",
+        ),
+        (False, (64, 18), r"scales: .*width .*comes down to 9 .* a multiple of 2, the model's grid"),
+        (True, (32, 24), r"scales: .*width .*comes down to 12 .*at least 16 \(it wraps\)"),
+    ],
+)
+def test_a_canvas_too_small_for_the_scales(sd15, wrap, size, message):
+    model = with_settings(windowed(sd15, wrap_x=wrap), multiscale=MultiScaleParams())
+    with pytest.raises(ValueError, match=message):
+        sample(model, torch.zeros(1, 4, *size))
+    with pytest.raises(ValueError, match=message):
+        PanoramaPlan.execute(model, {"samples": torch.zeros(1, 4, *size)})
+
+
+def test_context_windows_on_the_same_model(sd15):
+    model = windowed(sd15)
+    model.model_options["context_handler"] = object()
+    with pytest.raises(ValueError, match=r"Panorama Windows and Context Windows .*Remove one"):
+        sample(model, torch.zeros(1, 4, 16, 24))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"window": 100}, r"window: must be a multiple of 8 pixels.*got 100; nearest: 96 or 104"),
+        ({"window": 64}, r"a decode window smaller than the canvas must be larger than twice the context"),
+        ({"window": -8}, r"window: .*got -8"),
+        ({"context": -8}, r"context: .*got -8"),
+        ({"blend": 3}, r"blend: must be a multiple of 8 pixels.*got 3"),
+        (
+            {"samples": {"samples": torch.zeros(1, 16, 32, 32)}},
+            r"samples: .* 16 channels.* decodes 4; use the VAE that belongs",
+        ),
+        (
+            {"samples": {"samples": torch.zeros(4, 32, 32)}},
+            r"samples: must be a latent of 4 .* got shape \(4, 32, 32\)",
+        ),
+    ],
+)
+def test_panorama_decode(changes, message):
+    with pytest.raises(ValueError, match=message):
+        PanoramaDecode.execute(**{"samples": {"samples": torch.zeros(1, 4, 32, 32)}, "vae": TinyVAE(), **changes})
