@@ -105,6 +105,14 @@ def test_area_weighs_as_in_the_host(region, batch):
     assert_same(views, torch.stack([crop_batch(output, WINDOWS) for output in native]))
 
 
+def test_each_area_weighs_as_in_the_host():
+    x = noise(1, 4, *CANVAS)
+    positive = prompt(1, area=(16, 20, 0, 0)) + prompt(4, area=(16, 20, 0, 14)) + prompt(5, area=(10, 20, 6, 28))
+    native = predict(pointwise(sd15()), positive, prompt(2), x, 3.0)
+    views = predict_views(pointwise(sd15()), positive, prompt(2), x, 3.0, WINDOWS)
+    assert_same(views, torch.stack([crop_batch(output, WINDOWS) for output in native]))
+
+
 def test_area_on_a_latent_of_five_dimensions_weighs_as_in_the_host():
     x = noise(1, 16, 1, *CANVAS)
     positive, negative = prompt(1) + prompt(4, area=(10, 20, 3, 10)), prompt(2)

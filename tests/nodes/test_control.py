@@ -181,6 +181,14 @@ def test_t2i_adapter():
     check(sd15(), lambda cut: t2i_adapter().set_cond_hint(cut(HINT), 0.9, (0.0, 1.0)), noise(1, 4, *CANVAS))
 
 
+def test_t2i_adapter_forgets_what_it_saw_on_a_canvas():
+    x = noise(1, 4, *CANVAS)
+    net = t2i_adapter().set_cond_hint(HINT, 0.9, (0.0, 1.0))
+    fresh = predict_views(sd15(), *controlled(net.copy()), x, 3.0, [WINDOW])
+    predict(sd15(), *controlled(net), crop(x, WINDOW).contiguous(), 3.0)  # the adapter keeps its features
+    assert torch.equal(predict_views(sd15(), *controlled(net), x, 3.0, [WINDOW]), fresh)
+
+
 def test_t2i_adapter_refuses_windows_that_it_cannot_unshuffle():
     net = t2i_adapter(xl=True).set_cond_hint(HINT, 0.9, (0.0, 1.0))
     with pytest.raises(ValueError, match=r"multiples of 16 pixels, got 120 x 128. Choose another window size"):
