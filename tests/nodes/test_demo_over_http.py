@@ -1,0 +1,91 @@
+"""A panorama by the bundled model on the real server: pictures, previews, progress and interruption."""
+
+import numpy as np
+import pytest
+from comfy_server import PromptFailed
+
+
+def panorama(steps=4, seed=3):
+    """LoadDemoModel to SaveImage, through windows that wrap."""
+
+    def text(words):
+        return {"class_type": "CLIPTextEncode", "inputs": {"clip": ["demo", 1], "text": words}}
+
+    return {
+        "demo": {"class_type": "LoadDemoModel", "inputs": {}},
+        "positive": text("a winter lake at dawn"),
+        "negative": text(""),
+        "latent": {
+            "class_type": "PanoramaLatent",
+            "inputs": {"width": 384, "height": 128, "batch_size": 1, "model": ["demo", 0]},
+        },
+        "windows": {
+            "class_type": "PanoramaWindows",
+            "inputs": {
+                "model": ["demo", 0],
+                "window_width": 0,
+                "window_height": 0,
+                "overlap": 0.5,
+                "wrap_x": True,
+                "wrap_y": False,
+            },
+        },
+        "plan": {"class_type": "PanoramaPlan", "inputs": {"model": ["windows", 0], "samples": ["latent", 0]}},
+        "sampler": {
+            "class_type": "KSampler",
+            "inputs": {
+                "model": ["windows", 0],
+                "seed": seed,
+                "steps": steps,
+                "cfg": 2.0,
+                "sampler_name": "euler",
+                "scheduler": "karras",
+                "positive": ["positive", 0],
+                "negative": ["negative", 0],
+                "latent_image": ["latent", 0],
+                "denoise": 1.0,
+            },
+        },
+        "decode": {
+            "class_type": "PanoramaDecode",
+            "inputs": {"samples": ["sampler", 0], "vae": ["demo", 2], "wrap_x": True},
+        },
+        "save": {"class_type": "SaveImage", "inputs": {"images": ["decode", 0], "filename_prefix": "panorama"}},
+    }
+
+
+def test_a_panorama_arrives_with_previews_and_progress(server):
+    run = server.run(panorama())
+    (image,) = server.images(run, "save")
+    assert image.shape == (128, 384, 3)
+    assert image.std() > 0.05
+    seam = np.abs(image[:, 0] - image[:, -1]).mean()
+    assert seam < 2 * np.abs(np.diff(image, axis=1)).mean()
+    assert [step for node, step, _ in run.progress if node == "sampler"][-1] == 4
+    assert run.previews and run.previews[-1].size[0] > run.previews[-1].size[1]
+    assert server.images(run, "plan").shape[0] == 1
+
+
+def test_interruption_leaves_the_model_as_it_was(server):
+    (expected,) = server.images(server.run(panorama(seed=5)), "save")
+
+    def stop_at_the_first_step(run, event):
+        if event["type"] == "progress" and event["data"]["node"] == "sampler":
+            server.interrupt(run)
+
+    run = server.run(panorama(steps=500, seed=6), on_event=stop_at_the_first_step)
+    assert run.interrupted
+    assert max(step for node, step, _ in run.progress if node == "sampler") < 100
+
+    prompt = panorama(seed=5)
+    prompt["windows"]["inputs"]["windows_per_batch"] = 2  # the same picture, but not out of the server's cache
+    run = server.run(prompt)
+    assert "demo" in run.cached and "sampler" not in run.cached
+    np.testing.assert_allclose(server.images(run, "save")[0], expected, atol=1.01 / 255)
+
+
+def test_a_canvas_off_the_grid_is_refused(server):
+    prompt = panorama()
+    prompt["latent"]["inputs"]["width"] = 400
+    with pytest.raises(PromptFailed, match="width: must be a multiple of 32 pixels.*nearest: 384 or 416"):
+        server.run(prompt)
