@@ -39,7 +39,8 @@ def find_blocks(module: nn.Module, listed: bool = False) -> Iterator[nn.Module]:
 
 def _is_list(module: nn.Module) -> bool:
     """Whether `module` only holds others that are called one by one: it has no `forward`, or nobody calls it."""
-    return type(module).forward is nn.Module.forward or isinstance(module, TimestepEmbedSequential)
+    has_forward = type(module).forward is not nn.Module.forward or "forward" in vars(module)
+    return not has_forward or isinstance(module, TimestepEmbedSequential)
 
 
 def _checkpointed_forward(block: nn.Module) -> Callable[..., Any]:

@@ -1,6 +1,6 @@
 """Predictions of the host's models that can be differentiated, without leaving a trace in the models."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -63,6 +63,26 @@ def input_gradients(guider: CFGGuider, model_options: dict, checkpoint: bool) ->
         yield _differentiable_options(model_options)
 
 
+def evenly_scaled(predict: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """`predict(x)`, with a backward pass that half precision can hold.
+
+    The gradient of a mean over a picture is about 1e-5 per value, and float16 has nothing below 6e-8: most of it would
+    become zero on its way through the model. So it runs backward divided by its largest value, and is multiplied again.
+    """
+    largest = torch.ones((), device=x.device)
+
+    def divided(gradient: Tensor) -> Tensor:
+        nonlocal largest
+        largest = gradient.abs().amax().clamp(min=torch.finfo(gradient.dtype).tiny)
+        return gradient / largest
+
+    x = x.clone()
+    x.register_hook(lambda gradient: gradient * largest)
+    denoised = predict(x)
+    denoised.register_hook(divided)
+    return denoised
+
+
 @contextmanager
 def _complaints_with_a_way_out() -> Iterator[None]:
     try:
@@ -76,7 +96,7 @@ def _complaints_with_a_way_out() -> Iterator[None]:
 
 
 def _refuse_lora_hooks(guider: CFGGuider) -> None:
-    """Hooks write a LoRA into the weights for one prompt, then the next: the backward pass would meet the last one's."""
+    """Hooks write a LoRA into the weights for one prompt after the other: the backward pass would meet the last."""
     for cond in (cond for conds in guider.conds.values() for cond in conds):
         hooks = cond.get("hooks")
         if hooks is not None and hooks.get_type(comfy.hooks.EnumHookType.Weight):
@@ -138,10 +158,10 @@ def _require_gradient(executor: WrapperExecutor, x: Tensor, *args: Any, **kwargs
 
     The prediction alone would not tell: it contains x as it is.
     """
-    outputs: list[Any] = []
-    hook = executor.class_obj.diffusion_model.register_forward_hook(
-        lambda _model, _args, output: outputs.append(output)
-    )
+    model, outputs = executor.class_obj.diffusion_model, []
+    if not isinstance(model, nn.Module):
+        raise RuntimeError(f"its output is cut off from its input, since {type(model).__name__} is no torch module")
+    hook = model.register_forward_hook(lambda _model, _args, output: outputs.append(output))
     try:
         denoised = executor(x, *args, **kwargs)
     finally:

@@ -120,20 +120,24 @@ def _norm_gradient(layer: Any, x: Tensor, weight: Tensor, gradient: Tensor) -> T
 @contextmanager
 def _fetched_weight(layer: Any, like: Tensor) -> Iterator[Tensor]:
     """The weight that `layer` multiplies with: on the device of `like`, in its dtype, dequantized, LoRA applied."""
-    if hasattr(layer, "cast_bias_weight"):  # the layers of GGUF packs decode their weights themselves
-        yield _checked(layer, layer.cast_bias_weight(like)[0])
-    elif hasattr(layer, "weight_function"):
-        with _as_the_host_runs_it():
-            fetched = comfy.ops.cast_bias_weight(layer, like, offloadable=True)
-            weight = _dequantized(fetched[0]).to(like.dtype)
-            if getattr(layer, "up", None) is not None:  # Control-LoRA
-                weight = weight + (layer.up.flatten(1) @ layer.down.flatten(1)).reshape(weight.shape).to(like)
-        try:
-            yield _checked(layer, weight)
-        finally:
-            comfy.ops.uncast_bias_weight(layer, *fetched)
-    else:
-        yield _checked(layer, layer.weight.to(like))
+    borrowed = None
+    with _as_the_host_runs_it():
+        if hasattr(layer, "cast_bias_weight"):  # the layers of GGUF packs decode their weights themselves
+            weight = layer.cast_bias_weight(like)[0]
+        elif hasattr(layer, "weight_function"):
+            weight, *_ = borrowed = comfy.ops.cast_bias_weight(layer, like, offloadable=True)
+        else:
+            weight = layer.weight
+        if isinstance(weight, QuantizedTensor):
+            weight = weight.dequantize()
+        weight = _checked(layer, weight).to(like)
+        if getattr(layer, "up", None) is not None:  # Control-LoRA
+            weight = weight + (layer.up.flatten(1) @ layer.down.flatten(1)).reshape(weight.shape).to(like)
+    try:
+        yield weight
+    finally:
+        if borrowed:
+            comfy.ops.uncast_bias_weight(layer, *borrowed)
 
 
 @contextmanager
@@ -145,10 +149,6 @@ def _as_the_host_runs_it() -> Iterator[None]:
     """
     with _disable_current_modes(), torch.inference_mode():
         yield
-
-
-def _dequantized(weight: Tensor) -> Tensor:
-    return weight.dequantize() if isinstance(weight, QuantizedTensor) else weight
 
 
 def _checked(layer: Any, weight: Tensor) -> Tensor:

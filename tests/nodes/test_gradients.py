@@ -18,7 +18,7 @@ import torch
 from comfy.ldm.modules.attention import BasicTransformerBlock, SpatialTransformer
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import CallbacksMP, WrappersMP
-from joint_diffusion.nodes.host.gradients import input_gradients
+from joint_diffusion.nodes.host.gradients import evenly_scaled, input_gradients
 from joint_diffusion.nodes.host.thawing import thawed
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
@@ -39,6 +39,7 @@ class Case:
     options: Callable[[], dict] = dict
     batch: int = 2
     cfg: float = 3.0
+    dtype: torch.dtype = torch.float32
 
     def predict(self, wrapper: Callable) -> Any:
         """What `wrapper(executor, x, timestep, model_options, seed)` makes of the one prediction of a sampler."""
@@ -52,7 +53,7 @@ class Case:
             x = randn(*noise.shape, seed=1)
             return model(x, sigmas[0].expand(len(x)).clone(), **extra_args)
 
-        patcher = getattr(tiny_models, self.kind)()
+        patcher = getattr(tiny_models, self.kind)(dtype=self.dtype)
         if self.kind in ("sd15", "sdxl"):  # else a thousandth of the prediction is the network's, the rest is x
             patcher.model.diffusion_model.out[-1].weight.mul_(30)
         self.change(patcher)
@@ -67,13 +68,14 @@ class Case:
         guider.sample(latent, latent, sampler, torch.tensor([0.8, 0.0]), disable_pbar=True, seed=0)
         return results[0]
 
-    def gradient(self, checkpoint: bool = True) -> Tensor:
-        """Of `score`, as the pack gets it."""
+    def gradient(self, checkpoint: bool = True, weight: float = 1.0) -> Tensor:
+        """Of `weight * score`, as the pack gets it."""
 
         def wrapper(executor, x, timestep, model_options, seed):
             with input_gradients(executor.class_obj, model_options, checkpoint) as options:
-                leaf = x.clone().requires_grad_()
-                return torch.autograd.grad(score(leaf, executor(leaf, thawed(timestep), options, seed)), leaf)[0]
+                leaf, timestep = x.clone().requires_grad_(), thawed(timestep)
+                denoised = evenly_scaled(lambda x: executor(x, timestep, options, seed), leaf)
+                return torch.autograd.grad(weight * score(leaf, denoised), leaf)[0]
 
         with torch.inference_mode():
             return self.predict(wrapper)
@@ -224,6 +226,13 @@ def test_gradient_is_that_of_ordinary_tensors(name: str):
 @pytest.mark.parametrize("name", [*LATENTS, "controlnet", "streamed LoRA", "wrapped blocks"])
 def test_checkpoint_does_not_change_the_gradient(name: str):
     assert relative_error(CASES[name].gradient(checkpoint=True), CASES[name].gradient(checkpoint=False)) < 3e-6
+
+
+def test_small_gradients_survive_half_precision():
+    half = Case(dtype=torch.float16)
+    expected = Case().gradient()
+    assert relative_error(half.gradient(), expected) < 1e-2
+    assert relative_error(half.gradient(weight=1e-8) * 1e8, expected) < 1e-2
 
 
 def relative_error(value: Tensor, expected: Tensor) -> float:
