@@ -1,6 +1,6 @@
 """Numbers for what a panorama should be: in order, seamless, of one palette.
 
-Every function takes decoded images (B, 3, H, W) in [0, 1] and returns one float per image as a (B,) tensor.
+Functions take decoded images (B, 3, H, W) in [0, 1] and return one float per image as a (B,) tensor.
 """
 
 from collections.abc import Collection, Sequence
@@ -111,3 +111,19 @@ def palette_deviation(image: Tensor, prompt: str) -> Tensor:
     off = colours[:, None, None] - model.mean[None, :, :, :, None, None]
     squared = torch.einsum("bplchw,plcd,bpldhw->bplhw", off, model.inverse, off)
     return squared.clamp(min=0).sqrt().amin(dim=2).mean(dim=(-2, -1)).amin(dim=1)
+
+
+def zoom_inconsistency(levels: Tensor, p: int) -> Tensor:
+    """How far neighbouring levels of a zoom stack disagree about what both show: mean absolute RGB difference, 0..1.
+
+    Convention:
+        - levels (N, 3, H, W), level 0 is the most zoomed out; level i + 1 shows the centre of level i, p times larger
+        - a level is shrunk by the mean over p x p pixels; H and W are multiples of 2 p, so that the centre is whole
+        - unlike the other functions here the result is (N - 1,), one number for each pair of neighbours
+    """
+    height, width = levels.shape[-2:]
+    if height % (2 * p) or width % (2 * p):
+        raise ValueError(f"levels: height and width must be multiples of 2 p = {2 * p}, got {height} x {width}.")
+    top, left = (height - height // p) // 2, (width - width // p) // 2
+    centres = levels[:-1, :, top : top + height // p, left : left + width // p]
+    return (nn.functional.avg_pool2d(levels[1:], p) - centres).abs().mean(dim=(1, 2, 3))

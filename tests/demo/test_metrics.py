@@ -7,6 +7,7 @@ from joint_diffusion.demo.metrics import (
     palette_deviation,
     palette_distance,
     seam_energy,
+    zoom_inconsistency,
 )
 from joint_diffusion.demo.world import Scene, render
 
@@ -72,3 +73,19 @@ def test_palette_deviation_is_least_for_the_right_prompt():
     for wrong in ("winter day", "autumn night", "spring dusk"):
         assert palette_deviation(image, wrong) > 1.5 * right
     assert palette_deviation(image, "") <= right
+
+
+def test_levels_of_one_world_agree_and_those_of_two_do_not():
+    def level(seed, zoom):
+        # y = 0.5 lies between two pixels, as the centre of an even picture does: the levels share their centre.
+        image = render(Scene(seed=seed, season="autumn"), 128, 128, zoom=zoom, centre=(2.0, 0.5)).image
+        return torch.from_numpy(image).permute(2, 0, 1)
+
+    same = torch.stack([level(1, 1.0), level(1, 2.0), level(1, 4.0)])
+    other = torch.stack([level(1, 1.0), level(2, 2.0), level(3, 4.0)])
+    assert zoom_inconsistency(same, 2).shape == (2,)
+    assert (zoom_inconsistency(same, 2) < 0.6 * zoom_inconsistency(other, 2)).all()
+    enlarged = same[:1, :, 32:96, 32:96].repeat_interleave(2, 2).repeat_interleave(2, 3)
+    assert zoom_inconsistency(torch.cat([same[:1], enlarged]), 2) < 1e-6
+    with pytest.raises(ValueError, match="multiples of 2 p = 6, got 128 x 128"):
+        zoom_inconsistency(same, 3)
