@@ -1,11 +1,15 @@
 """Joint sampling in the real host, with tiny models of its own classes."""
 
+import comfy.hooks
 import comfy.model_management
 import comfy.sample
 import comfy.samplers
+import comfy.sd
+import oracles
 import pytest
 import tiny_models
 import torch
+from joint_diffusion.core.fusion import window_weights
 from joint_diffusion.core.multidiffusion import WindowParams
 from joint_diffusion.core.multiscale import MultiScaleParams
 from joint_diffusion.core.windows import Size, Wrap
@@ -185,3 +189,72 @@ def test_noise_masks_keep_what_they_keep(sd15):
     result = run(with_settings(sd15, windows=windows()), latent, noise_mask=mask)
     torch.testing.assert_close(result[..., :20], latent[..., :20])
     assert (result[..., 20:] - latent[..., 20:]).abs().mean() > 0.1
+
+
+def lora_weights(model):
+    """A LoRA on every attention query of the U-Net, in the common file format."""
+    generator = torch.Generator().manual_seed(4)
+    weights = {}
+    for name, value in model.model.diffusion_model.state_dict().items():
+        if name.endswith("to_q.weight"):
+            key = "diffusion_model." + name.removesuffix(".weight")
+            weights[f"{key}.lora_up.weight"] = torch.randn(value.shape[0], 2, generator=generator)
+            weights[f"{key}.lora_down.weight"] = torch.randn(2, value.shape[1], generator=generator)
+    return weights
+
+
+def test_a_lora_on_the_model(sd15):
+    latent, lora = torch.zeros(1, 4, 16, 40), lora_weights(sd15)
+    with_lora, _ = comfy.sd.load_lora_for_models(sd15, None, lora, 1.0, 0.0)
+    before = run(with_settings(with_lora, windows=windows()), latent)
+    patched_later, _ = comfy.sd.load_lora_for_models(with_settings(sd15, windows=windows()), None, lora, 1.0, 0.0)
+    assert torch.equal(run(patched_later, latent), before)
+    assert (before - run(with_settings(sd15, windows=windows()), latent)).abs().max() > 1e-3
+
+
+def test_lora_hooks_on_one_prompt(sd15):
+    """One window over the canvas is the host's own result; several windows see the hook as well."""
+    hooks = comfy.hooks.create_hook_lora(lora_weights(sd15), strength_model=1.0, strength_clip=0.0)
+    hooked = {"positive": prompt(1, hooks=hooks)}
+    small, wide = torch.zeros(1, 4, 16, 16), torch.zeros(1, 4, 16, 40)
+    model = with_settings(sd15, windows=windows())
+    torch.testing.assert_close(run(model, small, **hooked), run(sd15, small, **hooked), rtol=1e-4, atol=1e-4)
+    assert (run(model, wide, **hooked) - run(model, wide)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("target", ["literal", "matched", "jacobian_free"])
+def test_guided_euler_in_the_host_is_the_literal_step(target):
+    """The U-Net called directly, differentiated by autograd as it is, CFG by hand, around it the paper's own loops."""
+    omega, cfg, sigma_count = 2.0 if target == "jacobian_free" else 0.02, 4.0, 3
+    guidance = MultiScaleParams(target=target, weight=omega, decay="constant")
+    plan, latent = windows(stride=Size(16, 16)), torch.zeros(1, 4, 32, 32)
+    with torch.inference_mode(False):
+        model = tiny_models.sd15()
+        positive, negative = prompt(1), prompt(2)
+    model_guided = with_settings(model, windows=plan, multiscale=guidance)
+    guided = run(model_guided, latent, positive=positive, negative=negative, cfg=cfg, steps=sigma_count)
+
+    with torch.inference_mode(False):
+
+        def denoise(view, sigma):
+            level = torch.full((1,), sigma)
+            cond, uncond = (
+                model.model.apply_model(view[None], level, c_crossattn=context.clone())
+                for ((context, _),) in (positive, negative)
+            )
+            return (uncond + cfg * (cond - uncond))[0]
+
+        sampling = model.get_model_object("model_sampling")
+        sigmas = comfy.samplers.calculate_sigmas(sampling, "normal", sigma_count)
+        noise = comfy.sample.prepare_noise(latent.clone(), 1)
+        x = sampling.noise_scaling(sigmas[0], noise, latent.clone(), True)[0]
+        arguments = lambda *size: plan.plan(Size(*size)), window_weights("gaussian", Size(16, 16)), omega  # noqa: E731
+        for sigma, after in zip(sigmas.tolist(), sigmas.tolist()[1:], strict=False):
+            if target == "literal":
+                x = oracles.msd_step(x, sigma, after, denoise, *arguments, scales=2)
+            else:
+                x = oracles.matched_msd_step(x, sigma, after, denoise, *arguments, target == "jacobian_free")
+        expected = model.model.process_latent_out(x)[None].detach()
+    torch.testing.assert_close(guided, expected, rtol=0, atol=1e-4 * expected.abs().max().item())
+    unguided = run(with_settings(model, windows=plan), latent, positive=positive, negative=negative, cfg=cfg, steps=3)
+    assert (unguided - expected).abs().max() > 100 * (guided - expected).abs().max()
