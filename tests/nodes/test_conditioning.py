@@ -123,7 +123,8 @@ def test_area_on_a_latent_of_five_dimensions_weighs_as_in_the_host():
 
 def test_default_conditioning_fills_what_others_leave():
     x, mask = noise(1, 4, *CANVAS), (rand(1, *CANVAS) > 0.5).float()
-    positive, negative = prompt(4, mask=mask) + prompt(1, default=True), prompt(2)
+    nowhere = torch.zeros(1, *CANVAS)  # the host does not ask the default conditioning for a mask
+    positive, negative = prompt(4, mask=mask) + prompt(1, default=True, mask=nowhere), prompt(2)
     native = predict(pointwise(sd15()), positive, negative, x, 3.0)
     views = predict_views(pointwise(sd15()), positive, negative, x, 3.0, WINDOWS)
     assert_same(views, torch.stack([crop_batch(output, WINDOWS) for output in native]))
