@@ -19,6 +19,8 @@ CELL = 4  # pixels per classified cell
 REGION = 128  # pixels, one native window of the model; a region of this size has one palette
 _SPREAD = 0.012  # standard deviation added to every colour: what a decoder may be off
 
+_SAMPLES = ((True, 1.0, 0.5), (False, 1.0, 0.5), (True, 2.0, 0.7), (False, 2.0, 0.3))  # lake, zoom, height of the view
+
 
 class ColourModel(NamedTuple):
     """Gaussians of the layers of some palettes; P palettes, L layers."""
@@ -47,16 +49,14 @@ def cells(image: Tensor) -> Tensor:
 @lru_cache(maxsize=len(SEASONS) * len(HOURS))
 def _layer_statistics(season: str, hour: str) -> tuple[Tensor, Tensor]:
     colours: list[list[np.ndarray]] = [[] for _ in LAYERS]
-    views = ((1.0, 0.5), (2.0, 0.25), (2.0, 0.5), (2.0, 0.75))
-    for seed, (zoom, y) in enumerate(views):
-        for lake in (False, True):
-            scene = Scene(seed=7000 + 10 * seed + lake, season=season, hour=hour, lake=lake)
-            image, layers = render(scene, 128, 192, zoom=zoom, centre=(3.0 + seed, y))
-            mean = cells(torch.from_numpy(image).permute(2, 0, 1)[None])[0].permute(1, 2, 0).numpy()
-            block = layers.reshape(128 // CELL, CELL, 192 // CELL, CELL).swapaxes(1, 2).reshape(*mean.shape[:2], -1)
-            pure = (block == block[..., :1]).all(-1)
-            for i in range(len(LAYERS)):
-                colours[i].append(mean[pure & (block[..., 0] == i)])
+    for seed, (lake, zoom, y) in enumerate(_SAMPLES):
+        scene = Scene(seed=7000 + seed, season=season, hour=hour, lake=lake)
+        image, layers = render(scene, 128, 192, zoom=zoom, centre=(3.0 + seed, y))
+        mean = cells(torch.from_numpy(image).permute(2, 0, 1)[None])[0].permute(1, 2, 0).numpy()
+        block = layers.reshape(128 // CELL, CELL, 192 // CELL, CELL).swapaxes(1, 2).reshape(*mean.shape[:2], -1)
+        pure = (block == block[..., :1]).all(-1)
+        for i in range(len(LAYERS)):
+            colours[i].append(mean[pure & (block[..., 0] == i)])
     stacked = [torch.from_numpy(np.concatenate(c)).double() for c in colours]
     means = torch.stack([c.mean(0) for c in stacked])
     return means, torch.stack([c.T.cov() + _SPREAD**2 * torch.eye(3).double() for c in stacked])

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from .layer_colours import REGION, cells, classify, colour_model, palettes_of
 from .palette import LAYERS
 
-SHORTEST_RUN = 3  # cells of 4 pixels; a shorter vertical run is texture, not a layer
-EDGE = 4  # pixels on either side of a border that count as near it
+SHORTEST_RUN = 5  # cells of 4 pixels; a shorter vertical run is texture or a cloud, not a layer
+NEIGHBOURS = (-16, -8, 8, 16)  # pixels from a border to the places it is compared with
 
 
 def column_runs(column: Sequence[int], shortest: int = SHORTEST_RUN) -> list[int]:
@@ -27,7 +27,7 @@ def column_runs(column: Sequence[int], shortest: int = SHORTEST_RUN) -> list[int
     return [layer for i, layer in enumerate(long) if i == 0 or layer != long[i - 1]]
 
 
-def majority(layers: Tensor, size: int = 3) -> Tensor:
+def majority(layers: Tensor, size: int = 5) -> Tensor:
     """(B, h, w) layers, each cell replaced by the commonest layer of its size x size neighbourhood."""
     votes = nn.functional.one_hot(layers, len(LAYERS)).permute(0, 3, 1, 2).float()
     counts = nn.functional.avg_pool2d(votes, size, stride=1, padding=size // 2)
@@ -61,7 +61,8 @@ def seam_energy(image: Tensor, rows: Collection[int] = (), columns: Collection[i
     """Mean colour step across window borders, relative to the steps in their neighbourhood.
 
     1 means that a border looks like any other place, 2 that the steps there are twice as large. Compared is only with
-    pixels at most EDGE away from the border, because texture differs from layer to layer.
+    places nearby, because texture differs from layer to layer, and whole latent cells (8 pixels) away, because a
+    decoder leaves a faint grid of its cells everywhere, which is no seam of windows.
 
     Args:
         image: (B, 3, H, W).
@@ -78,8 +79,8 @@ def seam_energy(image: Tensor, rows: Collection[int] = (), columns: Collection[i
                     f"1..{image.shape[dim] - 1}, got {border}."
                 )
             here = steps[:, border - 1]
-            near = steps[:, max(border - 1 - EDGE, 0) : border + EDGE]
-            around = (near.sum(dim=1) - here) / (near.shape[1] - 1)
+            places = [border - 1 + offset for offset in NEIGHBOURS if 0 <= border - 1 + offset < steps.shape[1]]
+            around = steps[:, places].mean(dim=1)
             ratios.append(here / around.clamp(min=1e-6))
     if not ratios:
         return torch.ones(len(image))

@@ -66,9 +66,8 @@ def paint_panorama(
 ) -> Panorama:
     """Sample and decode one panorama."""
     context = pipeline.encode([params.prompt])
-    windows = WindowParams(
-        window=Size(NATIVE, NATIVE), stride=Size(params.stride, params.stride), weights="uniform", grid=DOWNSAMPLING
-    )
+    stride = Size(params.stride, params.stride)
+    windows = WindowParams(window=Size(NATIVE, NATIVE), stride=stride, grid=DOWNSAMPLING)
     guidance = MultiScaleParams(target=params.target, weight=params.weight)
     sigmas = karras_sigmas(params.steps)
     before = pipeline.model_calls
