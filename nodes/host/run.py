@@ -1,6 +1,6 @@
 """One sampling run of one canvas."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import comfy.model_sampling
@@ -114,3 +114,15 @@ def _refuse_what_cannot_be_windowed(guider: CFGGuider, options: dict[str, Any], 
             "Panorama Windows and Context Windows both cut the latent into windows and cannot be combined. "
             "Remove one of the two nodes."
         )
+    for patch in _patches(options):
+        if any(isinstance(value, Tensor) and value.ndim >= 4 for value in getattr(patch, "__dict__", {}).values()):
+            raise ValueError(
+                f"Panorama Windows cannot cut the picture that {type(patch).__name__} gives to the whole model: every "
+                "window would see all of it. Use a ControlNet with Apply ControlNet instead, or remove the node."
+            )
+
+
+def _patches(options: dict[str, Any]) -> Iterator[Any]:
+    """What nodes have patched into the insides of the model; some of it holds pictures (DiffSynth, Z-Image Fun, ...)."""
+    for patches in options["transformer_options"].get("patches", {}).values():
+        yield from patches

@@ -8,7 +8,7 @@ CALC_COND_BATCH    the canvas is cut into windows, predicted, and each predictio
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -18,11 +18,13 @@ from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
+from ...core.denoiser import Denoiser
 from ...core.multidiffusion import predict_jointly, shift_kept
 from ...core.multiscale import Step, window_shifts
 from ...core.windows import Size, Window, canvas_size
-from .gradients import input_gradients
+from .gradients import evenly_scaled, input_gradients
 from .prediction import HostPrediction
+from .replacing import replaced
 from .run import Run
 from .settings import KEY, settings_of, windows_of
 
@@ -83,21 +85,19 @@ def _predict_noise(executor, x, timestep, model_options, seed=None):
 def _guidance(executor, x: Tensor, step: Step, model_options, seed, run: Run) -> Mapping[Window, Tensor] | None:
     """How each window of the canvas is to be moved, found on batches of windows; smaller ones if memory runs out."""
     guider = executor.class_obj
+    conds = guider.conds
     gradients = run.multiscale.needs_gradients and run.multiscale.weight_at(step.progress) > 0
-    batch = run.batch_size(guider.conds.values(), x, gradients)
+    batch = run.batch_size(conds.values(), x, gradients)
     while True:
-        pass_context = (
-            input_gradients(guider, model_options, run.needs_checkpoints(guider.conds.values(), x, batch))
-            if gradients
-            else nullcontext(model_options)
-        )
         try:
-            with pass_context as options:
-
-                def denoise(views: Tensor, sigma: float, windows: Sequence[Window], canvas: Size, options=options):
-                    views_options = _with_call(options, ViewsCall(run, windows, canvas))
-                    return executor(views, views.new_full((len(views),), sigma), views_options, seed)
-
+            with ExitStack() as stack:
+                options = model_options
+                if gradients:
+                    checkpoint = run.needs_checkpoints(conds.values(), x, batch)
+                    options = stack.enter_context(input_gradients(guider, model_options, checkpoint))
+                    # The run knows the conditioning by identity; what is cut of it is thawed view by view.
+                    stack.enter_context(replaced([(vars(guider), "conds", conds)]))
+                denoise = _views_denoiser(executor, options, seed, run, gradients)
                 return window_shifts(x, step, denoise, replace(run.windows, batch=batch), run.multiscale)
         except Exception as error:
             if batch == 1 or not comfy.model_management.is_oom(error):
@@ -105,6 +105,20 @@ def _guidance(executor, x: Tensor, step: Step, model_options, seed, run: Run) ->
         # Out here, where no traceback keeps the memory of the failed attempt.
         comfy.model_management.soft_empty_cache()
         batch = -(-batch // 2)
+
+
+def _views_denoiser(executor, model_options, seed, run: Run, gradients: bool) -> Denoiser:
+    """The host's prediction of views, after CFG and all its hooks, as the core asks for it."""
+
+    def denoise(views: Tensor, sigma: float, windows: Sequence[Window], canvas: Size) -> Tensor:
+        options = _with_call(model_options, ViewsCall(run, windows, canvas))
+
+        def predict(views: Tensor) -> Tensor:
+            return executor(views, views.new_full((len(views),), sigma), options, seed)
+
+        return evenly_scaled(predict, views) if gradients and views.requires_grad else predict(views)
+
+    return denoise
 
 
 def _calc_cond_batch(executor, model, conds, x, timestep, model_options):

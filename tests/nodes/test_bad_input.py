@@ -152,6 +152,23 @@ def test_context_windows_on_the_same_model(sd15):
         sample(model, torch.zeros(1, 4, 16, 24))
 
 
+class PicturePatch:
+    """As DiffSynth's and Z-Image's controls are: an object in the model's blocks that holds the whole picture."""
+
+    def __init__(self):
+        self.image = torch.zeros(1, 64, 64, 3)
+
+    def __call__(self, arguments):
+        return arguments
+
+
+def test_a_picture_patched_into_the_model(sd15):
+    model = windowed(sd15)
+    model.set_model_double_block_patch(PicturePatch())
+    with pytest.raises(ValueError, match=r"cannot cut the picture that PicturePatch .*ControlNet"):
+        sample(model, torch.zeros(1, 4, 16, 24))
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

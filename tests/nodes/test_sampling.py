@@ -258,3 +258,14 @@ def test_guided_euler_in_the_host_is_the_literal_step(target):
     torch.testing.assert_close(guided, expected, rtol=0, atol=1e-4 * expected.abs().max().item())
     unguided = run(with_settings(model, windows=plan), latent, positive=positive, negative=negative, cfg=cfg, steps=3)
     assert (unguided - expected).abs().max() > 100 * (guided - expected).abs().max()
+
+
+@pytest.mark.parametrize("target", ["matched", "jacobian_free"])
+def test_guided_windows_of_sdxl_are_told_their_own_size(target):
+    """As if the user had set width and height to those of the window, in every pass."""
+    model = with_settings(tiny_models.sdxl(), windows=windows(), multiscale=MultiScaleParams(target=target, weight=1.0))
+    pooled, latent = {"pooled_output": torch.randn(1, 1280)}, torch.zeros(1, 4, 32, 32)
+    size = {"width": 128, "height": 128}
+    automatic = run(model, latent, positive=prompt(1, **pooled), negative=prompt(2, **pooled))
+    told = run(model, latent, positive=prompt(1, **pooled, **size), negative=prompt(2, **pooled, **size))
+    torch.testing.assert_close(automatic, told, rtol=1e-4, atol=1e-4)
