@@ -289,24 +289,30 @@ def test_nothing_is_left_behind(change, error):
             with input_gradients(guider, model_options, checkpoint=True) as options:
                 leaf = x.clone().requires_grad_()
                 torch.autograd.grad(score(leaf, executor(leaf, thawed(timestep), options, seed)), leaf)
-        assert traces(guider, model_options) == before
+        after = traces(guider, model_options)
+        assert [name for name in before | after if before.get(name) != after.get(name)] == []
 
     with torch.inference_mode():
         Case(change=change, options=control).predict(wrapper)
 
 
-def traces(guider: comfy.samplers.CFGGuider, model_options: dict) -> list:
+def traces(guider: comfy.samplers.CFGGuider, model_options: dict) -> dict[str, Any]:
     """Everything that the pass touches, in a form that can be compared."""
     net = guider.conds["positive"][0]["control"]
-    found: list = [comfy.model_management.in_training, torch.is_grad_enabled(), torch.is_inference_mode_enabled()]
-    found += [id(guider.conds), [id(leaf) for leaf in tree_leaves((guider.conds, model_options))]]
-    found += [{name: id(value) for name, value in vars(net).items()}]
-    for module in (*guider.inner_model.modules(), *net.control_model.modules()):
-        found += [{name: id(value) for name, value in vars(module).items()}, len(module._forward_hooks)]
-        for name, value in (*module._parameters.items(), *module._buffers.items()):
-            if value is not None:
-                flags = value.requires_grad, value.is_inference()
-                found += [name, id(value), flags, value.detach().numpy().tobytes()]
+    found: dict[str, Any] = {
+        "modes": (comfy.model_management.in_training, torch.is_grad_enabled(), torch.is_inference_mode_enabled()),
+        "conds": (id(guider.conds), [id(leaf) for leaf in tree_leaves(guider.conds)]),
+        "model_options": [id(leaf) for leaf in tree_leaves(model_options)],
+        "control": {name: id(value) for name, value in vars(net).items()},
+    }
+    for root in (guider.inner_model, net.control_model):
+        for path, module in root.named_modules(prefix=type(root).__name__):
+            attributes = {name: id(value) for name, value in vars(module).items()}
+            found[path] = attributes, len(module._forward_hooks)
+            for name, value in (*module._parameters.items(), *module._buffers.items()):
+                if value is not None:
+                    content = hash(value.detach().numpy().tobytes())
+                    found[f"{path}.{name}"] = id(value), value.requires_grad, value.is_inference(), content
     return found
 
 
