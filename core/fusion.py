@@ -62,8 +62,11 @@ class Fusion:
             add_to(self._weight_sum, self._weights, window)
 
     def result(self) -> Tensor:
-        """The average (B, ..., H, W). Exact, with no epsilon below: `plan_windows` leaves no cell uncovered."""
-        return (self._total / self._weight_sum).to(self._dtype)
+        """The average (B, ..., H, W), in the memory of the sum: the fusion ends here.
+
+        Exact, with no epsilon below: `plan_windows` leaves no cell uncovered.
+        """
+        return self._total.div_(self._weight_sum).to(self._dtype)
 
 
 def fuse(canvas: Tensor, views: Tensor, windows: Sequence[Window], weights: Tensor) -> Tensor:
