@@ -2,8 +2,8 @@
 
 import re
 
-# Advanced inputs came with 0.10, search aliases and the ratio of a LATENT with 0.11, hooks that `host/` uses up to this
-# version. pyproject.toml says the same to the registry; ComfyUI itself enforces nothing.
+# Advanced inputs came with 0.10, search aliases and the ratio of a LATENT with 0.11; the rest is room for the hooks in
+# `host/`, which are tested on 0.33. pyproject.toml says the same to the registry; ComfyUI itself enforces nothing.
 REQUIRED = (0, 19, 0)
 
 
