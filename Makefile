@@ -1,6 +1,7 @@
 # make demo   pictures from the bundled model into out/, without ComfyUI
 # make test   all tests; those on the real ComfyUI run where tests/host.py finds one
 # make lint   ruff and pyright
+# make workflows   workflows/ again, from tools/make_workflows.py; needs ComfyUI and Chromium
 #
 # Needs python3 (3.11 or newer) and a package index. Everything is installed into .venv, once per change of requirements.
 
@@ -13,7 +14,7 @@ INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 HOST := $(shell cd tests && $(if $(filter-out undefined,$(origin COMFYUI_PATH)),COMFYUI_PATH='$(COMFYUI_PATH)') \
 	$(PYTHON) -c "import host; print(host.HOST or '')")
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint workflows clean
 
 demo: $(VENV)/demo.stamp
 	mkdir -p out
@@ -28,6 +29,9 @@ lint: $(VENV)/lint.stamp
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+workflows: $(if $(HOST),$(VENV)/host$(subst /,-,$(HOST)).stamp) $(VENV)/test.stamp
+	PYTHONPATH=tests $(BIN)/python tools/make_workflows.py
 
 clean:
 	rm -rf $(VENV) out

@@ -12,7 +12,7 @@ class LoadDemoModel(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="LoadDemoModel",
-            display_name="Load Demo Model (landscapes)",
+            display_name="Load Demo Model",
             category="joint diffusion",
             description="A tiny model that comes with the pack and paints landscapes, 128 pixels at a time. "
             "Every workflow of the pack runs with it, without a checkpoint.",

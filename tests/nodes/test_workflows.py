@@ -1,0 +1,121 @@
+"""The shipped workflows on the real server, and against the command line."""
+
+import json
+import subprocess
+import sys
+import urllib.parse
+
+import numpy as np
+import pytest
+from browser import front_end, why_not
+from comfy_server import PACK
+from host import ROOT
+from PIL import Image
+
+FOLDER = ROOT / "workflows"
+PROMPTS = {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("api/*.json"))}
+DEMOS = [name for name in PROMPTS if name.endswith("_demo")]
+
+
+def node_of(prompt, class_type):
+    """The last node of this type, which is the one that makes the panorama."""
+    return [key for key, node in prompt.items() if node["class_type"] == class_type][-1]
+
+
+@pytest.fixture(scope="module")
+def painted(server):
+    """(name, output node) -> the picture (H, W, 3) that a workflow shows there, 8 bits; each workflow runs once."""
+    runs = {}
+
+    def paint(name, output="SaveImage"):
+        if name not in runs:
+            runs[name] = server.run(PROMPTS[name])
+        (picture,) = server.images(runs[name], node_of(PROMPTS[name], output))
+        return (picture * 255).round().astype(np.uint8)
+
+    return paint
+
+
+def test_there_are_workflows_for_the_demo_model_and_for_checkpoints():
+    assert {"panorama_demo", "panorama_msd_demo", "panorama_360_demo", "image_to_panorama_demo"} == set(DEMOS)
+    assert {"panorama_sd15", "panorama_sdxl"} == set(PROMPTS) - set(DEMOS)
+
+
+@pytest.mark.parametrize("name", PROMPTS)
+def test_the_server_knows_every_node_and_input(server, name):
+    known = server.get_json("/object_info")
+    for node in PROMPTS[name].values():
+        fields = known[node["class_type"]]["input"]
+        required, optional = fields.get("required", {}), fields.get("optional", {})
+        assert required.keys() <= node["inputs"].keys() <= required.keys() | optional.keys(), node["class_type"]
+
+
+@pytest.mark.parametrize("name", PROMPTS)
+def test_the_template_browser_shows_it(server, name):
+    assert name in server.get_json("/api/workflow_templates")[PACK]
+    for suffix in ("json", "jpg"):
+        served = server.get(f"/api/workflow_templates/{PACK}/{name}.{suffix}")
+        assert served == (FOLDER / f"{name}.{suffix}").read_bytes()
+
+
+@pytest.mark.parametrize("name", DEMOS)
+def test_it_paints_a_panorama(painted, name):
+    canvas = PROMPTS[name][node_of(PROMPTS[name], "PanoramaLatent")]["inputs"]
+    picture = painted(name)
+    assert picture.shape == (canvas["height"], canvas["width"], 3)
+    quarters = np.split(picture / 255, 4, axis=1)
+    assert min(quarter.std() for quarter in quarters) > 0.05, "a part of the panorama is flat"
+
+
+def test_the_edges_of_the_360_panorama_meet(painted):
+    picture = painted("panorama_360_demo") / 255
+    across = np.abs(picture[:, 0] - picture[:, -1]).mean()
+    assert across < 1.5 * np.abs(np.diff(picture, axis=1)).mean()
+
+
+def test_the_picture_stays_in_the_middle_of_its_panorama(painted):
+    """Sampling may not touch it: what differs is what the VAE does to a picture."""
+    alone, panorama = (painted("image_to_panorama_demo", output) / 255 for output in ("PreviewImage", "SaveImage"))
+    side, middle = alone.shape[1], panorama.shape[1] // 2
+    inside = panorama[:, middle - side // 2 : middle + side // 2]
+    # Next to the edges the decoder also sees what was painted around the picture.
+    difference = np.abs(inside - alone)[:, 32:-32]
+    assert difference.mean() < 0.03
+
+
+@pytest.mark.parametrize(
+    "name, method, sampler",
+    [("panorama_demo", "multidiffusion", "KSampler"), ("panorama_msd_demo", "msd", "MultiScaleSampler")],
+)
+def test_the_command_line_paints_the_same_picture(painted, tmp_path, name, method, sampler):
+    prompt = PROMPTS[name]
+    sampling = prompt[node_of(prompt, sampler)]["inputs"]
+    canvas = prompt[node_of(prompt, "PanoramaLatent")]["inputs"]
+    options = {
+        "method": method,
+        "prompt": prompt[sampling["positive"][0]]["inputs"]["text"],
+        "seed": sampling["seed"],
+        "steps": sampling["steps"],
+        "cfg": sampling["cfg"],
+        "width": canvas["width"],
+        "height": canvas["height"],
+        "out": tmp_path / "cli.png",
+    }
+    command = [sys.executable, "-m", "demo", "panorama"]
+    command += [word for key, value in options.items() for word in (f"--{key}", str(value))]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    difference = np.abs(painted(name).astype(int) - np.asarray(Image.open(options["out"])).astype(int))
+    assert difference.max() <= 1, "more than what rounding to 8 bits can do"
+    assert difference.mean() / 255 < 1e-3
+
+
+@pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+def test_the_front_end_makes_the_api_file_of_the_workflow_file(server):
+    with front_end(server) as editor:
+        for name, prompt in PROMPTS.items():
+            address = f"/api/workflow_templates/{urllib.parse.quote(PACK)}/{name}.json"
+            editor.load(json.loads(server.get(address)))
+            workflow, made = editor.serialised()
+            assert made == prompt, name
+            original = json.loads((FOLDER / f"{name}.json").read_text())
+            assert [node["pos"] for node in workflow["nodes"]] == [node["pos"] for node in original["nodes"]]
