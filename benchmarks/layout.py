@@ -1,6 +1,6 @@
 """Does Multi-Scale Diffusion order the layout, and at what price in colour? On the bundled model, whose world is known.
 
-    python -m benchmarks.layout                    MultiDiffusion against MSD's default: 12 seeds x 3 palettes, 2 x 8 windows
+    python -m benchmarks.layout                    MultiDiffusion and MSD's default: 12 seeds x 3 palettes, 2 x 8 windows
     python -m benchmarks.layout --weights 0 2 10   the ablation over the weight (MSD Fig. 5), for every target
 
 Every row paints the same seeds and prompts. Printed are means over the panoramas, with the standard error of the mean.
@@ -66,9 +66,7 @@ def main() -> None:
         )
         for prompt, seed in itertools.product(args.prompts, range(args.seeds))
     ]
-    print(
-        f"{len(plain)} panoramas a row: {args.seeds} seeds x {len(args.prompts)} prompts, {args.height} x {args.width}\n"
-    )
+    print(f"{args.seeds} seeds x {len(args.prompts)} prompts a row, {args.height} x {args.width} pixels\n")
     print(f"| method | {' | '.join(name.replace('_', ' ') for name in COLUMNS)} | model calls | seconds |")
     print("|---" * (len(COLUMNS) + 3) + "|")
     baseline = row(pipeline, plain)

@@ -123,6 +123,6 @@ def _refuse_what_cannot_be_windowed(guider: CFGGuider, options: dict[str, Any], 
 
 
 def _patches(options: dict[str, Any]) -> Iterator[Any]:
-    """What nodes have patched into the insides of the model; some of it holds pictures (DiffSynth, Z-Image Fun, ...)."""
+    """What nodes have patched into the model; some of it holds pictures (DiffSynth, Z-Image Fun, ...)."""
     for patches in options["transformer_options"].get("patches", {}).values():
         yield from patches
