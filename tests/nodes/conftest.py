@@ -1,10 +1,13 @@
 """Puts the real ComfyUI into this process, on the CPU."""
 
 import sys
+import tempfile
 
 from host import HOST
 
-sys.argv = [sys.argv[0], "--cpu", "--disable-api-nodes"]
+# A node that shows a preview writes a file, which must not land in the ComfyUI that is only borrowed.
+BASE = tempfile.TemporaryDirectory(prefix="comfyui-base-")
+sys.argv = [sys.argv[0], "--cpu", "--disable-api-nodes", "--base-directory", BASE.name]
 sys.path.insert(0, str(HOST))
 
 import comfy.options  # noqa: E402
