@@ -1,6 +1,6 @@
 """Does Multi-Scale Diffusion order the layout, and at what price in colour? On the bundled model, whose world is known.
 
-    python -m benchmarks.layout                    MultiDiffusion and MSD's default: 12 seeds x 3 palettes, 2 x 8 windows
+    python -m benchmarks.layout                    MultiDiffusion and MSD at its default, 2 x 8 windows
     python -m benchmarks.layout --weights 0 2 10   the ablation over the weight (MSD Fig. 5), for every target
 
 Every row paints the same seeds and prompts. Printed are means over the panoramas, with the standard error of the mean.

@@ -269,3 +269,31 @@ def test_guided_windows_of_sdxl_are_told_their_own_size(target):
     automatic = run(model, latent, positive=prompt(1, **pooled), negative=prompt(2, **pooled))
     told = run(model, latent, positive=prompt(1, **pooled, **size), negative=prompt(2, **pooled, **size))
     torch.testing.assert_close(automatic, told, rtol=1e-4, atol=1e-4)
+
+
+def test_gradients_through_windows_of_different_prompts(sd15):
+    """A masked prompt splits a batch of windows into calls of their own; the gradient must not notice."""
+    mask = torch.zeros(1, 256, 384)
+    mask[..., :150] = 1
+    guidance, latent = MultiScaleParams(target="matched", weight=1.0), torch.zeros(1, 4, 32, 48)
+    one_by_one, together = (
+        run(
+            with_settings(sd15, windows=windows(batch=batch), multiscale=guidance),
+            latent,
+            steps=2,
+            positive=prompt(1) + prompt(3, mask=mask),
+        )
+        for batch in (1, 8)
+    )
+    torch.testing.assert_close(together, one_by_one, rtol=1e-4, atol=1e-3)
+
+
+def test_lora_hooks_refuse_gradients_and_name_the_way_out(sd15):
+    hooks = comfy.hooks.create_hook_lora(lora_weights(sd15), strength_model=1.0, strength_clip=0.0)
+    model, latent = with_settings(sd15, windows=windows()), torch.zeros(1, 4, 32, 32)
+    with pytest.raises(RuntimeError, match="jacobian_free"):
+        run(
+            with_settings(model, multiscale=MultiScaleParams(target="matched")), latent, positive=prompt(1, hooks=hooks)
+        )
+    free = run(with_settings(model, multiscale=MultiScaleParams()), latent, positive=prompt(1, hooks=hooks))
+    assert free.isfinite().all()
