@@ -31,7 +31,7 @@ class PanoramaParams:
     method: str = "msd"
     height: int = 256
     width: int = 1024
-    prompt: str = "summer day"
+    prompt: str = "summer day sky mountains forest meadow"
     seed: int = 0
     steps: int = 20
     cfg: float = 2.0
