@@ -17,7 +17,8 @@ from dataclasses import replace
 from demo.panorama import PanoramaParams, measure_panorama, paint_panorama
 from demo.pipeline import LandscapePipeline
 
-PROMPTS = ("summer day", "autumn dusk", "winter dawn")
+SCENE = "sky mountains forest meadow"
+PROMPTS = (f"summer day {SCENE}", f"autumn dusk {SCENE}", f"winter dawn {SCENE}")
 TARGETS = ("literal", "matched", "jacobian_free")
 COLUMNS = ("order_violations_per_column", "palette_deviation", "palette_distance", "seam_energy")
 
