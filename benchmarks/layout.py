@@ -14,6 +14,8 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 
+import torch
+
 from demo.panorama import PanoramaParams, measure_panorama, paint_panorama
 from demo.pipeline import LandscapePipeline
 
@@ -59,8 +61,14 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=256)
     parser.add_argument("--width", type=int, default=1024)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--bfloat16", action="store_true", help="the model in bfloat16: faster on CPUs that have it")
     args = parser.parse_args()
-    pipeline = LandscapePipeline(args.device)
+    with torch.autocast(args.device, torch.bfloat16, enabled=args.bfloat16):
+        compare(LandscapePipeline(args.device), args)
+
+
+def compare(pipeline: LandscapePipeline, args: argparse.Namespace) -> None:
+    """Print the table."""
     plain = [
         PanoramaParams(
             method="multidiffusion", prompt=prompt, seed=seed, steps=args.steps, height=args.height, width=args.width

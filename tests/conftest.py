@@ -4,6 +4,7 @@ Nothing of the pack is put on sys.path: `nodes` is a name of ComfyUI's world too
 """
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import pytest
 from host import HOST, ROOT
 
 WITHOUT_HOST = "tests/nodes is skipped: no ComfyUI found (set COMFYUI_PATH, or put it at ~/ComfyUI)"
+
+# The models here are tiny: threads would wait for each other, and beside a server or a browser many times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 spec = importlib.util.spec_from_file_location(
     "joint_diffusion", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
