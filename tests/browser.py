@@ -16,8 +16,13 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
 FLAGS += ["--disable-component-update", "--disable-sync"]
 VIEWPORT = {"width": 1600, "height": 900}
 READY = "window.app?.graph && window.app?.extensionManager && Object.keys(LiteGraph.registered_node_types).length > 50"
-USUAL = [r"404 .*/(user\.css|api/userdata\b.*)\)", "graph accessed before initialization"]
-WAIT_MS = 90_000
+USUAL = [  # what an empty ComfyUI without a network says by itself
+    r"404 .*/(user\.css|api/userdata\b.*)\)",
+    r"404 .*/docs/\w+/en\.md\)",  # it asks for a translation of a help page first
+    r"(api\.comfy\.org|huggingface\.co).*Content Security Policy",  # it looks up nodes and models
+    "graph accessed before initialization",
+]
+START_MS = 90_000  # the first page of a fresh server; later waits have playwright's 30 s
 
 
 def why_not() -> str | None:
@@ -37,7 +42,7 @@ class FrontEnd:
     complaints: list[str] = field(default_factory=list)  # uncaught exceptions and console errors
 
     def on_console(self, message) -> None:
-        """Keep errors, but not those that an empty ComfyUI makes by itself."""
+        """Keep errors, but not the usual ones."""
         text = f"{message.text} ({message.location['url']})"
         if message.type == "error" and not any(re.search(usual, text) for usual in USUAL):
             self.complaints.append(text)
@@ -145,12 +150,11 @@ def front_end(server: Server, vue: bool = False) -> Iterator[FrontEnd]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         try:
             page = browser.new_page(viewport=VIEWPORT)
-            page.set_default_timeout(WAIT_MS)
             opened = FrontEnd(page)
             page.on("pageerror", lambda error: opened.complaints.append(f"exception: {error}"))
             page.on("console", opened.on_console)
-            page.goto(f"http://{server.address}/", wait_until="domcontentloaded")
-            page.wait_for_function(READY)
+            page.goto(f"http://{server.address}/", wait_until="domcontentloaded", timeout=START_MS)
+            page.wait_for_function(READY, timeout=START_MS)
             yield opened
         finally:
             browser.close()
