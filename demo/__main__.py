@@ -18,9 +18,9 @@ from .pipeline import LandscapePipeline
 
 
 def save_image(image: Tensor, path: Path) -> None:
-    """Write a (1, 3, H, W) image in [0, 1]."""
+    """Write a (1, 3, H, W) image in [0, 1], cut to 8 bits as ComfyUI's SaveImage does, not rounded."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = (image[0].permute(1, 2, 0) * 255).round().byte().cpu().numpy()
+    pixels = (image[0].permute(1, 2, 0) * 255).byte().cpu().numpy()
     Image.fromarray(pixels).save(path)
 
 

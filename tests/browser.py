@@ -15,7 +15,8 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 FLAGS += ["--disable-component-update", "--disable-sync"]
 VIEWPORT = {"width": 1600, "height": 900}
-READY = "window.app?.graph && window.app?.extensionManager && Object.keys(LiteGraph.registered_node_types).length > 50"
+# The last thing the front end does at its start is to load the workflow that it shows to newcomers.
+READY = "window.app?.extensionManager && window.app?.graph?.nodes.length"
 USUAL = [  # what an empty ComfyUI without a network says by itself
     r"404 .*/(user\.css|api/userdata\b.*)\)",
     r"404 .*/docs/\w+/en\.md\)",  # it asks for a translation of a help page first

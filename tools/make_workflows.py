@@ -64,7 +64,8 @@ def sampler(class_type: str, column: int, title: str = "", **inputs) -> dict:
         "latent_image": ["latent", 0],
         "denoise": 1.0,
     }
-    return node(class_type, column, title, **(shared | inputs))
+    room = {"KSampler": 500, "MultiScaleSampler": 620}[class_type]  # for the preview below the widgets
+    return node(class_type, column, title, **(shared | inputs)) | {"size": [300, room]}
 
 
 def finish(name: str, column: int, **decode) -> dict:
@@ -99,8 +100,8 @@ def checkpoint(name: str, text: str, file: str, url: str, width: int, height: in
         "latent": node("PanoramaLatent", 1, model=["model", 0], width=width, height=height),
         "windows": node("PanoramaWindows", 1, model=["model", 0]),
         "sampler": sampler("KSampler", 2, sampler_name="dpmpp_2m", scheduler="karras", **settings),
-        "plan": node("PanoramaPlan", 2, model=["windows", 0], samples=["latent", 0]) | {"size": [340, 260]},
         **finish(name, 3),
+        "plan": node("PanoramaPlan", 3, model=["windows", 0], samples=["latent", 0]) | {"size": [340, 280]},
     }
 
 

@@ -105,7 +105,7 @@ def test_the_command_line_paints_the_same_picture(painted, tmp_path, name, metho
     command += [word for key, value in options.items() for word in (f"--{key}", str(value))]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     difference = np.abs(painted(name).astype(int) - np.asarray(Image.open(options["out"])).astype(int))
-    assert difference.max() <= 1, "more than what rounding to 8 bits can do"
+    assert difference.max() <= 1, "more than what the cut to 8 bits can do"
     assert difference.mean() / 255 < 1e-3
 
 
