@@ -104,9 +104,10 @@ def _scaled(window: Window, factor: int) -> Window:
 def largest_window(canvas: Size, params: DecodeParams, fits: Callable[[Size], bool], least: int = 64) -> Size:
     """The whole canvas (with the context of wrapping edges), its longer side halved until it `fits`.
 
-    No side goes below `least` cells: there the decoder is on its own.
+    No side goes below `least` cells, or what context and blend need: there the decoder is on its own.
     """
     context = 2 * params.context
+    least = max(least, context + params.blend + 1)
     window = Size(canvas.height + context * params.wrap.y, canvas.width + context * params.wrap.x)
     while not fits(window) and max(window) > least:
         longer = max(-(-max(window) // 2), least)

@@ -44,7 +44,7 @@ class PanoramaPlan(io.ComfyNode):
         settings, params = settings_of(model.model_options), windows_of(model)
         canvas, ratio = sampled_size(model, samples), latent_space(model).ratio
         windows = params.plan(canvas)
-        if settings.multiscale is not None:
+        if settings.multiscale is not None and settings.multiscale.weight_at(0.0) > 0:
             check_scales(canvas, params, settings.multiscale)
         views = views_per_step(canvas, params, settings.multiscale)
         lines = describe(canvas, ratio, params, windows, settings.multiscale, views)

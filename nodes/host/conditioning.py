@@ -188,6 +188,12 @@ class WindowConditioning:
         return self._model.current_patcher.load_device
 
 
+def scheduled(entries: list[Entry], sigma: float) -> list[Entry]:
+    """The entries that are on at `sigma`, from then on without a schedule, for a call at another noise level."""
+    on = [e for e in entries if e.get("timestep_end", 0.0) <= sigma <= e.get("timestep_start", float("inf"))]
+    return [{k: v for k, v in e.items() if k not in ("timestep_start", "timestep_end")} for e in on]
+
+
 def _in_step(value: comfy.conds.CONDRegular, batch: int) -> comfy.conds.CONDRegular:
     """The value with rows that stay in step with window-major views when the host tiles them to N*B.
 

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from ...core.windows import Size, Window, canvas_size
 from .placement import NODE, Views
+from .settings import CALL
 
-KEPT = ("cond_hint", "control_input")  # what a net remembers of its hint
+KEPT = ("cond_hint", "control_input", "timestep_range")  # what a call here changes, and puts back
+NEVER = (-1.0, -1.0)  # a range of noise levels
 
 
 class Hints:
@@ -34,18 +36,19 @@ class Hints:
             call: arguments of the `get_control` that the hint is for.
         """
         x, sigma, cond, _, transformer_options = call
-        if net.timestep_range is not None and not net.timestep_range[1] <= sigma[0] <= net.timestep_range[0]:
+        if not _runs(net, sigma, transformer_options):
             return None
         if (id(net), canvas) not in self._hints:
             recorder = _Recorder(net)
             stand_in = copy.copy(net)
             stand_in.previous_controlnet = stand_in.cond_hint = None
             stand_in.control_model = stand_in.t2i_model = recorder
-            stand_in.control_input = None
+            stand_in.control_input = stand_in.timestep_range = None
             empty = x.new_zeros(1).expand(batch, *x.shape[1:-2], *canvas)
             with torch.no_grad():
                 stand_in.get_control(empty, sigma[:batch], cond, 1, transformer_options)
-                hint = _fitted(recorder.hint, net, canvas)
+                # In ordinary memory, which is the larger one: a hint is as large as the picture.
+                hint = _fitted(recorder.hint, net, canvas).cpu()
             self._hints[id(net), canvas] = net, hint
         return self._hints[id(net), canvas][1]
 
@@ -88,6 +91,7 @@ class WindowControl(ControlBase):
                 hint = self._hints.whole(net, self._views.canvas, self._views.batch, call)
                 vars(net).update(dict.fromkeys(kept))
                 net.cond_hint = None if hint is None else self._parts(net, hint, x_noisy)
+                net.timestep_range = NEVER if hint is None else None
             return self.previous_controlnet.get_control(*call)
         finally:
             for net, kept in before:
@@ -101,7 +105,7 @@ class WindowControl(ControlBase):
     def _parts(self, net: ControlBase, hint: Tensor, x: Tensor) -> Tensor:
         unit = net.compression_ratio
         windows = tuple(Window(*(unit * cells for cells in window)) for window in self._views.windows)
-        parts = self._views._replace(windows=windows).crop(hint)
+        parts = self._views._replace(windows=windows).crop(hint).to(x.device)
         block = getattr(getattr(net, "t2i_model", None), "unshuffle_amount", 1)
         if parts.shape[-2] % block or parts.shape[-1] % block:
             raise ValueError(
@@ -134,6 +138,13 @@ class _Recorder:
 
     def cpu(self) -> None:
         """Weights stay where they are."""
+
+
+def _runs(net: ControlBase, sigma: Tensor, transformer_options: dict[str, Any]) -> bool:
+    """Whether the net is on: at the noise level of the sampler's step, also for a coarser canvas with its own level."""
+    call = transformer_options.get(CALL)
+    level = getattr(call, "step_sigma", float(sigma[0]))
+    return net.timestep_range is None or net.timestep_range[1] <= level <= net.timestep_range[0]
 
 
 def _nets(chain: ControlBase | None):

@@ -7,15 +7,16 @@ from comfy.model_patcher import ModelPatcher
 
 from ...core.windows import Size
 
-# (height, width) in pixels. The host does not know these; they are the sizes of its own workflow templates.
+# (height, width) in pixels. The host does not know these; they are the sizes of its own workflow templates. Families
+# are the classes of comfy.supported_models by name, because a host need not have all of them.
 NATIVE_PIXELS = {
-    comfy.supported_models.SD15: (512, 512),
-    comfy.supported_models.SD20: (512, 512),  # 768 where the checkpoint predicts v
-    comfy.supported_models.HiDreamO1: (2048, 2048),
-    comfy.supported_models.QwenImage: (1328, 1328),
-    comfy.supported_models.WAN22_T2V: (704, 1280),  # before the class that it derives from
-    comfy.supported_models.WAN21_T2V: (720, 1280),
-    comfy.supported_models.HunyuanImage21: (2048, 2048),
+    "SD15": (512, 512),
+    "SD20": (512, 512),  # 768 where the checkpoint predicts v
+    "HiDreamO1": (2048, 2048),
+    "QwenImage": (1328, 1328),
+    "WAN22_T2V": (704, 1280),
+    "WAN21_T2V": (720, 1280),
+    "HunyuanImage21": (2048, 2048),
 }
 COMMON_PIXELS = (1024, 1024)
 
@@ -24,7 +25,8 @@ def native_window(model: ModelPatcher) -> Size:
     """The size of picture that the model was trained on, in latent cells, on its grid."""
     config = model.model.model_config
     pixels = getattr(config, "native_pixels", None) or next(
-        (size for family, size in NATIVE_PIXELS.items() if isinstance(config, family)), COMMON_PIXELS
+        (NATIVE_PIXELS[family.__name__] for family in type(config).__mro__ if family.__name__ in NATIVE_PIXELS),
+        COMMON_PIXELS,
     )
     predicts_v = model.model.model_type == comfy.model_base.ModelType.V_PREDICTION
     if isinstance(config, comfy.supported_models.SD20) and predicts_v:

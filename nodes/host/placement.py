@@ -9,6 +9,7 @@ import comfy.utils
 import torch
 from torch import Tensor
 
+from ...core.multiscale import FACTOR
 from ...core.resample import downsample
 from ...core.windows import Size, Window, canvas_size, crop, crop_batch
 
@@ -107,8 +108,8 @@ class Placement:
             resized = tensor
             if stretch:  # as Stage B itself stretches it over x, whatever its size
                 resized = torch.nn.functional.interpolate(tensor, self._canvas, mode="bilinear", align_corners=True)
-            if canvas != self._canvas:
-                resized = downsample(resized, -(-self._canvas.height // canvas.height))
+            while resized.shape[-2] > canvas.height:  # scale by scale, as x itself
+                resized = downsample(resized, FACTOR)
             self._resized[key] = tensor, resized
         return self._resized[key][1]
 

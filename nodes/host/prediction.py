@@ -62,7 +62,7 @@ class HostPrediction:
                 raise
         # Out here, where no traceback keeps the memory of the failed attempt.
         comfy.model_management.soft_empty_cache()
-        half = len(windows) // 2
+        half = self.run.ran_out_of_memory(len(windows))
         first = self._of_alike(views[: half * batch], windows[:half], canvas, active)
         second = self._of_alike(views[half * batch :], windows[half:], canvas, active)
         return [torch.cat(parts) for parts in zip(first, second, strict=True)]

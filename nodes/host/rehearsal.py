@@ -6,7 +6,6 @@ nothing. No sampler says so, but all of them are linear in x and in the predicti
 everything denoises to zero shows what it keeps, whoever wrote it.
 """
 
-import copy
 import logging
 from typing import Any
 
@@ -30,7 +29,7 @@ def kept_per_step(
     the rehearsal does not show, because adaptive samplers choose their own.
     """
     levels = sigmas.tolist()
-    first_order = [after / before for before, after in zip(levels, levels[1:], strict=False)]
+    first_order = [after / before if before else 0.0 for before, after in zip(levels, levels[1:], strict=False)]
     heard = _rehearse(sampler, guider, sigmas, extra_args)
     kept: list[float] = []
     for before, after, fallback in zip(levels, levels[1:], first_order, strict=False):
@@ -48,9 +47,13 @@ def _rehearse(
     sampler: comfy.samplers.Sampler, guider: comfy.samplers.CFGGuider, sigmas: Tensor, extra_args: dict[str, Any]
 ) -> dict[float, float]:
     """The x that the sampler asked about at each noise level."""
-    understudy = _Understudy(guider)
+    understudy = _Understudy(guider, extra_args["model_options"])
+    if sigmas[-1] > 0:  # a first stage of two: one level more, so that its last one is asked about as well
+        sigmas = torch.cat([sigmas, sigmas.new_zeros(1)])
     x = torch.full((1, 1, 2, 2), LOUD, dtype=torch.float32)
-    arguments = {**extra_args, "model_options": copy.copy(extra_args["model_options"])}
+    transformer_options = {**extra_args["model_options"].get("transformer_options", {}), "sample_sigmas": sigmas}
+    options = {**extra_args["model_options"], "transformer_options": transformer_options}
+    arguments = {**extra_args, "model_options": options}
     devices = [sigmas.device] if sigmas.device.type == "cuda" else []
     try:
         with torch.random.fork_rng(devices):  # the real run must draw the same noise with and without a rehearsal
@@ -66,8 +69,9 @@ def _rehearse(
 class _Understudy:
     """Stands in for the guider while a sampler rehearses: predicts zero, and writes down what it was asked."""
 
-    def __init__(self, guider: comfy.samplers.CFGGuider):
+    def __init__(self, guider: comfy.samplers.CFGGuider, model_options: dict[str, Any]):
         self._guider = guider
+        self._others = model_options.get("sampler_post_cfg_function", [])
         self.heard: dict[float, float] = {}
 
     def __getattr__(self, name: str) -> Any:
@@ -77,7 +81,8 @@ class _Understudy:
         # The last word at a noise level counts: a corrector may ask twice.
         self.heard[_key(float(timestep[0]))] = float(x.mean())
         zero = torch.zeros_like(x)
-        for function in model_options.get("sampler_post_cfg_function", []):
+        # What the sampler itself has hooked in; hooks of other nodes have no business in a rehearsal.
+        for function in model_options.get("sampler_post_cfg_function", [])[len(self._others) :]:
             zero = function(
                 {
                     "denoised": zero,

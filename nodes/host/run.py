@@ -43,8 +43,10 @@ class Run:
         self.windows.plan(canvas)
         self._levels: list[float] = sigmas.tolist()
         self._kept: list[float] = []
+        self._most: dict[bool, int] = {}  # windows in a call without and with gradients, after memory ran out
         if self.guided:
             check_scales(canvas, self.windows, self.multiscale)
+            _refuse_rising(self._levels)
             self._kept = kept_per_step(sampler, guider, sigmas, extra_args)
         self.conditioning = WindowConditioning(
             self._model, canvas, conds=guider.conds, seed=extra_args.get("seed") or 0
@@ -78,14 +80,18 @@ class Run:
         ]
 
     def batch_size(self, conds: Conds, x: Tensor, gradients: bool = False) -> int:
-        """How many windows of x go into one model call: what the user set, else what free memory holds."""
-        if self.windows.batch:
-            return self.windows.batch
-        count = min(len(self.windows.plan(canvas_size(x))), MOST_WINDOWS)
+        """How many windows of x go into one model call: what free memory holds, at most what the user set."""
+        count = min(len(self.windows.plan(canvas_size(x))), self.windows.batch or MOST_WINDOWS)
+        count = min(count, self._most.get(gradients, count))
         factor = GRADIENT_MEMORY if gradients else 1
         while count > 1 and not self._fits(conds, x, count, factor):
             count = -(-count // 2)
         return count
+
+    def ran_out_of_memory(self, windows: int, gradients: bool = False) -> int:
+        """Remember for the rest of the run that so many windows were too many. Gives what to try instead."""
+        self._most[gradients] = max(windows // 2, 1)
+        return self._most[gradients]
 
     def needs_checkpoints(self, conds: Conds, x: Tensor, windows: int) -> bool:
         """Whether a backward pass over that many windows would not fit if it kept everything."""
@@ -93,13 +99,14 @@ class Run:
 
     def _fits(self, conds: Conds, x: Tensor, windows: int, factor: float) -> bool:
         entries = [entry for entries in conds for entry in entries or ()]
+        rows = windows * len(x)
         shapes: dict[str, list[Any]] = {}
         for entry in entries:
             for key, value in entry["model_conds"].items():
-                shapes.setdefault(key, []).append(value.size())
-        rows = windows * len(x) * len(entries)
+                # Of each row: the host repeats the conditioning for every view.
+                shapes.setdefault(key, []).append([rows, *list(value.size())[1:]])
         view = [min(window, side) for window, side in zip(self.windows.window, canvas_size(x), strict=True)]
-        needed = self._model.memory_required([rows, *x.shape[1:-2], *view], cond_shapes=shapes)
+        needed = self._model.memory_required([rows * len(entries), *x.shape[1:-2], *view], cond_shapes=shapes)
         return needed * HEADROOM * factor < self._model.current_patcher.get_free_memory(x.device)
 
 
@@ -120,6 +127,20 @@ def _refuse_what_cannot_be_windowed(guider: CFGGuider, options: dict[str, Any], 
                 f"Panorama Windows cannot cut the picture that {type(patch).__name__} gives to the whole model: every "
                 "window would see all of it. Use a ControlNet with Apply ControlNet instead, or remove the node."
             )
+
+    if "easycache" in options["transformer_options"]:
+        raise ValueError(
+            "Panorama Windows cannot be combined with EasyCache or LazyCache: they take one window for the next and "
+            "reuse its result. Remove the cache node."
+        )
+
+
+def _refuse_rising(levels: list[float]) -> None:
+    if any(after > before for before, after in zip(levels, levels[1:], strict=False)):
+        raise ValueError(
+            "sigmas: guidance needs noise levels that fall from step to step, and these rise (as for unsampling). "
+            "Remove Multi-Scale Guidance for this sampler, or flip the sigmas."
+        )
 
 
 def _patches(options: dict[str, Any]) -> Iterator[Any]:

@@ -1,6 +1,6 @@
 """Joint sampling on the host: wrappers around four of its calls, and nothing of the host changed.
 
-PREPARE_SAMPLING   memory is asked for a batch of windows, not for the canvas
+PREPARE_SAMPLING   memory is asked for a window, not for the canvas
 SAMPLER_SAMPLE     a run begins: its conditioning is got ready for windows, the sampler rehearses
 PREDICT_NOISE      guided methods look at every window and decide how to move it
 CALC_COND_BATCH    the canvas is cut into windows, predicted, and each prediction is fused: CFG, its hooks and the
@@ -22,13 +22,12 @@ from ...core.denoiser import Denoiser
 from ...core.multidiffusion import predict_jointly, shift_kept
 from ...core.multiscale import Step, window_shifts
 from ...core.windows import Size, Window, canvas_size
+from .conditioning import scheduled
 from .gradients import evenly_scaled, input_gradients
 from .prediction import HostPrediction
 from .replacing import replaced
 from .run import Run
-from .settings import KEY, settings_of, windows_of
-
-CALL = "joint_diffusion_call"
+from .settings import CALL, KEY, settings_of, windows_of
 
 
 class CanvasCall(NamedTuple):
@@ -40,11 +39,15 @@ class CanvasCall(NamedTuple):
 
 
 class ViewsCall(NamedTuple):
-    """A prediction is wanted of views, cropped through these windows of a canvas of the run, of any scale."""
+    """A prediction is wanted of views, cropped through these windows of a canvas of the run, of any scale.
+
+    A coarse canvas has a noise level of its own; which prompts and ControlNets are on goes by that of the step.
+    """
 
     run: Run
     windows: Sequence[Window]
     canvas: Size
+    step_sigma: float
 
 
 def with_settings(model: ModelPatcher, **changes: Any) -> ModelPatcher:
@@ -58,12 +61,10 @@ def with_settings(model: ModelPatcher, **changes: Any) -> ModelPatcher:
 
 
 def _prepare_sampling(executor, model, noise_shape, conds, model_options=None, **options):
+    # For one window: how many go into a call is decided by what is free after loading, not the other way round.
     windows = windows_of(model, model_options)
-    canvas = Size(*noise_shape[-2:])
-    rows = noise_shape[0] * min(max(windows.batch, 1), len(windows.plan(canvas)))
-    view = [min(window, side) for window, side in zip(windows.window, canvas, strict=True)]
-    shape = (rows, *noise_shape[1:-2], *view)
-    return executor(model, shape, conds, model_options=model_options, **options)
+    view = [min(window, side) for window, side in zip(windows.window, noise_shape[-2:], strict=True)]
+    return executor(model, (*noise_shape[:-2], *view), conds, model_options=model_options, **options)
 
 
 def _sampler_sample(executor, guider, sigmas, extra_args, callback, noise, *rest):
@@ -97,21 +98,21 @@ def _guidance(executor, x: Tensor, step: Step, model_options, seed, run: Run) ->
                     options = stack.enter_context(input_gradients(guider, model_options, checkpoint))
                     # The run knows the conditioning by identity; what is cut of it is thawed view by view.
                     stack.enter_context(replaced([(vars(guider), "conds", conds)]))
-                denoise = _views_denoiser(executor, options, seed, run, gradients)
+                denoise = _views_denoiser(executor, options, seed, run, step.sigma, gradients)
                 return window_shifts(x, step, denoise, replace(run.windows, batch=batch), run.multiscale)
         except Exception as error:
             if batch == 1 or not comfy.model_management.is_oom(error):
                 raise
         # Out here, where no traceback keeps the memory of the failed attempt.
         comfy.model_management.soft_empty_cache()
-        batch = -(-batch // 2)
+        batch = run.ran_out_of_memory(batch, gradients)
 
 
-def _views_denoiser(executor, model_options, seed, run: Run, gradients: bool) -> Denoiser:
+def _views_denoiser(executor, model_options, seed, run: Run, step_sigma: float, gradients: bool) -> Denoiser:
     """The host's prediction of views, after CFG and all its hooks, as the core asks for it."""
 
     def denoise(views: Tensor, sigma: float, windows: Sequence[Window], canvas: Size) -> Tensor:
-        options = _with_call(model_options, ViewsCall(run, windows, canvas))
+        options = _with_call(model_options, ViewsCall(run, windows, canvas, step_sigma))
 
         def predict(views: Tensor) -> Tensor:
             return executor(views, views.new_full((len(views),), sigma), options, seed)
@@ -125,6 +126,8 @@ def _calc_cond_batch(executor, model, conds, x, timestep, model_options):
     call = _call(model_options)
     if call is None:  # not within a run: another pack asks the model something
         return executor(model, conds, x, timestep, model_options)
+    if isinstance(call, ViewsCall):
+        conds = [None if entries is None else scheduled(entries, call.step_sigma) for entries in conds]
     prediction = HostPrediction(
         executor=executor, model=model, conds=conds, timestep=timestep, model_options=model_options, run=call.run
     )

@@ -11,6 +11,7 @@ from ...core.windows import Size
 from .families import grid, native_window
 
 KEY = "joint_diffusion"
+CALL = "joint_diffusion_call"  # in transformer_options while a run predicts: what is asked for, see sampling.py
 DEFAULT_OVERLAP = 0.5
 
 

@@ -7,6 +7,9 @@ from torch import Tensor
 from ...core.decode import Decoder
 from ...core.windows import Size
 
+# Of the device's memory; the rest belongs to the system and to what the host keeps for itself.
+SHARE = 0.75
+
 
 def decoder(vae, windows: int) -> Decoder:
     """`vae.decode` for that many windows: shows the progress and stops between windows when told to."""
@@ -22,9 +25,13 @@ def decoder(vae, windows: int) -> Decoder:
 
 
 def fits_in_memory(vae, latent: Tensor, window: Size) -> bool:
-    """Whether the host expects to decode one window of `latent` without pushing other models out of memory."""
-    needed = vae.memory_used_decode((1, *latent.shape[1:-2], *window), vae.vae_dtype)
-    return needed <= vae.patcher.get_free_memory(vae.device) - vae.model_size()
+    """Whether a device that holds nothing but the VAE has room to decode one window of `latent`.
+
+    Not what is free just now: the picture would depend on which other models happen to be loaded.
+    """
+    frames = latent.shape[2:-2] if vae.latent_dim == 3 else ()
+    needed = vae.memory_used_decode((1, latent.shape[1], *frames, *window), vae.vae_dtype)
+    return needed <= SHARE * comfy.model_management.get_total_memory(vae.device) - vae.model_size()
 
 
 def require_latent_of(vae, latent: Tensor) -> None:

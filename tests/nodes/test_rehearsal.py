@@ -66,3 +66,22 @@ def test_a_sampler_that_cannot_rehearse_is_taken_for_first_order(guider, caplog)
     arguments = {"model_options": {}, "seed": 5}
     assert kept_per_step(sampler, guider, SIGMAS, arguments) == pytest.approx(first_order())
     assert "takes 'difficult' for a first-order sampler" in caplog.text
+
+
+@pytest.mark.parametrize(("sampler", "last"), [("lcm", 0.0), ("euler_ancestral", 0.16), ("euler", 0.4)])
+def test_the_last_step_of_a_first_stage_is_heard_too(guider, sampler, last):
+    sigmas = SIGMAS[:5]  # ends at 1, for a second sampler to go on
+    arguments = {"model_options": {"transformer_options": {"sample_sigmas": sigmas}}, "seed": 5}
+    heard = kept_per_step(comfy.samplers.sampler_object(sampler), guider, sigmas, arguments)
+    assert len(heard) == 4 and heard[-1] == pytest.approx(last, rel=2e-3, abs=1e-6)
+
+
+def test_hooks_of_other_nodes_do_not_take_part(guider):
+    def hook(args):
+        raise AssertionError("called in a rehearsal")
+
+    options = {"transformer_options": {}, "sampler_post_cfg_function": [hook]}
+    sampler = comfy.samplers.sampler_object("euler_cfg_pp")
+    assert kept_per_step(sampler, guider, SIGMAS, {"model_options": options, "seed": 5}) == pytest.approx(
+        first_order(), rel=2e-3, abs=1e-6
+    )

@@ -147,7 +147,7 @@ def test_interruption_stops_and_leaves_the_model_as_it_was(sd15):
     assert torch.equal(run(model, latent), expected)
 
 
-def test_memory_is_asked_for_a_window_batch_not_for_the_canvas(sd15, monkeypatch):
+def test_memory_is_asked_for_a_window_not_for_the_canvas(sd15, monkeypatch):
     asked = []
     original = comfy.sampler_helpers.estimate_memory
     monkeypatch.setattr(
@@ -156,7 +156,7 @@ def test_memory_is_asked_for_a_window_batch_not_for_the_canvas(sd15, monkeypatch
         lambda m, shape, c: (asked.append(tuple(shape)), original(m, shape, c))[1],
     )
     run(with_settings(sd15, windows=windows(batch=2)), torch.zeros(1, 4, 16, 400), steps=1)
-    assert asked == [(2, 4, 16, 16)]
+    assert asked == [(1, 4, 16, 16)]
 
 
 def test_an_out_of_memory_error_halves_the_batch(sd15):
@@ -297,3 +297,61 @@ def test_lora_hooks_refuse_gradients_and_name_the_way_out(sd15):
         )
     free = run(with_settings(model, multiscale=MultiScaleParams()), latent, positive=prompt(1, hooks=hooks))
     assert free.isfinite().all()
+
+
+def test_schedules_go_by_the_step_also_at_the_coarse_scale(sd15):
+    """At half the noise level the coarse canvas would be past the end of a prompt that the fine one still has."""
+    sigma_max = sd15.get_model_object("model_sampling").sigma_max
+    guidance, latent = MultiScaleParams(), torch.zeros(1, 4, 32, 32)
+    model = with_settings(sd15, windows=windows(), multiscale=guidance)
+    always, early = prompt(3), prompt(3, end_percent=0.02)  # on at sigma_max, not at half of it
+    assert sd15.get_model_object("model_sampling").percent_to_sigma(0.02) > sigma_max / 2
+    torch.testing.assert_close(
+        run(model, latent, steps=1, positive=early), run(model, latent, steps=1, positive=always), rtol=1e-4, atol=1e-4
+    )
+    image = torch.rand(1, 3, 256, 256)
+    controls = [tiny_models.control_net().set_cond_hint(image, 0.9, span) for span in ((0.0, 1.0), (0.0, 0.02))]
+    results = [run(model, latent, steps=1, positive=prompt(1, control=control)) for control in controls]
+    torch.testing.assert_close(results[0], results[1], rtol=1e-4, atol=1e-4)
+
+
+def test_a_memory_that_ran_out_once_is_not_asked_again(sd15):
+    calls = []
+    model = with_settings(sd15, windows=windows(batch=8)).clone()
+
+    def short_of_memory(apply, args):
+        calls.append(len(args["input"]))
+        if len(args["input"]) > 8:
+            raise torch.cuda.OutOfMemoryError("no")
+        return apply(args["input"], args["timestep"], **args["c"])
+
+    model.set_model_unet_function_wrapper(short_of_memory)
+    run(model, torch.zeros(1, 4, 16, 72), steps=4)
+    assert calls.count(16) == 1
+
+
+def test_caches_that_know_no_windows_are_refused(sd15):
+    model = with_settings(sd15, windows=windows())
+    model.model_options["transformer_options"]["easycache"] = object()
+    with pytest.raises(ValueError, match=r"EasyCache or LazyCache.*Remove the cache node"):
+        run(model, torch.zeros(1, 4, 16, 24))
+
+
+def test_guidance_refuses_rising_noise_levels(sd15):
+    model = with_settings(sd15, windows=windows(), multiscale=MultiScaleParams())
+    guider = comfy.samplers.CFGGuider(model)
+    guider.set_conds(prompt(1), prompt(2))
+    latent, sigmas = torch.zeros(1, 4, 32, 32), torch.tensor([0.1, 1.0, 5.0])
+    with pytest.raises(ValueError, match=r"sigmas: guidance needs noise levels that fall"):
+        guider.sample(latent, latent, comfy.samplers.sampler_object("euler"), sigmas, disable_pbar=True, seed=1)
+
+
+def test_equal_neighbouring_noise_levels_are_no_trouble(sd15):
+    model = with_settings(sd15, windows=windows(), multiscale=MultiScaleParams())
+    guider = comfy.samplers.CFGGuider(model)
+    guider.set_conds(prompt(1), prompt(2))
+    latent, sigmas = torch.zeros(1, 4, 32, 32), torch.tensor([5.0, 5.0, 1.0, 0.0])
+    result = guider.sample(
+        torch.randn(1, 4, 32, 32), latent, comfy.samplers.sampler_object("euler"), sigmas, disable_pbar=True, seed=1
+    )
+    assert result.isfinite().all()
