@@ -36,8 +36,8 @@ def _guidance_inputs() -> list:
             default=DEFAULT.target,
             optional=True,
             advanced=True,
-            tooltip="jacobian_free: the strongest layout, no backward pass, any model. matched: the gradient of the "
-            "paper, with the low resolution denoised at its own noise level. literal: the paper to the letter.",
+            tooltip="jacobian_free: no backward pass, so it is fast and works with any model. literal: the paper's "
+            "gradient to the letter. matched: the same with the low resolution denoised at its own noise level.",
         ),
         io.Combo.Input(
             "decay",

@@ -77,8 +77,8 @@ class PanoramaWindows(io.ComfyNode):
                     max=1024,
                     optional=True,
                     advanced=True,
-                    tooltip="Most windows in one model call; the picture does not depend on it. "
-                    "0: as many as free memory holds.",
+                    tooltip="Most windows in one model call, fewer if memory does not hold them; the picture does not "
+                    "depend on it. 0: automatic.",
                 ),
             ],
             outputs=[io.Model.Output("model", display_name="MODEL", tooltip="The model, for any sampler.")],
