@@ -150,8 +150,8 @@ GRAPHS = {
             "The upper row makes a picture. **Panorama Latent** puts it in the middle of the canvas and masks it, and "
             "the sampler paints around it.\n\n"
             "**Change:** put *Load Image* in place of the upper row for a picture of yours (and a checkpoint in place "
-            "of the demo model); *image_scale*, *image_x*, *image_y*: its size and place; *feather* to let its edge "
-            "change a little.\n\n"
+            "of the demo model); *image_scale*, *image_x*, *image_y*: its size and place; *feather*: how much of its "
+            "edge may change. Keep an ancestral sampler: its fresh noise leads the surroundings to the picture.\n\n"
             "**Expect:** the picture in the middle, as it was, in a wider scene. Describe both with the same prompt.",
             360,
         ),
@@ -173,8 +173,12 @@ GRAPHS = {
                     vae=["model", 2],
                     width=1024,
                     height=256,
+                    feather=32,
                 ),
-                "sampler": sampler("MultiScaleSampler", 3, "Panorama", seed=2),
+                # Fresh noise at every step lets the surroundings find their way to the picture; euler leaves edges.
+                "sampler": sampler(
+                    "MultiScaleSampler", 3, "Panorama", seed=3, steps=30, sampler_name="euler_ancestral"
+                ),
                 **finish("image_to_panorama_demo", 4),
             }
         ),

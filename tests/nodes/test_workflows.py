@@ -78,8 +78,8 @@ def test_the_picture_stays_in_the_middle_of_its_panorama(painted):
     alone, panorama = (painted("image_to_panorama_demo", output) / 255 for output in ("PreviewImage", "SaveImage"))
     side, middle = alone.shape[1], panorama.shape[1] // 2
     inside = panorama[:, middle - side // 2 : middle + side // 2]
-    # Next to the edges the decoder also sees what was painted around the picture.
-    difference = np.abs(inside - alone)[:, 32:-32]
+    # 32 pixels at the edges may change, and next to them the decoder sees what did.
+    difference = np.abs(inside - alone)[:, 64:-64]
     assert difference.mean() < 0.03
 
 
