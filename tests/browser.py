@@ -78,7 +78,7 @@ class FrontEnd:
 
 
 BUILD = """async ([graph, identity]) => {
-  const GAP = [60, 30], nodes = {}
+  const GAP = [60, 60], nodes = {}
   app.graph.clear()
   app.graph.id = identity
   for (const [key, {class_type, title, size, color, properties}] of Object.entries(graph)) {

@@ -188,7 +188,7 @@ GRAPHS = {
         "## Panorama with Stable Diffusion 1.5\n\n"
         "2048 x 512 pixels through windows of 512 x 512, the size that the model knows.\n\n"
         "**Change:** the checkpoint (any of the SD 1.5 family; 0 in *window_width* and *window_height* means its own "
-        "size), the prompt, width and height. Queue with the sampler bypassed to see only the **plan**: how many "
+        "size), the prompt, width and height. Mute *Save Image* (Ctrl+M) to queue only the **plan**: how many "
         "windows, and what a step costs.\n\n"
         "**Expect:** about seven times the time of one 512 x 512 picture. Describe the whole scene and not an object: "
         "every window gets the prompt. For 1024 pixels of height and more use *Multi-Scale Sampler*.",

@@ -61,6 +61,14 @@ def panorama():
     }
 
 
+# The classic renderer loads pictures when it draws.
+SHOWS_A_PICTURE = """class_type => {
+  const node = app.graph.nodes.find(node => node.type === class_type)
+  app.canvas.setDirty(true, true)
+  return node.imgs?.length || document.querySelector(`[data-node-id="${node.id}"] img`)
+}"""
+
+
 def show(editor, scale=1.0):
     """Bring the graph's upper left corner into view."""
     editor.page.evaluate(
@@ -81,7 +89,7 @@ def test_people_find_the_nodes_by_searching(editor):
     editor.build({})
     found = page.get_by_test_id("result-item").get_by_text("Panorama Windows").first
     for words in ("360", "tiled diffusion"):
-        page.mouse.dblclick(800, 500)
+        page.evaluate("app.extensionManager.command.execute('Workspace.SearchBox.Toggle')")
         page.wait_for_function("document.activeElement.tagName === 'INPUT'")
         page.keyboard.type(words)
         found.wait_for()
@@ -117,10 +125,8 @@ def test_a_panorama_is_queued_and_shown(editor, tmp_path):
         for key, output in outputs.items()
     }
     assert shown.keys() == {"PanoramaPlan", "PreviewImage"}
-    editor.page.wait_for_function(  # the classic renderer loads pictures when it draws
-        "app.canvas.setDirty(true, true) || app.graph.nodes.filter(node => node.imgs?.length).length === 2"
-        " || document.querySelectorAll('[data-node-id] img').length >= 2"
-    )
+    for class_type in shown:
+        editor.page.wait_for_function(SHOWS_A_PICTURE, arg=class_type)
     editor.page.wait_for_timeout(500)
     screenshot = tmp_path / "panorama.png"
     editor.page.screenshot(path=screenshot)
