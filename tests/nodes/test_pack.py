@@ -18,9 +18,7 @@ ALIASES = {"panorama", "360", "multidiffusion", "tiled diffusion"}
 def test_the_pack_loads_without_a_complaint(server):
     start = server.log.partition("To see the GUI go to")[0]  # later tests queue prompts that are meant to fail
     bad = [
-        line
-        for line in start.splitlines()
-        if re.search(r"IMPORT FAILED|\[ERROR\]|comfy_entrypoint|Traceback", line)
+        line for line in start.splitlines() if re.search(r"IMPORT FAILED|\[ERROR\]|comfy_entrypoint|Traceback", line)
     ]
     assert not bad, "\n".join(bad)
     assert PACK in start
