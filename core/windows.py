@@ -104,9 +104,13 @@ def crop_batch(canvas: Tensor, windows: Sequence[Window]) -> Tensor:
 
 def add_to(canvas: Tensor, view: Tensor, window: Window) -> None:
     """Add `view` to `canvas` through `window`, in place: the transpose of `crop`, F_i^-1 in the papers."""
-    rows = min(window.height, canvas.shape[-2] - window.top)
-    columns = min(window.width, canvas.shape[-1] - window.left)
-    for top, view_rows in ((window.top, slice(0, rows)), (0, slice(rows, None))):
-        for left, view_columns in ((window.left, slice(0, columns)), (0, slice(columns, None))):
-            part = view[..., view_rows, view_columns]
-            canvas[..., top : top + part.shape[-2], left : left + part.shape[-1]] += part
+    for rows, view_rows in _spans(window.top, window.height, canvas.shape[-2]):
+        for columns, view_columns in _spans(window.left, window.width, canvas.shape[-1]):
+            canvas[..., rows, columns] += view[..., view_rows, view_columns]
+
+
+def _spans(start: int, length: int, edge: int) -> list[tuple[slice, slice]]:
+    """Where a side of a window lies on the canvas and in the view: one part, or two where it runs over the edge."""
+    inside = min(length, edge - start)
+    head = slice(start, start + inside), slice(0, inside)
+    return [head] if inside == length else [head, (slice(0, length - inside), slice(inside, length))]

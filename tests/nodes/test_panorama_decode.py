@@ -5,7 +5,7 @@ import pytest
 import tiny_models
 import torch
 from joint_diffusion.core.windows import Size
-from joint_diffusion.nodes.host.vae import fits_in_memory
+from joint_diffusion.nodes.host.vae import SHARE, fits_in_memory
 from joint_diffusion.nodes.panorama_decode import PanoramaDecode
 
 import nodes as host_nodes
@@ -55,8 +55,9 @@ def test_wrapped_windows_meet_where_the_plain_decode_has_an_edge():
 
 def test_the_automatic_window_is_what_the_host_thinks_fits(monkeypatch):
     vae, latent, sizes = tiny_models.vae(), randn(1, 4, 64, 256), []
-    budget = vae.memory_used_decode((1, 4, 64, 150), vae.vae_dtype) + vae.model_size()
-    monkeypatch.setattr(comfy.model_management, "get_free_memory", lambda *_, **__: budget)
+    total = (vae.memory_used_decode((1, 4, 64, 150), vae.vae_dtype) + vae.model_size()) / SHARE
+    monkeypatch.setattr(comfy.model_management, "get_total_memory", lambda *_, **__: total)
+    monkeypatch.setattr(comfy.model_management, "get_free_memory", lambda *_, **__: 0)  # of no account
     monkeypatch.setattr(
         vae, "decode", lambda view: sizes.append(view.shape[-2:]) or torch.zeros(1, 8 * 64, 8 * view.shape[-1], 3)
     )
