@@ -89,3 +89,56 @@ def test_a_canvas_off_the_grid_is_refused(server):
     prompt["latent"]["inputs"]["width"] = 400
     with pytest.raises(PromptFailed, match="width: must be a multiple of 32 pixels.*nearest: 384 or 416"):
         server.run(prompt)
+
+
+def with_guidance(prompt):
+    """Multi-Scale Guidance after the windows, on a canvas that is two windows high."""
+    prompt["latent"]["inputs"]["height"] = 256
+    prompt["guidance"] = {
+        "class_type": "MultiScaleGuidance",
+        "inputs": {"model": ["windows", 0], "scales": 2, "weight": 10.0},
+    }
+    prompt["sampler"]["inputs"]["model"] = ["guidance", 0]
+    return prompt
+
+
+def custom(prompt, advanced):
+    """The same sampling through SamplerCustom or SamplerCustomAdvanced."""
+    given = prompt["sampler"]["inputs"]
+    conds = {"positive": given["positive"], "negative": given["negative"], "cfg": given["cfg"]}
+    shared = {"sampler": ["euler", 0], "sigmas": ["sigmas", 0], "latent_image": given["latent_image"]}
+    prompt["euler"] = {"class_type": "KSamplerSelect", "inputs": {"sampler_name": given["sampler_name"]}}
+    prompt["sigmas"] = {
+        "class_type": "BasicScheduler",
+        "inputs": {"model": given["model"], **{key: given[key] for key in ("scheduler", "steps", "denoise")}},
+    }
+    if advanced:
+        prompt["noise"] = {"class_type": "RandomNoise", "inputs": {"noise_seed": given["seed"]}}
+        prompt["guider"] = {"class_type": "CFGGuider", "inputs": {"model": given["model"], **conds}}
+        inputs = {"noise": ["noise", 0], "guider": ["guider", 0], **shared}
+    else:
+        inputs = {"model": given["model"], "add_noise": True, "noise_seed": given["seed"], **conds, **shared}
+    prompt["sampler"] = {"class_type": "SamplerCustomAdvanced" if advanced else "SamplerCustom", "inputs": inputs}
+    return prompt
+
+
+@pytest.mark.parametrize("prepare", [lambda prompt: prompt, with_guidance], ids=["windows", "guided"])
+def test_custom_samplers_paint_what_ksampler_paints(server, prepare):
+    def paint(change):
+        run = server.run(change(prepare(panorama())))
+        (image,) = server.images(run, "save")
+        return image
+
+    expected = paint(lambda prompt: prompt)
+    assert np.array_equal(paint(lambda prompt: custom(prompt, advanced=False)), expected)
+    assert np.array_equal(paint(lambda prompt: custom(prompt, advanced=True)), expected)
+
+
+def test_the_multi_scale_sampler_is_ksampler_with_guidance(server):
+    guided = with_guidance(panorama())
+    (expected,) = server.images(server.run(guided), "save")
+    own = with_guidance(panorama())
+    own["sampler"]["class_type"] = "MultiScaleSampler"
+    own["sampler"]["inputs"] |= {"model": ["windows", 0], "scales": 2, "weight": 10.0}
+    (image,) = server.images(server.run(own), "save")
+    assert np.array_equal(image, expected)
