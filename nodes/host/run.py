@@ -39,6 +39,7 @@ class Run:
         self._model = guider.inner_model
         self.windows = windows_of(guider.model_patcher, options)
         self.multiscale = settings_of(options).multiscale or MultiScaleParams(scales=1)
+        _refuse_caches(options, self.guided)
         canvas = canvas_size(noise)
         self.windows.plan(canvas)
         self._levels: list[float] = sigmas.tolist()
@@ -128,10 +129,15 @@ def _refuse_what_cannot_be_windowed(guider: CFGGuider, options: dict[str, Any], 
                 "window would see all of it. Use a ControlNet with Apply ControlNet instead, or remove the node."
             )
 
-    if "easycache" in options["transformer_options"]:
+
+def _refuse_caches(options: dict[str, Any], guided: bool) -> None:
+    """EasyCache would take one window for the next; LazyCache sees canvases, but in guided steps windows as well."""
+    cache = getattr(options["transformer_options"].get("easycache"), "name", None)
+    if cache == "EasyCache" or (cache == "LazyCache" and guided):
+        other = "Use LazyCache, which sees whole canvases, or remove" if not guided else "Remove"
         raise ValueError(
-            "Panorama Windows cannot be combined with EasyCache or LazyCache: they take one window for the next and "
-            "reuse its result. Remove the cache node."
+            f"{'Multi-Scale Guidance' if guided else 'Panorama Windows'} cannot be combined with {cache}, which would "
+            f"reuse the result of one window for the next. {other} the cache node."
         )
 
 

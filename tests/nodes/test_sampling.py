@@ -5,6 +5,7 @@ import comfy.model_management
 import comfy.sample
 import comfy.samplers
 import comfy.sd
+import comfy_extras.nodes_easycache
 import oracles
 import pytest
 import tiny_models
@@ -330,11 +331,25 @@ def test_a_memory_that_ran_out_once_is_not_asked_again(sd15):
     assert calls.count(16) == 1
 
 
-def test_caches_that_know_no_windows_are_refused(sd15):
-    model = with_settings(sd15, windows=windows())
-    model.model_options["transformer_options"]["easycache"] = object()
-    with pytest.raises(ValueError, match=r"EasyCache or LazyCache.*Remove the cache node"):
-        run(model, torch.zeros(1, 4, 16, 24))
+@pytest.mark.parametrize(
+    ("node", "guidance", "message"),
+    [
+        ("EasyCacheNode", None, "Panorama Windows cannot be combined with EasyCache.*Use LazyCache"),
+        ("EasyCacheNode", MultiScaleParams(), "Multi-Scale Guidance cannot be combined with EasyCache.*Remove"),
+        ("LazyCacheNode", MultiScaleParams(), "Multi-Scale Guidance cannot be combined with LazyCache.*Remove"),
+    ],
+)
+def test_caches_that_know_no_windows_are_refused(sd15, node, guidance, message):
+    cached = getattr(comfy_extras.nodes_easycache, node).execute(sd15, 0.9, 0.0, 1.0, False).args[0]
+    with pytest.raises(ValueError, match=message):
+        run(with_settings(cached, windows=windows(), multiscale=guidance), torch.zeros(1, 4, 32, 32))
+
+
+def test_a_cache_of_whole_canvases_works(sd15):
+    cached = comfy_extras.nodes_easycache.LazyCacheNode.execute(sd15, 1e-9, 0.0, 1.0, False).args[0]
+    latent = torch.zeros(1, 4, 16, 40)
+    plain = run(with_settings(sd15, windows=windows()), latent)
+    torch.testing.assert_close(run(with_settings(cached, windows=windows()), latent), plain, rtol=1e-4, atol=1e-4)
 
 
 def test_guidance_refuses_rising_noise_levels(sd15):
