@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves
 from .checkpointing import checkpointed_blocks
 from .input_gradient_layers import gradient_rule, input_gradient_layers
 from .replacing import replaced
+from .saved_tensors import saved_tensors_survive_writes
 from .thawing import thawed, thawed_weights
 
 # Parts of what autograd says when a model stands in its way, and of what we say below and in `input_gradient_layers`.
@@ -47,7 +48,7 @@ def input_gradients(guider: CFGGuider, model_options: dict, checkpoint: bool) ->
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         # Models update tensors in place that autograd has saved (Flux: `img += ...`); it takes a copy then.
-        stack.enter_context(torch.autograd.graph.allow_mutation_on_saved_tensors())
+        stack.enter_context(saved_tensors_survive_writes())
         # The fused kernels for rotary embeddings and norms have no gradient: the host avoids them when it trains.
         stack.enter_context(replaced([(vars(comfy.model_management), "in_training", True)]))
         controls = _controls(guider)

@@ -19,6 +19,7 @@ from comfy.ldm.modules.attention import BasicTransformerBlock, SpatialTransforme
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import CallbacksMP, WrappersMP
 from joint_diffusion.nodes.host.gradients import evenly_scaled, input_gradients
+from joint_diffusion.nodes.host.saved_tensors import saved_tensors_survive_writes
 from joint_diffusion.nodes.host.thawing import thawed
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
@@ -85,7 +86,7 @@ class Case:
 
         def wrapper(executor, x, timestep, model_options, seed):
             leaf = x.clone().requires_grad_()
-            with torch.autograd.graph.allow_mutation_on_saved_tensors(), training():
+            with saved_tensors_survive_writes(), training():
                 return torch.autograd.grad(score(leaf, executor(leaf, timestep, model_options, seed)), leaf)[0]
 
         return self.predict(wrapper)
@@ -237,6 +238,21 @@ def test_small_gradients_survive_half_precision():
 
 def relative_error(value: Tensor, expected: Tensor) -> float:
     return ((value - expected).norm() / expected.norm()).item()
+
+
+def test_a_new_tensor_is_not_taken_for_an_overwritten_one_at_its_address():
+    """Thirty times: save, overwrite, let go. torch alone hands out copies of former tensors at the same address."""
+    x, total, expected = torch.ones(64, 64, requires_grad=True), 0.0, 0.0
+    with saved_tensors_survive_writes():
+        for factor in range(1, 31):
+            saved = x * factor
+            total = total + (saved * saved).sum()
+            saved.mul_(3)
+            total = total + saved.sum()
+            del saved
+            expected += 2 * factor**2 + 3 * factor
+        (gradient,) = torch.autograd.grad(total, x)
+    torch.testing.assert_close(gradient, torch.full_like(x, expected))
 
 
 class Interrupted(Exception):
