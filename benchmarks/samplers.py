@@ -6,33 +6,26 @@ For each sampler the same seeds by MultiDiffusion and by Multi-Scale Diffusion a
 """
 
 import argparse
-import importlib.util
 import statistics
 import sys
-from pathlib import Path
 
 import torch
 
 from demo.panorama import measure_panorama
 from demo.pipeline import LandscapePipeline
-from tests.host import HOST, ROOT
+from tests.host import HOST, load_pack
 
 SAMPLERS = ("euler", "ddim", "heun", "dpmpp_2m", "res_multistep", "euler_cfg_pp", "euler_ancestral", "lcm")
 CFG_PP = 0.6  # these samplers take guidance scales of 0 to 1
 
 
-def load_pack() -> None:
-    """ComfyUI on the CPU and the pack beside it, as ComfyUI itself loads a pack."""
+def start_host() -> None:
+    """ComfyUI in this process, and the pack beside it."""
     if HOST is None:
         sys.exit("benchmarks.samplers needs ComfyUI: set COMFYUI_PATH, or put it at ~/ComfyUI.")
     sys.argv = [sys.argv[0], *([] if torch.cuda.is_available() else ["--cpu"])]
     sys.path.insert(0, str(HOST))
-    spec = importlib.util.spec_from_file_location(
-        "joint_diffusion", Path(ROOT) / "__init__.py", submodule_search_locations=[str(ROOT)]
-    )
-    assert spec and spec.loader
-    sys.modules[spec.name] = package = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(package)
+    load_pack()
     import comfy.options
 
     comfy.options.enable_args_parsing()
@@ -47,7 +40,7 @@ def main() -> None:
     parser.add_argument("--prompt", default="summer day")
     parser.add_argument("--width", type=int, default=1024)
     args = parser.parse_args()
-    load_pack()
+    start_host()
     import comfy.sample
     from joint_diffusion.core.multiscale import MultiScaleParams
     from joint_diffusion.nodes.host.demo_model import demo_clip, demo_model

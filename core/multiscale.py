@@ -34,7 +34,7 @@ class MultiScaleParams:
             `literal` is the paper's Eq. 9: the coarse canvas is denoised as if it had the noise level of the fine one,
             and both are compared after the step (at t - 1).
             `matched` denoises the coarse canvas at the noise level that it really has (`at_own_noise_level`) and
-            compares denoised predictions. Much stronger layouts than `literal`.
+            compares denoised predictions.
             `jacobian_free` compares as `matched` does but leaves the model's Jacobian out of the gradient:
             x^ = x + weight / 10 * us(target - ds(D(x))). Two forward passes and no backward pass, so it runs on
             quantized, offloaded and compiled models.

@@ -36,8 +36,8 @@ class PanoramaParams:
     steps: int = 20
     cfg: float = 2.0
     stride: int = 8  # latent cells between windows
-    target: str = "jacobian_free"
-    weight: float = 10.0
+    target: str = MultiScaleParams.target
+    weight: float = MultiScaleParams.weight
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:

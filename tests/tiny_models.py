@@ -16,6 +16,26 @@ from comfy.ldm.wan.vae import WanVAE
 
 CPU = torch.device("cpu")
 
+# A Flux of one double and one single block, as its configuration says it.
+FLUX = dict(
+    image_model="flux",
+    in_channels=16,
+    out_channels=16,
+    vec_in_dim=32,
+    context_in_dim=64,
+    hidden_size=64,
+    mlp_ratio=2.0,
+    num_heads=2,
+    depth=1,
+    depth_single_blocks=1,
+    axes_dim=[8, 12, 12],
+    theta=10000,
+    patch_size=2,
+    qkv_bias=True,
+    guidance_embed=True,
+    txt_ids_dims=[],
+)
+
 
 def _patcher(model: torch.nn.Module, scale: float = 0.05) -> comfy.model_patcher.ModelPatcher:
     generator = torch.Generator().manual_seed(0)
@@ -72,26 +92,7 @@ def sdxl(**options):
 
 def flux(dtype=torch.float32):
     """16 channels, flow model, patch 2; context (B, tokens, 64), pooled text (B, 32)."""
-    config = dict(
-        image_model="flux",
-        in_channels=16,
-        out_channels=16,
-        vec_in_dim=32,
-        context_in_dim=64,
-        hidden_size=64,
-        mlp_ratio=2.0,
-        num_heads=2,
-        depth=1,
-        depth_single_blocks=1,
-        axes_dim=[8, 12, 12],
-        theta=10000,
-        patch_size=2,
-        qkv_bias=True,
-        guidance_embed=True,
-        txt_ids_dims=[],
-        dtype=dtype,
-    )
-    settings = comfy.supported_models.Flux(config)
+    settings = comfy.supported_models.Flux({**FLUX, "dtype": dtype})
     settings.set_inference_dtype(dtype, None)
     return _patcher(comfy.model_base.Flux(settings, device=CPU))
 

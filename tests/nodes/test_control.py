@@ -12,7 +12,7 @@ from joint_diffusion.core.resample import downsample
 from joint_diffusion.core.windows import Size, Window, crop
 from joint_diffusion.nodes.host.control import Hints, WindowControl
 from joint_diffusion.nodes.host.placement import Views
-from tiny_models import CPU, control_net, flux, prompt, qwen_image, sd15
+from tiny_models import CPU, FLUX, control_net, flux, prompt, qwen_image, sd15
 from window_run import predict, predict_views
 
 CANVAS = Size(16, 48)
@@ -214,22 +214,7 @@ def flux_control(concat_mask=False):
         latent_input=True,
         num_union_modes=0,
         control_latent_channels=17 if concat_mask else 16,
-        image_model="flux",
-        in_channels=16,
-        out_channels=16,
-        vec_in_dim=32,
-        context_in_dim=64,
-        hidden_size=64,
-        mlp_ratio=2.0,
-        num_heads=2,
-        depth=1,
-        depth_single_blocks=1,
-        axes_dim=[8, 12, 12],
-        theta=10000,
-        patch_size=2,
-        qkv_bias=True,
-        guidance_embed=True,
-        txt_ids_dims=[],
+        **FLUX,
         dtype=torch.float32,
         operations=comfy.ops.disable_weight_init,
     )
