@@ -66,3 +66,31 @@ def levels_nesting(levels: Tensor, p: int, unit: int = 1) -> Nesting:
     if len(levels) < 2:
         raise ValueError(f"levels: a zoom stack has at least 2 levels, got {len(levels)}; add a prompt for each level.")
     return nesting(canvas_size(levels), p, unit)
+
+
+def footprints(size: Size, p: int, unit: int = 1) -> tuple[Nesting, ...]:
+    """What level i covers of the levels around it, step by step outwards, until that is less than one cell.
+
+    Entry k tells where the whole cells of level i - k - 1 lie that are within level i: `outer` on that level, `inner`
+    in the cells of the entry before (for k = 0, of level i). The first entry is `nesting` itself. Cells that reach
+    beyond level i are left out, so p = 2 on 12 x 12 covers 6 x 6, 2 x 2 (not 3 x 3, which would start in the middle of
+    a cell), and nothing. Arguments and errors as `nesting`.
+    """
+    first = nesting(size, p, unit)
+    found = [first]
+    while True:
+        seen = found[-1].outer
+        top, height = _whole_cells(seen.top, seen.height, first.inner.top, p)
+        left, width = _whole_cells(seen.left, seen.width, first.inner.left, p)
+        if height < 1 or width < 1:
+            return tuple(found)
+        inner = Window(
+            first.inner.top + p * top - seen.top, first.inner.left + p * left - seen.left, p * height, p * width
+        )
+        found.append(Nesting(Window(first.outer.top + top, first.outer.left + left, height, width), inner))
+
+
+def _whole_cells(start: int, length: int, origin: int, p: int) -> tuple[int, int]:
+    """First and number of the blocks of p cells, counted from `origin`, that lie within start..start + length."""
+    first = -((origin - start) // p)
+    return first, (start + length - origin) // p - first

@@ -97,3 +97,99 @@ def matched_msd_step(canvas, sigma, sigma_next, denoise, plan, weights, omega, j
             guided = (view - omega * view.grad).detach()
         stepped.append(ddim_step(guided, sigma, sigma_next, denoise).detach())
     return fuse(stepped, windows, canvas.shape, weights)
+
+
+def shrink(image, p):
+    """D_1 of Generative Powers of Ten with a box as the prefilter, for sides that p divides."""
+    channels, height, width = image.shape
+    out = torch.empty(channels, height // p, width // p, dtype=image.dtype)
+    for i, j in product(range(height // p), range(width // p)):
+        out[:, i, j] = image[:, i * p : (i + 1) * p, j * p : (j + 1) * p].mean((1, 2))
+    return out
+
+
+def render(layers, level, p, noise):
+    """Algorithm 1 of Generative Powers of Ten: x, or epsilon where `noise`, at one level, mask by mask.
+
+    For sides of which p^(N-1) leaves an even rest, so that every mask is made of whole cells.
+    """
+    x = layers[level].clone()
+    for j in range(level + 1, len(layers)):
+        factor = p ** (j - level)
+        small = (factor if noise else 1) * shrink(layers[j], factor)
+        top, left = (x.shape[1] - small.shape[1]) // 2, (x.shape[2] - small.shape[2]) // 2
+        mask = torch.zeros(x.shape[1:], dtype=x.dtype)
+        mask[top : top + small.shape[1], left : left + small.shape[2]] = 1
+        padded = torch.zeros_like(x)
+        padded[:, top : top + small.shape[1], left : left + small.shape[2]] = small
+        x = mask * padded + (1 - mask) * x
+    return x
+
+
+def enlarge(coarse, p, top, left, height, width):
+    """Every fine cell is the mean, over its own area, of the parabolas of its coarse cell in both directions.
+
+    Coarse cell (i, j) is at top + p i, left + p j; beyond the coarse image its edge goes on.
+    """
+
+    def parts(cells):  # five cells; the fine cells in the middle one, by Simpson's rule, which is exact for parabolas
+        before, after = ((7 * (cells[k] + cells[k + 1]) - cells[k - 1] - cells[k + 2]) / 12 for k in (1, 2))
+        bend = 6 * (cells[2] - (before + after) / 2)
+        values = [before + x * (after - before + bend * (1 - x)) for x in (k / (2 * p) for k in range(2 * p + 1))]
+        return [(values[2 * k] + 4 * values[2 * k + 1] + values[2 * k + 2]) / 6 for k in range(p)]
+
+    def column(rows, start, length):
+        out = []
+        for y in range(length):
+            cell, part = divmod(y - start, p)
+            out.append(parts([rows[min(max(cell + k, 0), len(rows) - 1)] for k in (-2, -1, 0, 1, 2)])[part])
+        return out
+
+    rows = torch.stack(column(list(coarse.unbind(1)), top, height), 1)
+    return torch.stack(column(list(rows.unbind(2)), left, width), 2)
+
+
+def blend(observations, level, p, ways):
+    """Section 4.2 for one layer, every observation enlarged to full size and analysed on its own.
+
+    `ways[k]` says where, on level i - k - 1, the whole cells lie that level i covers (top, left, height, width), and
+    the same cells on the image of the step before.
+    """
+    steps = min(level, len(ways))
+    sizes = [observations[level].shape[1:]] + [way.outer[2:] for way in ways[:steps]]
+    bands = [[] for _ in range(steps + 1)]
+    for k in range(steps + 1):
+        image = observations[level - k]
+        if k:
+            top, left, height, width = ways[k - 1].outer
+            image = image[:, top : top + height, left : left + width]
+        for way, size in reversed(list(zip(ways[:k], sizes[:k], strict=True))):
+            image = enlarge(image, p, way.inner.top, way.inner.left, *size)
+        for band, way in enumerate(ways[:steps]):
+            top, left, height, width = way.inner
+            coarse = shrink(image[:, top : top + height, left : left + width], p)
+            if band >= k:
+                bands[band].append(image - enlarge(coarse, p, top, left, *sizes[band]))
+            image = coarse
+        bands[steps].append(image)
+    merged = torch.stack(bands[steps]).mean(0)
+    for band, way, size in reversed(list(zip(bands[:steps], ways, sizes, strict=False))):
+        merged = torch.stack(band).mean(0) + enlarge(merged, p, way.inner.top, way.inner.left, *size)
+    return merged
+
+
+def zoom_step(z, sigma, sigma_next, denoisers, p, ways, noise):
+    """One turn of Algorithm 2 of Generative Powers of Ten, in sigma space, for sizes that nest without rest.
+
+    The DDPM update keeps the part (sigma_next / sigma)^2 of the noise and draws the rest from `noise`.
+    """
+    levels = range(len(z))
+    denoised = [denoisers[i](z[i], sigma) for i in levels]
+    layers = [blend(denoised, i, p, ways) for i in levels]
+    up = (sigma_next**2 * (sigma**2 - sigma_next**2) / sigma**2) ** 0.5
+    down = (sigma_next**2 - up**2) ** 0.5
+    out = []
+    for i in levels:
+        x = render(layers, i, p, noise=False)
+        out.append(x + down / sigma * (z[i] - x) + up * render(noise, i, p, noise=True))
+    return out
