@@ -11,7 +11,7 @@ from ...core.multiscale import MultiScaleParams, Step, check_scales
 from ...core.windows import Size, Window, canvas_size
 from .conditioning import Entry, WindowConditioning
 from .rehearsal import kept_per_step
-from .settings import settings_of, windows_of
+from .settings import LEVEL, settings_of, windows_of
 
 Conds = Sequence[list[Entry] | None]
 Active = tuple[tuple[int, ...], ...]
@@ -99,7 +99,8 @@ class Run:
         return not self._fits(conds, x, windows, GRADIENT_MEMORY_WITHOUT_CHECKPOINTS)
 
     def _fits(self, conds: Conds, x: Tensor, windows: int, factor: float) -> bool:
-        entries = [entry for entries in conds for entry in entries or ()]
+        # Of a zoom stack each row has the prompts of one level only.
+        entries = [entry for entries in conds for entry in entries or () if not entry.get(LEVEL)]
         rows = windows * len(x)
         shapes: dict[str, list[Any]] = {}
         for entry in entries:

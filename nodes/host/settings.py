@@ -12,6 +12,7 @@ from .families import grid, native_window
 
 KEY = "joint_diffusion"
 CALL = "joint_diffusion_call"  # in transformer_options while a run predicts: what is asked for, see sampling.py
+LEVEL = "joint_diffusion_level"  # in a conditioning: the level of a zoom stack that it is for, see zoom_conditioning.py
 DEFAULT_OVERLAP = 0.5
 
 
