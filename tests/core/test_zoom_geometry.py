@@ -1,7 +1,10 @@
+from fractions import Fraction
+from math import ceil, floor
+
 import pytest
 import torch
 from joint_diffusion.core.windows import Size, Window
-from joint_diffusion.core.zoom_geometry import levels_nesting, nesting
+from joint_diffusion.core.zoom_geometry import footprints, levels_nesting, nesting
 
 SIZES = [Size(16, 16), Size(17, 23), Size(12, 31), Size(5, 7)]
 
@@ -54,3 +57,42 @@ def test_one_level_is_no_stack():
     assert levels_nesting(torch.zeros(2, 3, 1, 8, 9), 2) == nesting(Size(8, 9), 2)
     with pytest.raises(ValueError, match=r"levels: a zoom stack has at least 2 levels, got 1; add a prompt"):
         levels_nesting(torch.zeros(1, 3, 8, 9), 2)
+
+
+def covered(axis, base, p, steps):
+    """Exact ends of what a level's whole blocks cover `steps` levels further out, and the affine map to there."""
+    start, end = Fraction(base.outer[axis]), Fraction(base.outer[axis] + base.outer[axis + 2])
+    for _ in range(steps - 1):
+        start, end = (base.outer[axis] + (edge - base.inner[axis]) / p for edge in (start, end))
+    return start, end
+
+
+@pytest.mark.parametrize("size", [*SIZES, Size(104, 152), Size(64, 96)])
+@pytest.mark.parametrize("p", [2, 3, 4])
+def test_footprints_hold_the_whole_cells_inside_a_level(size, p):
+    base, found = nesting(size, p), footprints(size, p)
+    assert found[0] == base
+    for k, step in enumerate(found[1:], 1):
+        outside = found[k - 1].outer
+        for axis in (0, 1):
+            # Cells of this level that lie wholly within the cells of the level before.
+            edges = [Fraction(outside[axis]), Fraction(outside[axis] + outside[axis + 2])]
+            start, end = (base.outer[axis] + (edge - base.inner[axis]) / p for edge in edges)
+            assert step.outer[axis] == ceil(start)
+            assert step.outer[axis] + step.outer[axis + 2] == floor(end)
+            true_start, true_end = covered(axis, base, p, k + 1)
+            assert true_start <= step.outer[axis] and step.outer[axis] + step.outer[axis + 2] <= true_end
+            # The inner block is the same cells, counted from the start of the cells of the step before.
+            assert base.inner[axis] + p * (step.outer[axis] - base.outer[axis]) - outside[axis] == step.inner[axis]
+            assert step.inner[axis] >= 0 and step.inner[axis] + step.inner[axis + 2] <= outside[axis + 2]
+            assert step.inner[axis + 2] == p * step.outer[axis + 2]
+
+
+def test_footprints_end_below_one_cell():
+    assert [step.outer for step in footprints(Size(16, 16), 2)] == [
+        (4, 4, 8, 8),
+        (6, 6, 4, 4),
+        (7, 7, 2, 2),  # then one cell that would start in the middle of another
+    ]
+    assert [step.outer for step in footprints(Size(12, 12), 2)] == [(3, 3, 6, 6), (5, 5, 2, 2)]
+    assert len(footprints(Size(1024, 1024), 2)) == 9
