@@ -12,25 +12,13 @@ from comfy.ldm.modules.attention import attention_pytorch
 from comfy.patcher_extension import WrapperExecutor, WrappersMP, add_wrapper
 from comfy.samplers import CFGGuider
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
 from .checkpointing import checkpointed_blocks
-from .input_gradient_layers import gradient_rule, input_gradient_layers
+from .dead_ends import complaints_with_a_way_out, dead_ends_reported, is_cut_off
+from .input_gradient_layers import input_gradient_layers
 from .replacing import replaced
 from .saved_tensors import saved_tensors_survive_writes
 from .thawing import thawed, thawed_weights
-
-# Parts of what autograd says when a model stands in its way, and of what we say below and in `input_gradient_layers`.
-NO_GRADIENT = (
-    "nference tensor",
-    "does not require grad",
-    "not have been used in the graph",
-    "no autograd formula",
-    "derivative for",
-    "packed in an unknown way",
-    "cut off",
-    "LoRA hooks",
-)
 
 
 @contextmanager
@@ -43,7 +31,7 @@ def input_gradients(guider: CFGGuider, model_options: dict, checkpoint: bool) ->
     Everything is as it was afterwards, also after an exception or an interrupt.
     """
     with ExitStack() as stack:
-        stack.enter_context(_complaints_with_a_way_out())
+        stack.enter_context(complaints_with_a_way_out("this model", 'Choose "jacobian_free", which needs none.'))
         _refuse_lora_hooks(guider)
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
@@ -55,7 +43,7 @@ def input_gradients(guider: CFGGuider, model_options: dict, checkpoint: bool) ->
         stack.enter_context(replaced((vars(c), name, thawed(v)) for c in controls for name, v in list(vars(c).items())))
         stack.enter_context(replaced([(vars(guider), "conds", thawed(guider.conds))]))
         # One change to all models after the other; the last must be the layers, since a changed layer is none anymore.
-        changes = [thawed_weights, _dead_ends_reported, checkpointed_blocks, input_gradient_layers]
+        changes = [thawed_weights, dead_ends_reported, checkpointed_blocks, input_gradient_layers]
         if not checkpoint:
             changes.remove(checkpointed_blocks)
         for change in changes:
@@ -84,18 +72,6 @@ def evenly_scaled(predict: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return denoised
 
 
-@contextmanager
-def _complaints_with_a_way_out() -> Iterator[None]:
-    try:
-        yield
-    except RuntimeError as error:
-        if not any(sign in str(error) for sign in NO_GRADIENT):
-            raise
-        raise RuntimeError(
-            f'No gradient can be had from this model ({error}). Choose "jacobian_free", which needs none.'
-        ) from error
-
-
 def _refuse_lora_hooks(guider: CFGGuider) -> None:
     """Hooks write a LoRA into the weights for one prompt after the other: the backward pass would meet the last."""
     for cond in (cond for conds in guider.conds.values() for cond in conds):
@@ -122,27 +98,6 @@ def _models(guider: CFGGuider, controls: list[ControlBase]) -> list[nn.Module]:
     return list({id(model): model for model in models}.values())
 
 
-@contextmanager
-def _dead_ends_reported(root: nn.Module) -> Iterator[None]:
-    """Inside, an unknown layer whose kernel has no gradient is an error, not a part that is missing in silence."""
-
-    def report(module: nn.Module, args: tuple, output: Any) -> None:
-        wanted = torch.is_grad_enabled() and any(isinstance(arg, Tensor) and arg.requires_grad for arg in args)
-        if wanted and _is_cut_off(output):
-            raise RuntimeError(f"its output is cut off from its input in a layer of type {type(module).__name__}")
-
-    with ExitStack() as stack:
-        for module in root.modules():
-            if (module._parameters or module._buffers) and gradient_rule(module) is None:
-                stack.callback(module.register_forward_hook(report).remove)
-        yield
-
-
-def _is_cut_off(output: Any) -> bool:
-    results = [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor) and leaf.is_floating_point()]
-    return bool(results) and not any(result.requires_grad for result in results)
-
-
 def _differentiable_options(model_options: dict) -> dict:
     options = thawed(model_options)
     options.pop("multigpu_clones", None)  # they run without gradients
@@ -167,7 +122,7 @@ def _require_gradient(executor: WrapperExecutor, x: Tensor, *args: Any, **kwargs
         denoised = executor(x, *args, **kwargs)
     finally:
         hook.remove()
-    if torch.is_grad_enabled() and x.requires_grad and (not outputs or _is_cut_off(outputs)):
+    if torch.is_grad_enabled() and x.requires_grad and (not outputs or is_cut_off(outputs)):
         raise RuntimeError("its output is cut off from its input")
     return denoised
 

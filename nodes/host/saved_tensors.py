@@ -27,7 +27,11 @@ def saved_tensors_survive_writes() -> Iterator[None]:
     It copies a saved tensor that is about to be overwritten and lets go of the original. The next tensor may then get
     the address and the `id` by which the original is known, and when that one is saved autograd is handed the copy of
     the other: a wrong gradient, now and then, in silence. So the originals are kept as long as they are known.
+    Inside of itself it does nothing more.
     """
+    if torch.autograd.graph._allow_mutation_on_saved_tensors_enabled:
+        yield
+        return
     with torch.autograd.graph.allow_mutation_on_saved_tensors() as context:
         context.original = _KeptOriginals()
         yield
