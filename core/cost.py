@@ -1,20 +1,23 @@
 """What a joint step costs, known before it runs."""
 
-from .multidiffusion import WindowParams
-from .multiscale import MultiScaleParams, scale_sizes
+from .joint_step import JointParams
+from .multiscale import scale_sizes
+from .step import Step
 from .windows import Size
 
 
-def views_per_step(canvas: Size, windows: WindowParams, multiscale: MultiScaleParams | None = None) -> int:
-    """How many views the model denoises in one (guided) step; each is one row of a model batch, or two with CFG.
+def views_per_step(canvas: Size, params: JointParams, step: Step) -> int:
+    """How many views the model denoises in this step; each is one row of a model batch, or two with CFG.
 
-    Plain MultiDiffusion looks once through every window. Multi-Scale Diffusion also denoises the coarsest scale, looks
-    through every window of each finer one to find out how to move it, and steps the scales in between.
+    Plain MultiDiffusion looks once through every window. A guided step first looks through every window to find out
+    how to move it, however many methods guide; Multi-Scale Diffusion also denoises the coarsest scale, and looks
+    through and steps the scales in between.
     """
-    scales = multiscale.scales if multiscale is not None and multiscale.weight_at(0.0) > 0 else 1
-    counts = [len(windows.plan(size)) for size in scale_sizes(canvas, scales)]
-    finest, *_ = counts
-    if scales == 1:
+    windows = params.windows_at(step)
+    finest = len(windows.plan(canvas))
+    if not params.is_guided(step):
         return finest
-    *finer, coarsest = counts
-    return finest + coarsest + sum(finer) + sum(finer[1:])
+    if params.multiscale is None or params.multiscale.weight_at(step.progress) == 0:
+        return 2 * finest
+    *middle, coarsest = [len(windows.plan(size)) for size in scale_sizes(canvas, params.multiscale.scales)[1:]]
+    return 2 * finest + 2 * sum(middle) + coarsest

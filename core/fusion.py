@@ -1,6 +1,6 @@
 """Fusing overlapping views into one canvas by a weighted average."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
 import torch
@@ -13,6 +13,9 @@ WEIGHT_SHAPES: tuple[WeightShape, ...] = get_args(WeightShape)
 
 # Standard deviation of the gaussian weights, as a part of the window: the edge still weighs exp(-3.1) = 4 %.
 GAUSSIAN_WIDTH = 0.2
+
+WindowWeights = Mapping[Window, Tensor]
+"""For each window the weights (height, width) of its cells, where and in the precision in which they are needed."""
 
 
 def window_weights(shape: WeightShape, size: Size) -> Tensor:
@@ -36,30 +39,39 @@ def _profile(shape: WeightShape, length: int) -> Tensor:
     raise ValueError(f"weights: must be uniform, feathered or gaussian, got {shape!r}.")
 
 
-class Fusion:
-    """The running weighted average of views on one canvas: sum_i F_i^-1(W * x_i) / sum_i F_i^-1(W), MSD Eq. 6.
+def shared_weights(
+    shape: WeightShape, windows: Sequence[Window], device: torch.device, precision: torch.dtype
+) -> WindowWeights:
+    """The same weights for all windows, as MultiDiffusion has them."""
+    first = windows[0]
+    return dict.fromkeys(windows, window_weights(shape, Size(first.height, first.width)).to(device, precision))
 
-    Views arrive batch by batch, so memory holds the canvas and one batch, whatever the number of windows. Sums are
-    kept in float32 (float64 for float64 views); the result has the dtype of the canvas.
+
+def fusion_precision(canvas: Tensor) -> torch.dtype:
+    """In which sums are kept: float32, or float64 for a float64 canvas."""
+    return torch.promote_types(canvas.dtype, torch.float32)
+
+
+class Fusion:
+    """The running weighted average of views on one canvas: sum_i F_i^-1(W_i * x_i) / sum_i F_i^-1(W_i), MSD Eq. 6.
+
+    Views arrive batch by batch, so memory holds the canvas and one batch, whatever the number of windows. The result
+    has the dtype of the canvas.
     """
 
-    def __init__(self, canvas: Tensor, weights: Tensor):
-        """Start an empty average for `canvas` (B, ..., H, W) (only its shape, dtype and device are read).
-
-        `weights` (height, width) are shared by all windows, as `window_weights` makes them.
-        """
+    def __init__(self, canvas: Tensor, weights: WindowWeights):
+        """Start an empty average for `canvas` (B, ..., H, W) (only its shape, dtype and device are read)."""
         self._dtype = canvas.dtype
-        precision = torch.promote_types(canvas.dtype, torch.float32)
-        self._weights = weights.to(device=canvas.device, dtype=precision)
-        self._total = torch.zeros_like(canvas, dtype=precision)
+        self._weights = weights
+        self._total = torch.zeros_like(canvas, dtype=fusion_precision(canvas))
         self._weight_sum = self._total.new_zeros(canvas.shape[-2:])
 
     def add(self, views: Tensor, windows: Sequence[Window]) -> None:
         """Add the views (N*B, ..., height, width) of N windows, stacked window-major."""
-        weighted = views.to(self._total) * self._weights
-        for view, window in zip(weighted.chunk(len(windows)), windows, strict=True):
-            add_to(self._total, view, window)
-            add_to(self._weight_sum, self._weights, window)
+        for view, window in zip(views.to(self._total).chunk(len(windows)), windows, strict=True):
+            weights = self._weights[window]
+            add_to(self._total, view * weights, window)
+            add_to(self._weight_sum, weights, window)
 
     def result(self) -> Tensor:
         """The average (B, ..., H, W), in the memory of the sum: the fusion ends here.
@@ -69,7 +81,7 @@ class Fusion:
         return self._total.div_(self._weight_sum).to(self._dtype)
 
 
-def fuse(canvas: Tensor, views: Tensor, windows: Sequence[Window], weights: Tensor) -> Tensor:
+def fuse(canvas: Tensor, views: Tensor, windows: Sequence[Window], weights: WindowWeights) -> Tensor:
     """Weighted average of all views (N*B, ..., height, width) at once, on a canvas shaped like `canvas`."""
     fusion = Fusion(canvas, weights)
     fusion.add(views, windows)

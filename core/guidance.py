@@ -1,29 +1,85 @@
-"""What guided methods share: the gradient of a loss at a batch of views, and how the weight falls over the steps."""
+"""Guidance: windows are moved against the gradient of a loss before they are denoised.
+
+Several methods may guide at once. Each contributes a term, and a window is moved against the gradient of their sum, all
+taken at the same place: so one evaluation of the model serves them all, and their order does not matter.
+"""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from .denoiser import Denoiser
+from .windows import Size, Window, canvas_size, crop_batch
+
 Decay = Literal["cosine", "constant"]
+Loss = Callable[[Tensor, Tensor, Sequence[Window]], Tensor]
 
 
-def gradient(loss: Callable[[Tensor], Tensor], views: Tensor) -> Tensor:
-    """d loss / d views, with the shape of `views`; works inside `torch.inference_mode` too.
+@dataclass(frozen=True, kw_only=True)
+class Term:
+    """What one method wants of the windows.
 
-    The loss of a batch of windows is a sum over them, so one backward pass gives the gradient of each.
+    Attributes:
+        loss: (views (N*B, ...), their denoised predictions, the N windows) -> a number, times the weight of the step;
+            a *sum* over the views, so that one backward pass gives the gradient of each.
+        jacobian_free: the gradient with respect to the predictions moves the views as it is, without being taken
+            back through the model. No backward pass, so it runs on quantized, offloaded and compiled models.
+    """
+
+    loss: Loss
+    jacobian_free: bool
+
+
+def window_shifts(
+    x: Tensor,
+    sigma: float,
+    denoise: Denoiser,
+    batches: Sequence[Sequence[Window]],
+    terms: Sequence[Term],
+) -> dict[Window, Tensor]:
+    """x^_i - x_i for every window of the canvas x: minus the gradient of the sum of `terms`, (B, C, ..., h, w) each.
 
     Raises:
-        FloatingPointError: a non-finite gradient, which would become a black picture.
+        FloatingPointError: a non-finite gradient, which would become a black picture; names the windows.
     """
-    with torch.inference_mode(False), torch.enable_grad():
-        leaf = views.detach().clone().requires_grad_()  # the clone turns an inference tensor into a normal one
-        (result,) = torch.autograd.grad(loss(leaf), leaf)
-    if not bool(result.isfinite().all()):
-        raise FloatingPointError("the gradient is not finite; lower the weight, or use jacobian_free, which needs none")
-    return result
+    shifts: dict[Window, Tensor] = {}
+    for windows in batches:
+        shift = _shift(crop_batch(x, windows), sigma, denoise, canvas_size(x), windows, terms)
+        if not bool(shift.isfinite().all()):
+            places = ", ".join(f"({window.left}, {window.top})" for window in windows)
+            raise FloatingPointError(
+                f"the gradient is not finite at sigma {sigma:.4g} in the windows at x, y = {places} (latent cells); "
+                "lower the weight, or use jacobian_free, which needs no gradient of the model."
+            )
+        shifts.update(zip(windows, shift.chunk(len(windows)), strict=True))
+    return shifts
+
+
+def _shift(
+    views: Tensor, sigma: float, denoise: Denoiser, canvas: Size, windows: Sequence[Window], terms: Sequence[Term]
+) -> Tensor:
+    through_model = [term for term in terms if not term.jacobian_free]
+    beside_model = [term for term in terms if term.jacobian_free]
+    shift = torch.zeros_like(views)
+    if through_model:
+        with torch.inference_mode(False), torch.enable_grad():
+            leaf = views.detach().clone().requires_grad_()  # the clone turns an inference tensor into a normal one
+            denoised = denoise(leaf, sigma, windows, canvas)
+            loss = sum((term.loss(leaf, denoised, windows) for term in through_model), leaf.new_zeros(()))
+            shift = shift - torch.autograd.grad(loss, leaf)[0]
+            denoised = denoised.detach()
+    else:
+        denoised = denoise(views, sigma, windows, canvas)
+    if beside_model:
+        with torch.inference_mode(False), torch.enable_grad():
+            known, leaf = views.detach().clone(), denoised.detach().clone().requires_grad_()
+            loss = sum((term.loss(known, leaf, windows) for term in beside_model), leaf.new_zeros(()))
+            shift = shift - torch.autograd.grad(loss, leaf)[0]
+    return shift
 
 
 def decayed(weight: float, decay: Decay, progress: float, stop: float) -> float:

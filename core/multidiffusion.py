@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from .denoiser import Denoiser
-from .fusion import WEIGHT_SHAPES, Fusion, WeightShape, window_weights
-from .windows import NO_WRAP, Size, Window, Wrap, canvas_size, crop_batch, plan_windows
+from .fusion import WEIGHT_SHAPES, Fusion, WeightShape, WindowWeights, fusion_precision, shared_weights
+from .windows import NO_SHIFT, NO_WRAP, Size, Window, Wrap, canvas_size, crop_batch, plan_windows
 
 Predict = Callable[[Tensor, Sequence[Window]], Sequence[Tensor]]
 
@@ -30,6 +30,7 @@ class WindowParams:
         weights: shape of the weights in the fusion.
         batch: most windows in one model call; 0 leaves it to the caller (the host goes by free memory).
         grid: the model's patch or U-Net depth in latent cells; windows and offsets are multiples of it.
+        shift: how far the inner windows have moved on, for Cross Sampling.
     """
 
     window: Size
@@ -38,6 +39,7 @@ class WindowParams:
     weights: WeightShape = "feathered"
     batch: int = 0
     grid: int = 1
+    shift: Size = NO_SHIFT
 
     def __post_init__(self) -> None:
         for axis, window, stride in zip(("height", "width"), self.window, self.stride, strict=True):
@@ -56,11 +58,10 @@ class WindowParams:
 
     def plan(self, canvas: Size) -> tuple[Window, ...]:
         """The windows on a canvas of this size."""
-        return plan_windows(canvas, self.window, self.stride, self.wrap, self.grid)
+        return plan_windows(canvas, self.window, self.stride, self.wrap, self.grid, self.shift)
 
-    def batches(self, canvas: Size) -> list[Sequence[Window]]:
-        """The windows on a canvas, in batches of at most `batch`."""
-        windows = self.plan(canvas)
+    def batches(self, windows: Sequence[Window]) -> list[Sequence[Window]]:
+        """Some windows, in batches of at most `batch`."""
         size = self.batch or len(windows)
         return [windows[start : start + size] for start in range(0, len(windows), size)]
 
@@ -69,7 +70,7 @@ def predict_jointly(
     x: Tensor,
     batches: Iterable[Sequence[Window]],
     predict: Predict,
-    weights: WeightShape,
+    weights: WindowWeights,
     shifts: Mapping[Window, Tensor] | None = None,
     shift_kept: float = 0.0,
 ) -> list[Tensor]:
@@ -85,7 +86,7 @@ def predict_jointly(
         x: (B, C, ..., H, W) noisy canvas.
         batches: the windows, all of one size, in the batches in which `predict` takes them.
         predict: (views (N*B, ...), N windows) -> predictions, each (N*B, ...): one, or cond and uncond, ...
-        weights: shape of the window weights.
+        weights: of every window in the fusion.
         shifts: for every window the (B, C, ..., h, w) that guidance adds to its view.
         shift_kept: r / (1 - r), the second term above; 0 where a step forgets x altogether.
 
@@ -98,8 +99,7 @@ def predict_jointly(
         shift = None if shifts is None else torch.cat([shifts[window] for window in windows])
         predictions = predict(views if shift is None else views + shift, windows)
         if not fusions:
-            window_shape = window_weights(weights, canvas_size(views))
-            fusions = [Fusion(x, window_shape) for _ in predictions]
+            fusions = [Fusion(x, weights) for _ in predictions]
         for fusion, prediction in zip(fusions, predictions, strict=True):
             fusion.add(prediction if shift is None else prediction + shift_kept * shift, windows)
     return [fusion.result() for fusion in fusions]
@@ -115,16 +115,11 @@ def denoise_jointly(
 ) -> Tensor:
     """MultiDiffusion's denoised prediction of a whole canvas (B, C, ..., H, W); arguments as in `predict_jointly`."""
     canvas = canvas_size(x)
+    windows = params.plan(canvas)
 
     def predict(views: Tensor, windows: Sequence[Window]) -> tuple[Tensor]:
         return (denoise(views, sigma, windows, canvas),)
 
-    (denoised,) = predict_jointly(x, params.batches(canvas), predict, params.weights, shifts, shift_kept)
+    weights = shared_weights(params.weights, windows, x.device, fusion_precision(x))
+    (denoised,) = predict_jointly(x, params.batches(windows), predict, weights, shifts, shift_kept)
     return denoised
-
-
-def shift_kept(kept: float) -> float:
-    """r / (1 - r) for a step that keeps the part `kept` = r of x, 0 <= r < 1; r = sigma_next / sigma in Euler steps."""
-    if not 0 <= kept < 1:
-        raise ValueError(f"kept: a denoising step keeps a part of x in [0, 1), got {kept}.")
-    return kept / (1 - kept)

@@ -6,16 +6,17 @@ is denoised by plain MultiDiffusion, and each finer one is guided towards it win
 Only the finest scale is carried to the next step.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor
 
 from .denoiser import Denoiser
-from .guidance import Decay, decayed, gradient
-from .multidiffusion import WindowParams, denoise_jointly, shift_kept
+from .guidance import Decay, Term, decayed, window_shifts
+from .multidiffusion import WindowParams, denoise_jointly
 from .resample import Downsampling, NoisyScale, at_own_noise_level, downsample, downsampled_size, upsample
+from .step import Step
 from .windows import Size, Window, canvas_size, crop_batch
 
 Target = Literal["jacobian_free", "matched", "literal"]
@@ -79,35 +80,13 @@ class MultiScaleParams:
         return decayed(self.weight, self.decay, progress, self.stop) if self.scales > 1 else 0.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """Where in the sampling a prediction is asked for.
+def multiscale_term(
+    x: Tensor, step: Step, denoise: Denoiser, windows: WindowParams, params: MultiScaleParams
+) -> Term | None:
+    """What pulls the windows of the canvas x towards its coarser scales, which are denoised first.
 
-    Attributes:
-        sigma: noise level of x.
-        kept: the part of x that the sampler's step keeps, r in x' = r x + (1 - r) D; sigma_next / sigma for Euler.
-        progress: steps done so far / all steps, 0 <= progress < 1.
-        flow: whether x = (1 - sigma) x0 + sigma n (flow models) rather than x0 + sigma n.
+    None where guidance is off. All of Algorithm 1 but its last scale, whose windows other methods may guide as well.
     """
-
-    sigma: float
-    kept: float
-    progress: float
-    flow: bool = False
-
-
-def denoise_multiscale(
-    x: Tensor, step: Step, denoise: Denoiser, windows: WindowParams, params: MultiScaleParams
-) -> Tensor:
-    """The effective denoised prediction of one multi-scale step on a canvas x (B, C, ..., H, W)."""
-    shifts = window_shifts(x, step, denoise, windows, params)
-    return denoise_jointly(x, step.sigma, denoise, windows, shifts, shift_kept(step.kept))
-
-
-def window_shifts(
-    x: Tensor, step: Step, denoise: Denoiser, windows: WindowParams, params: MultiScaleParams
-) -> dict[Window, Tensor] | None:
-    """x^_i - x_i for every window of the finest scale, (B, C, ..., h, w) each; None where guidance is off."""
     weight = params.weight_at(step.progress)
     if weight == 0:
         return None
@@ -115,12 +94,15 @@ def window_shifts(
     kept = step.kept if params.target == "literal" else 0.0
     *finer, coarsest = _noisy_scales(x, step, params)
     target = _stepped(coarsest.x, denoise_jointly(coarsest.x, coarsest.sigma, denoise, windows), kept)
-    shifts: dict[Window, Tensor] = {}
-    for scale in reversed(finer):
-        shifts = dict(_shifts_towards(target, scale, kept, weight, denoise, windows, params))
-        if scale is not finer[0]:
-            target = _guided_step(scale, shifts, kept, denoise, windows)
-    return shifts
+    for scale in reversed(finer[1:]):
+        size = canvas_size(scale.x)
+        term = _towards(target, size, kept, weight, params)
+        shifts = window_shifts(scale.x, scale.sigma, denoise, windows.batches(windows.plan(size)), [term])
+        # Line 8 of Algorithm 1: the guided windows, stepped and fused.
+        kept_of_shift = kept / (1 - kept)
+        denoised = denoise_jointly(scale.x, scale.sigma, denoise, windows, shifts, kept_of_shift)
+        target = _stepped(scale.x, denoised, kept)
+    return _towards(target, canvas_size(x), kept, weight, params)
 
 
 def scale_sizes(canvas: Size, scales: int) -> list[Size]:
@@ -165,55 +147,21 @@ def _noisy_scales(x: Tensor, step: Step, params: MultiScaleParams) -> list[Noisy
     return scales
 
 
-def _shifts_towards(
-    target: Tensor,
-    scale: NoisyScale,
-    kept: float,
-    weight: float,
-    denoise: Denoiser,
-    windows: WindowParams,
-    params: MultiScaleParams,
-) -> Iterator[tuple[Window, Tensor]]:
-    """MULTI-SCALE DIFFUSER of Algorithm 1: guide every window of `scale` towards `target`, the next coarser scale."""
-    canvas = canvas_size(scale.x)
+def _towards(target: Tensor, canvas: Size, kept: float, weight: float, params: MultiScaleParams) -> Term:
+    """Eq. 9 for the windows of a canvas: the loss that compares them with `target`, the next coarser scale."""
     # Upsampled once, then cropped and downsampled by each window on its own cells: for windows on even offsets this is
     # exactly F_i' of the paper, and for the others (the last one before an edge) it is right as well.
     target = upsample(target, FACTOR, canvas)
-    for batch in windows.batches(canvas):
-        wanted = downsample(crop_batch(target, batch), FACTOR)
-        views = crop_batch(scale.x, batch)
+    if params.target == "jacobian_free":
+        # The gradient of the sum of squares is 2 ds^T (ds(D) - target), and ds^T of a mean is us / FACTOR^2.
+        weight = weight / PAPER_WEIGHT * FACTOR**2 / 2
 
-        def denoise_batch(views: Tensor, batch: Sequence[Window] = batch) -> Tensor:
-            return denoise(views, scale.sigma, batch, canvas)
+    def loss(views: Tensor, denoised: Tensor, windows: Sequence[Window]) -> Tensor:
+        wanted = downsample(crop_batch(target, windows), FACTOR)
+        seen = downsample(_stepped(views, denoised, kept), FACTOR, params.downsampling)
+        return weight * (seen - wanted).square().sum()
 
-        shift = _shift(views, wanted, kept, weight, denoise_batch, params)
-        yield from zip(batch, shift.chunk(len(batch)), strict=True)
-
-
-def _shift(
-    views: Tensor,
-    wanted: Tensor,
-    kept: float,
-    weight: float,
-    denoise: Callable[[Tensor], Tensor],
-    params: MultiScaleParams,
-) -> Tensor:
-    """-omega times the gradient of Eq. 9 for one batch of views, or the jacobian-free step in its place."""
-
-    def coarse_step(views: Tensor) -> Tensor:
-        return downsample(_stepped(views, denoise(views), kept), FACTOR, params.downsampling)
-
-    if not params.needs_gradients:
-        return weight / PAPER_WEIGHT * upsample(wanted - coarse_step(views), FACTOR, canvas_size(views))
-    return -weight * gradient(lambda moved: (coarse_step(moved) - wanted).square().sum(), views)
-
-
-def _guided_step(
-    scale: NoisyScale, shifts: Mapping[Window, Tensor], kept: float, denoise: Denoiser, windows: WindowParams
-) -> Tensor:
-    """Fuse the guided windows of a middle scale, stepped: line 8 of Algorithm 1."""
-    denoised = denoise_jointly(scale.x, scale.sigma, denoise, windows, shifts, shift_kept(kept))
-    return _stepped(scale.x, denoised, kept)
+    return Term(loss=loss, jacobian_free=not params.needs_gradients)
 
 
 def _stepped(x: Tensor, denoised: Tensor, kept: float) -> Tensor:

@@ -31,6 +31,7 @@ class Wrap(NamedTuple):
 
 
 NO_WRAP = Wrap()
+NO_SHIFT = Size(0, 0)
 
 
 def canvas_size(canvas: Tensor) -> Size:
@@ -38,7 +39,9 @@ def canvas_size(canvas: Tensor) -> Size:
     return Size(canvas.shape[-2], canvas.shape[-1])
 
 
-def plan_windows(canvas: Size, window: Size, stride: Size, wrap: Wrap = NO_WRAP, grid: int = 1) -> tuple[Window, ...]:
+def plan_windows(
+    canvas: Size, window: Size, stride: Size, wrap: Wrap = NO_WRAP, grid: int = 1, shift: Size = NO_SHIFT
+) -> tuple[Window, ...]:
     """Windows that cover the canvas, row by row.
 
     Convention:
@@ -47,30 +50,36 @@ def plan_windows(canvas: Size, window: Size, stride: Size, wrap: Wrap = NO_WRAP,
           (the papers' own `get_views` drops the remainder and leaves columns that nothing denoises)
         - with wrap, the windows are spread evenly around the loop, as few as keep every gap at most `stride`,
           so the seam is covered exactly as densely as everything else
+        - a shift moves the inner windows down and to the right; the outer ones stay at the edges, and where the gap
+          that this leaves behind the first one is too wide, a window fills it. With wrap all windows move.
 
     Args:
         canvas: size to cover.
         window: size of each window, the model's native size.
         stride: largest distance between neighbouring windows; 1..window.
         wrap: edges that meet. A wrapping canvas must be at least as large as the window.
-        grid: offsets are multiples of it wherever the canvas and the stride are.
+        grid: offsets are multiples of it wherever the canvas, the stride and the shift are.
+        shift: 0..stride - 1, for Cross Sampling.
 
     Raises:
-        ValueError: a size or stride below 1, a stride above the window, or a wrapping canvas below the window.
+        ValueError: a size or stride below 1, a stride above the window, a shift outside of the stride, or a wrapping
+            canvas below the window.
     """
-    rows = _offsets("height", canvas.height, window.height, stride.height, wrap.y, grid)
-    columns = _offsets("width", canvas.width, window.width, stride.width, wrap.x, grid)
+    rows = _offsets("height", canvas.height, window.height, stride.height, wrap.y, grid, shift.height)
+    columns = _offsets("width", canvas.width, window.width, stride.width, wrap.x, grid, shift.width)
     height, width = min(window.height, canvas.height), min(window.width, canvas.width)
     return tuple(Window(top, left, height, width) for top in rows for left in columns)
 
 
-def _offsets(axis: str, canvas: int, window: int, stride: int, wrap: bool, grid: int) -> list[int]:
+def _offsets(axis: str, canvas: int, window: int, stride: int, wrap: bool, grid: int, shift: int) -> list[int]:
     if canvas < 1 or window < 1:
         raise ValueError(f"{axis}: canvas and window must be at least 1 latent cell, got {canvas} and {window}.")
     if not 1 <= stride <= window:
         raise ValueError(
             f"{axis}: stride must be in 1..{window} (the window), got {stride}; a larger stride leaves gaps."
         )
+    if not 0 <= shift < stride:
+        raise ValueError(f"{axis}: shift must be in 0..{stride - 1} (below the stride), got {shift}.")
     if wrap:
         if canvas < window:
             raise ValueError(
@@ -79,9 +88,12 @@ def _offsets(axis: str, canvas: int, window: int, stride: int, wrap: bool, grid:
             )
         unit = grid if canvas % grid == 0 and stride % grid == 0 else 1
         count = -(-canvas // stride)
-        return [index * (canvas // unit) // count * unit for index in range(count)]
+        return [(index * (canvas // unit) // count * unit + shift) % canvas for index in range(count)]
     last = max(canvas - window, 0)
-    return [*range(0, last, stride), last]
+    if shift == 0:
+        return [*range(0, last, stride), last]
+    first_inner = shift + stride if shift + stride <= window else shift
+    return [0, *range(first_inner, last, stride), last] if last else [0]
 
 
 def crop(canvas: Tensor, window: Window) -> Tensor:

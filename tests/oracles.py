@@ -26,14 +26,15 @@ def look(canvas, window):
 
 
 def fuse(views, windows, shape, weights):
-    """MSD Eq. 6, cell by cell."""
+    """MSD Eq. 6, cell by cell; one weight mask for all windows, or a dict of one for each."""
     _, height, width = shape
+    masks = weights if isinstance(weights, dict) else dict.fromkeys(windows, weights)
     total, weight_sum = torch.zeros(shape, dtype=views[0].dtype), torch.zeros(height, width, dtype=views[0].dtype)
     for view, window in zip(views, windows, strict=True):
         for i, j in product(range(window.height), range(window.width)):
             row, column = (window.top + i) % height, (window.left + j) % width
-            total[:, row, column] += weights[i, j] * view[:, i, j]
-            weight_sum[row, column] += weights[i, j]
+            total[:, row, column] += masks[window][i, j] * view[:, i, j]
+            weight_sum[row, column] += masks[window][i, j]
     return total / weight_sum
 
 
@@ -74,6 +75,85 @@ def msd_step(canvas, sigma, sigma_next, denoise, plan, weights, omega, scales, h
             stepped.append(ddim_step(guided, sigma, sigma_next, denoise).detach())
         below = fuse(stepped, windows, image.shape, weights)
     return below
+
+
+def sync_diffusion_step(canvas, sigma, sigma_next, denoise, windows, weights, w, anchor, loss):
+    """Algorithm 1 of SyncDiffusion in x_t of unit variance, as the paper has it; `w` is already decayed.
+
+    `loss(denoised, denoised_anchor)` contains the decoder. The paper's index 0 is `anchor`.
+    """
+    scale = (1 + sigma**2) ** 0.5  # canvas = scale * x_t
+    x_t = [look(canvas, window) / scale for window in windows]
+
+    def phi(x_t):
+        return denoise(scale * x_t, sigma)
+
+    stepped = []
+    for window, view in zip(windows, x_t, strict=True):
+        moved = view
+        if window != anchor:
+            leaf = view.clone().requires_grad_()
+            reference = phi(x_t[windows.index(anchor)]).detach()
+            loss(phi(leaf), reference).backward()
+            moved = view - w * leaf.grad
+        stepped.append(ddim_step(scale * moved, sigma, sigma_next, denoise).detach())
+    return fuse(stepped, windows, canvas.shape, weights)
+
+
+def style_of_latent(view):
+    """Mean and covariance of the channels, cell by cell."""
+    channels, height, width = view.shape
+    cells = [view[:, i, j] for i, j in product(range(height), range(width))]
+    mean = sum(cells) / len(cells)
+    covariance = sum(torch.outer(cell - mean, cell - mean) for cell in cells) / len(cells)
+    return mean, covariance
+
+
+def latent_distance(view, anchor):
+    """`core.similarity.LatentSimilarity`, which at the weight 40 moves every cell by the difference of the means."""
+    (mean, covariance), (anchor_mean, anchor_covariance) = style_of_latent(view), style_of_latent(anchor)
+    cells = view.shape[1] * view.shape[2]
+    palette = ((mean - anchor_mean) ** 2).sum() / 2
+    texture = ((covariance - anchor_covariance) ** 2).sum() / 4
+    return cells * (palette + texture) / 40
+
+
+def crop_fusion(views, windows, canvas_size, lam, wrap=(False, False)):
+    """x_i* of TwinDiffusion: minimises Eq. 6 cell by cell, window after window, against the neighbours already done.
+
+    The windows are a grid in reading order; neighbours are the left and the upper window, and at the end of a row or
+    column that wraps the first one too.
+    """
+    height, width = canvas_size
+    tops, lefts = sorted({w.top for w in windows}, key=[w.top for w in windows].index), []
+    for w in windows:
+        lefts += [w.left] if w.left not in lefts else []
+    place = {(w.top, w.left): i for i, w in enumerate(windows)}
+    done = []
+    for index, window in enumerate(windows):
+        row, column = tops.index(window.top), lefts.index(window.left)
+        neighbours = set()
+        if column > 0:
+            neighbours.add(place[window.top, lefts[column - 1]])
+        if row > 0:
+            neighbours.add(place[tops[row - 1], window.left])
+        if wrap[1] and column == len(lefts) - 1:
+            neighbours.add(place[window.top, lefts[0]])
+        if wrap[0] and row == len(tops) - 1:
+            neighbours.add(place[tops[0], window.left])
+        neighbours.discard(index)
+        optimum = views[index].clone()
+        for i, j in product(range(window.height), range(window.width)):
+            seen = []
+            for n in neighbours:
+                row_there = (window.top + i - windows[n].top) % height
+                column_there = (window.left + j - windows[n].left) % width
+                if row_there < windows[n].height and column_there < windows[n].width:
+                    seen.append(done[n][:, row_there, column_there])
+            if seen:  # d/dx [sum |seen - x|^2 + lam |x_i - x|^2] = 0
+                optimum[:, i, j] = (sum(seen) + lam * views[index][:, i, j]) / (len(seen) + lam)
+        done.append(optimum)
+    return done
 
 
 def matched_msd_step(canvas, sigma, sigma_next, denoise, plan, weights, omega, jacobian_free):

@@ -1,9 +1,10 @@
 import pytest
 import torch
-from joint_diffusion.core.fusion import Fusion, fuse, window_weights
+from joint_diffusion.core.fusion import Fusion, fuse, fusion_precision, shared_weights, window_weights
 from joint_diffusion.core.windows import Size, Wrap, crop_batch, plan_windows
 from oracles import fuse as fuse_by_hand
 
+CPU = torch.device("cpu")
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float16: 2e-3}
 SHAPES = ["uniform", "feathered", "gaussian"]
 
@@ -35,7 +36,8 @@ def test_an_unknown_shape_is_refused():
 def test_fusing_the_crops_of_one_canvas_returns_it(dtype, shape, wrap):
     canvas = torch.randn(2, 3, 21, 37).to(dtype)
     windows = plan_windows(Size(21, 37), Size(8, 8), Size(5, 6), wrap)
-    fused = fuse(canvas, crop_batch(canvas, windows), windows, window_weights(shape, Size(8, 8)))
+    weights = shared_weights(shape, windows, CPU, fusion_precision(canvas))
+    fused = fuse(canvas, crop_batch(canvas, windows), windows, weights)
     assert fused.dtype == dtype
     torch.testing.assert_close(fused, canvas, rtol=0, atol=4 * TOLERANCE[dtype])
 
@@ -44,7 +46,7 @@ def test_fusing_the_crops_of_one_canvas_returns_it(dtype, shape, wrap):
 @pytest.mark.parametrize("wrap", [Wrap(), Wrap(x=True), Wrap(y=True, x=True)])
 def test_fusing_different_views_equals_equation_6_cell_by_cell(shape, wrap):
     windows = plan_windows(Size(11, 17), Size(8, 6), Size(5, 4), wrap)
-    weights = window_weights(shape, Size(8, 6)).double()
+    weights = {window: window_weights(shape, Size(8, 6)).double() * torch.rand(8, 6).double() for window in windows}
     views = torch.randn(len(windows), 3, 8, 6, dtype=torch.float64)
     canvas = torch.empty(1, 3, 11, 17, dtype=torch.float64)
     by_hand = fuse_by_hand(list(views), windows, (3, 11, 17), weights)
@@ -55,7 +57,7 @@ def test_fusing_different_views_equals_equation_6_cell_by_cell(shape, wrap):
 def test_the_batch_of_windows_does_not_matter(batch):
     canvas = torch.empty(2, 3, 20, 30)
     windows = plan_windows(Size(20, 30), Size(8, 8), Size(4, 4))
-    weights = window_weights("gaussian", Size(8, 8))
+    weights = shared_weights("gaussian", windows, CPU, torch.float32)
     views = torch.randn(len(windows) * 2, 3, 8, 8)
     fusion = Fusion(canvas, weights)
     for start in range(0, len(windows), batch):
@@ -67,5 +69,6 @@ def test_half_precision_views_are_summed_in_float32():
     """300 overlapping float16 views of 1000 would overflow float16."""
     windows = plan_windows(Size(8, 307), Size(8, 8), Size(8, 1))
     views = torch.full((len(windows), 1, 8, 8), 1000.0, dtype=torch.float16)
-    fused = fuse(torch.empty(1, 1, 8, 307, dtype=torch.float16), views, windows, torch.full((8, 8), 100.0))
+    weights = dict.fromkeys(windows, torch.full((8, 8), 100.0))
+    fused = fuse(torch.empty(1, 1, 8, 307, dtype=torch.float16), views, windows, weights)
     torch.testing.assert_close(fused, torch.full_like(fused, 1000.0))

@@ -1,8 +1,8 @@
 import pytest
 import torch
 from analytic import convolution, gaussian, single
-from joint_diffusion.core.fusion import window_weights
-from joint_diffusion.core.multidiffusion import WindowParams, denoise_jointly, predict_jointly, shift_kept
+from joint_diffusion.core.fusion import shared_weights, window_weights
+from joint_diffusion.core.multidiffusion import WindowParams, denoise_jointly, predict_jointly
 from joint_diffusion.core.windows import Size, Wrap
 from oracles import multidiffusion_step
 
@@ -55,8 +55,9 @@ def test_latents_of_five_dimensions():
 
 def test_several_predictions_are_fused_one_by_one():
     x = torch.randn(1, 3, 20, 33)
-    batches = params(batch=5).batches(Size(20, 33))
-    cond, uncond = predict_jointly(x, batches, lambda views, _: (views, -2 * views), "feathered")
+    plan = params().plan(Size(20, 33))
+    weights = shared_weights("feathered", plan, x.device, x.dtype)
+    cond, uncond = predict_jointly(x, params(batch=5).batches(plan), lambda views, _: (views, -2 * views), weights)
     torch.testing.assert_close(cond, x)
     torch.testing.assert_close(uncond, -2 * x)
 
@@ -66,13 +67,14 @@ def test_the_effective_denoised_makes_an_euler_step_land_where_the_moved_windows
     windows = params(batch=3)
     plan = windows.plan(Size(12, 20))
     shifts = {window: torch.randn(1, 3, 8, 8, dtype=torch.float64) for window in plan}
-    effective = denoise_jointly(x, sigma, model, windows, shifts, shift_kept(r))
+    effective = denoise_jointly(x, sigma, model, windows, shifts, r / (1 - r))
 
     def step_moved(views, batch):
         moved = views + torch.cat([shifts[window] for window in batch])
         return (r * moved + (1 - r) * model(moved, sigma),)
 
-    (landed,) = predict_jointly(x, windows.batches(Size(12, 20)), step_moved, windows.weights)
+    weights = shared_weights(windows.weights, plan, x.device, x.dtype)
+    (landed,) = predict_jointly(x, windows.batches(plan), step_moved, weights)
     torch.testing.assert_close(r * x + (1 - r) * effective, landed)
 
 
@@ -88,9 +90,3 @@ def test_the_effective_denoised_makes_an_euler_step_land_where_the_moved_windows
 def test_wrong_parameters_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         params(**options)
-
-
-@pytest.mark.parametrize("kept", [-0.1, 1.0, float("nan")])
-def test_a_step_that_keeps_everything_is_refused(kept):
-    with pytest.raises(ValueError, match=r"kept: a denoising step keeps a part of x in \[0, 1\)"):
-        shift_kept(kept)

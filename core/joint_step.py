@@ -1,0 +1,126 @@
+"""One step of joint diffusion: all methods at once, in this order.
+
+1. Cross Sampling decides which windows the step has: everything after it is about these windows.
+2. Multi-Scale Diffusion denoises the coarser scales: what it wants of the windows depends on the canvas alone.
+3. Every window is looked at once, and moved against the gradient of *all* losses together: those of Multi-Scale
+   Diffusion and SyncDiffusion. Both are gradients at the same x in their papers, so a sum treats them alike, needs one
+   evaluation of the model instead of one for each, and leaves no order to choose. Only the finest scale is
+   synchronised, since only that is carried to the next step.
+4. The moved windows are denoised. This is the prediction that CFG, its hooks and the sampler see; ControlNets, masks
+   and areas act inside it, as they do without windows.
+5. Crop Fusion aligns neighbours, and the average of all windows is the canvas. Last, because it mends what the windows
+   disagree about after guidance. Both are linear, so together they are a weighted average (`crop_fusion_weights`).
+
+Unguided canvases skip 2 and 3, so MultiDiffusion alone is 4 and 5.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from .denoiser import Denoiser
+from .fusion import WindowWeights, fusion_precision, shared_weights
+from .guidance import Term, window_shifts
+from .multidiffusion import WindowParams, predict_jointly
+from .multiscale import MultiScaleParams, multiscale_term
+from .similarity import LatentSimilarity, Similarity
+from .step import Step
+from .syncdiffusion import SyncParams, anchors_first, sync_term
+from .twindiffusion import CropFusionParams, CrossSamplingParams, crop_fusion_weights
+from .windows import Size, Window, canvas_size
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointParams:
+    """Which methods act, each None where it is off."""
+
+    windows: WindowParams
+    multiscale: MultiScaleParams | None = None
+    sync: SyncParams | None = None
+    crop_fusion: CropFusionParams | None = None
+    cross_sampling: CrossSamplingParams | None = None
+
+    @property
+    def guided(self) -> bool:
+        """Whether any step may move windows."""
+        multiscale = self.multiscale is not None and self.multiscale.weight_at(0.0) > 0
+        return multiscale or (self.sync is not None and self.sync.weight > 0 and self.sync.stop > 0)
+
+    def windows_at(self, step: Step) -> WindowParams:
+        """The windows of this step."""
+        if self.cross_sampling is None:
+            return self.windows
+        return replace(self.windows, shift=self.cross_sampling.shift_at(step))
+
+    def is_guided(self, step: Step) -> bool:
+        """Whether windows are moved in this step."""
+        return self._multiscale_at(step) is not None or self._sync_at(step) is not None
+
+    def needs_gradients(self, step: Step) -> bool:
+        """Whether this step goes backward through the model."""
+        multiscale, sync = self._multiscale_at(step), self._sync_at(step)
+        return (multiscale is not None and multiscale.needs_gradients) or (sync is not None and not sync.jacobian_free)
+
+    def _multiscale_at(self, step: Step) -> MultiScaleParams | None:
+        on = self.multiscale is not None and self.multiscale.weight_at(step.progress) > 0
+        return self.multiscale if on else None
+
+    def _sync_at(self, step: Step) -> SyncParams | None:
+        return self.sync if self.sync is not None and self.sync.weight_at(step) > 0 else None
+
+
+def denoise_step(
+    x: Tensor, step: Step, denoise: Denoiser, params: JointParams, similarity: Similarity | None = None
+) -> Tensor:
+    """The effective denoised prediction of a canvas x (B, C, ..., H, W), with which any sampler steps.
+
+    `similarity` is what SyncDiffusion compares, `LatentSimilarity` if nothing is given.
+    """
+    shifts = guidance_shifts(x, step, denoise, params, similarity)
+    canvas, windows = canvas_size(x), params.windows_at(step)
+
+    def predict(views: Tensor, batch: Sequence[Window]) -> tuple[Tensor]:
+        return (denoise(views, step.sigma, batch, canvas),)
+
+    batches = windows.batches(windows.plan(canvas))
+    (denoised,) = predict_jointly(x, batches, predict, fusion_weights(x, step, params), shifts, step.shift_kept)
+    return denoised
+
+
+def guidance_shifts(
+    x: Tensor, step: Step, denoise: Denoiser, params: JointParams, similarity: Similarity | None = None
+) -> dict[Window, Tensor] | None:
+    """Parts 2 and 3: x^_i - x_i for every window of the step, (B, C, ..., h, w) each; None where none is moved."""
+    windows, canvas = params.windows_at(step), canvas_size(x)
+    plan = windows.plan(canvas)
+    terms: list[Term] = []
+    if params.multiscale is not None and (term := multiscale_term(x, step, denoise, windows, params.multiscale)):
+        terms.append(term)
+    if params.sync is not None:
+        anchor_of = params.sync.anchor_of(plan, canvas)
+        if term := sync_term(anchor_of, step, params.sync, similarity or LatentSimilarity()):
+            terms.append(term)
+            plan = anchors_first(plan, anchor_of)
+    return window_shifts(x, step.sigma, denoise, windows.batches(plan), terms) if terms else None
+
+
+def fusion_weights(x: Tensor, step: Step, params: JointParams) -> WindowWeights:
+    """Part 5: the weights of every window of the step, with Crop Fusion in them while it is on."""
+    fusion = params.crop_fusion
+    adjacency = fusion.adjacency if fusion is not None and fusion.is_on(step) else None
+    return _fusion_weights(params.windows_at(step), canvas_size(x), adjacency, x.device, fusion_precision(x))
+
+
+@lru_cache(maxsize=16)  # one plan for each turn of Cross Sampling, with and without Crop Fusion
+def _fusion_weights(
+    windows: WindowParams, canvas: Size, adjacency: float | None, device: torch.device, precision: torch.dtype
+) -> WindowWeights:
+    plan = windows.plan(canvas)
+    if adjacency is None:
+        return shared_weights(windows.weights, plan, device, precision)
+    plain = shared_weights(windows.weights, plan, torch.device("cpu"), precision)
+    aligned = crop_fusion_weights(plan, plain, canvas, windows.wrap, adjacency)
+    return dict(zip(plan, torch.stack([aligned[window] for window in plan]).to(device), strict=True))

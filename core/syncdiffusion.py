@@ -1,0 +1,130 @@
+"""SyncDiffusion: every window is moved towards the look of an anchor window.
+
+Lee et al., "SyncDiffusion: Coherent Montage via Synchronized Joint Diffusions", NeurIPS 2023, Algorithm 1 and Eq. 14:
+
+    x^_i = x_i - w grad L(decode(D(x_i)), decode(D(x_anchor)))       the anchor stays
+
+Compared are denoised predictions, because noisy pictures all look alike (Fig. 3 of the paper).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from .guidance import Term
+from .similarity import Features, LatentSimilarity, Similarity
+from .step import Step
+from .windows import Size, Window
+
+Anchors = Literal["one per row", "one"]
+ANCHORS: tuple[Anchors, ...] = get_args(Anchors)
+
+PAPER_WEIGHT = 20.0  # section 5.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyncParams:
+    """How strongly windows are pulled towards the look of an anchor.
+
+    Attributes:
+        weight: w of Eq. 14, >= 0; 0 is MultiDiffusion.
+        decay: factor on the weight after each step, 0..1.
+        every: only every n-th step is guided, >= 1.
+        stop: part of the steps after which guidance ends, 0..1.
+        anchors: `one` for the whole canvas as in the paper, whose canvases are a single row; `one per row` lets upper
+            and lower windows, which show different things, keep different looks. The same on a single row.
+        anchor_place: (y, x) on the canvas, 0..1; the window whose centre is nearest is the anchor.
+        jacobian_free: the gradient with respect to the denoised prediction moves the view, without going back through
+            the model.
+    """
+
+    weight: float = PAPER_WEIGHT
+    decay: float = 0.95
+    every: int = 1
+    stop: float = 1.0
+    anchors: Anchors = "one per row"
+    anchor_place: tuple[float, float] = (0.5, 0.5)
+    jacobian_free: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight < float("inf"):
+            raise ValueError(f"weight: must be a number of at least 0, got {self.weight}.")
+        if not 0 <= self.decay <= 1:
+            raise ValueError(f"decay: must be in 0..1 (a factor per step), got {self.decay}.")
+        if self.every < 1:
+            raise ValueError(f"every: must be 1 (each step) or more, got {self.every}.")
+        if not 0 <= self.stop <= 1:
+            raise ValueError(f"stop: must be in 0..1 (a part of the steps), got {self.stop}.")
+        if self.anchors not in ANCHORS:
+            raise ValueError(f"anchors: must be {' or '.join(ANCHORS)}, got {self.anchors!r}.")
+        for axis, place in zip("yx", self.anchor_place, strict=True):
+            if not 0 <= place <= 1:
+                raise ValueError(f"anchor {axis}: must be in 0..1 (a part of the canvas), got {place}.")
+
+    def weight_at(self, step: Step) -> float:
+        """The weight in this step; 0 in steps that are not guided."""
+        if step.progress >= self.stop or step.index % self.every:
+            return 0.0
+        return self.weight * self.decay**step.index
+
+    def anchor_of(self, windows: Sequence[Window], canvas: Size) -> dict[Window, Window]:
+        """For every window the one whose look it is given; an anchor is its own."""
+        return {window: self._nearest(window, windows, canvas) for window in windows}
+
+    def _nearest(self, window: Window, windows: Sequence[Window], canvas: Size) -> Window:
+        y, x = self.anchor_place[0] * canvas.height, self.anchor_place[1] * canvas.width
+
+        def distance(other: Window) -> float:
+            centre_y = (other.top + other.height / 2) % canvas.height
+            centre_x = (other.left + other.width / 2) % canvas.width
+            return abs(centre_y - y) + abs(centre_x - x)
+
+        if self.anchors == "one":
+            return min(windows, key=distance)
+        return min((other for other in windows if other.top == window.top), key=distance)
+
+
+def anchors_first(windows: Sequence[Window], anchor_of: Mapping[Window, Window]) -> list[Window]:
+    """The windows in an order in which each comes after its anchor, so that the anchor needs no pass of its own."""
+    return sorted(windows, key=lambda window: anchor_of[window] != window)
+
+
+def sync_term(
+    anchor_of: Mapping[Window, Window], step: Step, params: SyncParams, similarity: Similarity
+) -> Term | None:
+    """What pulls windows towards the look of their anchors (`SyncParams.anchor_of`); None where guidance is off.
+
+    The loss must see the windows in the order of `anchors_first`: it remembers the anchors that pass by. The anchor's
+    prediction is a constant in the gradient, and the anchor itself gets none.
+
+    Convention:
+        - the paper's x_t has unit variance; here x = sqrt(v) x_t, v = `Step.variance`. Eq. 14 then reads
+          x^ = x - w v grad L, and that is what losses of pictures get: the paper's weights are meant for it
+        - jacobian-free there is no v: for data of unit variance D(x) = x / v, so that v grad L = dL / dD
+        - `LatentSimilarity` never takes v. It compares the statistics of whole windows, which the model knows long
+          before it knows their cells: a gradient that is scaled by v would overshoot at high noise
+    """
+    weight = params.weight_at(step)
+    if weight == 0:
+        return None
+    if not params.jacobian_free and not isinstance(similarity, LatentSimilarity):
+        weight *= step.variance
+    known: dict[Window, Features] = {}
+
+    def loss(_views: Tensor, denoised: Tensor, batch: Sequence[Window]) -> Tensor:
+        by_window = dict(zip(batch, denoised.chunk(len(batch)), strict=True))
+        for window, view in by_window.items():
+            if anchor_of[window] == window:
+                known[window] = similarity.features(view.detach())
+        moved = [window for window in batch if anchor_of[window] != window]
+        if not moved:
+            return 0 * denoised.sum()  # nothing to move, but still a function of the views
+        features = similarity.features(torch.cat([by_window[window] for window in moved]))
+        anchors = zip(*(known[anchor_of[window]] for window in moved), strict=True)
+        distances = similarity.distance(features, tuple(torch.cat(parts) for parts in anchors))
+        return weight * distances.sum()
+
+    return Term(loss=loss, jacobian_free=params.jacobian_free)

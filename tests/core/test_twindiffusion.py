@@ -1,0 +1,182 @@
+import pytest
+import torch
+from analytic import convolution
+from joint_diffusion.core.fusion import fuse, window_weights
+from joint_diffusion.core.joint_step import JointParams, denoise_step, fusion_weights
+from joint_diffusion.core.multidiffusion import WindowParams, denoise_jointly
+from joint_diffusion.core.step import Step
+from joint_diffusion.core.twindiffusion import CropFusionParams, CrossSamplingParams, crop_fusion_weights
+from joint_diffusion.core.windows import Size, Wrap, plan_windows
+from oracles import crop_fusion
+from oracles import fuse as fuse_by_hand
+
+PLANS = [  # canvas, window, stride, wrap
+    (Size(8, 24), Size(8, 8), Size(8, 4), Wrap()),
+    (Size(8, 21), Size(8, 8), Size(8, 2), Wrap()),  # three windows and more at a cell, the last one off the stride
+    (Size(13, 19), Size(8, 8), Size(5, 6), Wrap()),
+    (Size(8, 24), Size(8, 8), Size(8, 4), Wrap(x=True)),
+    (Size(12, 20), Size(8, 8), Size(4, 5), Wrap(y=True, x=True)),
+    (Size(8, 12), Size(8, 8), Size(8, 6), Wrap(x=True)),  # two windows that meet on both sides
+    (Size(8, 8), Size(8, 8), Size(8, 4), Wrap()),
+]
+
+
+def uneven_weights(windows):
+    generator = torch.Generator().manual_seed(3)
+    return {w: torch.rand(w.height, w.width, dtype=torch.float64, generator=generator) + 0.1 for w in windows}
+
+
+def step(index=0, **options):
+    return Step(**{"sigma": 1.8, "kept": 0.7, "index": index, "count": 10, **options})
+
+
+@pytest.mark.parametrize("plan", PLANS, ids=str)
+@pytest.mark.parametrize("adjacency", [0.1, 1.0, 100.0])
+def test_the_weights_equal_crop_fusion_window_after_window_and_then_the_average(plan, adjacency):
+    canvas, window, stride, wrap = plan
+    windows = plan_windows(canvas, window, stride, wrap)
+    weights = uneven_weights(windows)
+    views = torch.randn(len(windows), 3, *window, dtype=torch.float64)
+    aligned = crop_fusion(list(views), windows, canvas, adjacency, wrap)
+    slow = fuse_by_hand(aligned, windows, (3, *canvas), weights)
+    fused = crop_fusion_weights(windows, weights, canvas, wrap, adjacency)
+    fast = fuse(torch.empty(1, 3, *canvas, dtype=torch.float64), views, windows, fused)
+    torch.testing.assert_close(fast[0], slow, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("plan", PLANS, ids=str)
+def test_weight_is_handed_on_and_never_lost(plan):
+    canvas, window, stride, wrap = plan
+    windows = plan_windows(canvas, window, stride, wrap)
+    weights = uneven_weights(windows)
+    fused = crop_fusion_weights(windows, weights, canvas, wrap, 0.7)
+    assert all((values > 0).all() for values in fused.values())
+    ones = torch.ones(len(windows), 1, *window, dtype=torch.float64)
+    before, after = (fuse_sum(canvas, ones, windows, masks) for masks in (weights, fused))
+    torch.testing.assert_close(after, before, rtol=0, atol=1e-12)
+
+
+def fuse_sum(canvas, views, windows, masks):
+    total = torch.zeros(canvas, dtype=views.dtype)
+    for view, window in zip(views[:, 0], windows, strict=True):
+        rows = (torch.arange(window.height) + window.top) % canvas.height
+        columns = (torch.arange(window.width) + window.left) % canvas.width
+        total[rows[:, None], columns] += masks[window] * view
+    return total
+
+
+def test_the_closed_form_is_the_minimum_of_equation_6():
+    """Two windows; the optimum of the second beats every small change of it."""
+    windows = plan_windows(Size(4, 6), Size(4, 4), Size(4, 2))
+    views, lam = torch.randn(2, 1, 4, 4, dtype=torch.float64), 0.6
+    first, best = crop_fusion(list(views), windows, Size(4, 6), lam)
+
+    def lagrangian(x):
+        return (first[:, :, 2:] - x[:, :, :2]).square().sum() + lam * (views[1] - x).square().sum()
+
+    for _ in range(20):
+        assert lagrangian(best) < lagrangian(best + 0.05 * torch.randn_like(best))
+
+
+def test_a_large_lambda_is_the_plain_average_and_a_small_one_keeps_the_first_window():
+    windows = plan_windows(Size(8, 12), Size(8, 8), Size(8, 4))
+    weights = dict.fromkeys(windows, window_weights("uniform", Size(8, 8)).double())
+    large = crop_fusion_weights(windows, weights, Size(8, 12), Wrap(), 1e9)
+    assert all((large[window] - 1).abs().max() < 1e-6 for window in windows)
+    small = crop_fusion_weights(windows, weights, Size(8, 12), Wrap(), 1e-9)
+    torch.testing.assert_close(small[windows[0]][:, 4:], torch.full((8, 4), 2.0).double())
+
+
+def test_crop_fusion_ends_at_its_stop_and_then_is_multidiffusion_bit_for_bit():
+    x = torch.randn(1, 3, 8, 24)
+    windows = WindowParams(window=Size(8, 8), stride=Size(8, 4))
+    params = JointParams(windows=windows, crop_fusion=CropFusionParams(stop=0.5))
+    plain = denoise_jointly(x, 1.8, convolution(), windows)
+    assert torch.equal(denoise_step(x, step(5), convolution(), params), plain)
+    assert not torch.allclose(denoise_step(x, step(4), convolution(), params), plain, atol=1e-3)
+
+
+def test_crop_fusion_of_steps_equals_that_of_predictions():
+    """The paper aligns x_{t-1}; on overlaps x_t agrees, so aligning denoised predictions lands at the same place."""
+    x, model, r = torch.randn(1, 3, 8, 20, dtype=torch.float64), convolution(), 0.7
+    plan = WindowParams(window=Size(8, 8), stride=Size(8, 4), weights="uniform")
+    windows = plan.plan(Size(8, 20))
+    params = JointParams(windows=plan, crop_fusion=CropFusionParams(adjacency=0.5))
+    fast = r * x + (1 - r) * denoise_step(x, step(), model, params)
+    views = [x[0, :, :, w.left : w.left + 8] for w in windows]
+    stepped = [r * view + (1 - r) * model(view[None], 1.8)[0] for view in views]
+    slow = fuse_by_hand(
+        crop_fusion(stepped, windows, Size(8, 20), 0.5), windows, x.shape[1:], torch.ones(8, 8, dtype=torch.float64)
+    )
+    torch.testing.assert_close(fast[0], slow, rtol=0, atol=1e-9)
+
+
+def test_weights_of_a_plan_are_made_once():
+    x = torch.randn(1, 3, 8, 24)
+    windows = WindowParams(window=Size(8, 8), stride=Size(8, 4))
+    params = JointParams(windows=windows, crop_fusion=CropFusionParams())
+    assert fusion_weights(x, step(0), params) is fusion_weights(x + 1, step(1), params)
+
+
+@pytest.mark.parametrize("wrap", [Wrap(), Wrap(x=True), Wrap(y=True, x=True)])
+@pytest.mark.parametrize("canvas", [Size(16, 64), Size(24, 41), Size(16, 20)])
+@pytest.mark.parametrize(("stride", "shift"), [(8, 4), (8, 7), (16, 8), (12, 6), (5, 3)])
+def test_shifted_windows_cover_everything_with_no_wide_gaps(canvas, stride, shift, wrap):
+    sizes = Size(16, 16), Size(stride, stride)
+    windows = plan_windows(canvas, *sizes, wrap, shift=Size(shift, shift))
+    assert len(set(windows)) == len(windows)
+    covered = fuse_sum(canvas, torch.ones(len(windows), 1, 16, 16), windows, dict.fromkeys(windows, 1.0))
+    assert covered.min() >= 1
+    for axis, side in enumerate(canvas):
+        starts = {window[axis] for window in windows}
+        count = len({window[axis] for window in plan_windows(canvas, *sizes, wrap)})
+        assert len(starts) <= count + (stride + shift > 16)
+        if not wrap[axis]:
+            assert {0, side - 16} <= starts
+            assert starts - {0, side - 16} <= set(range(shift, side, stride))
+
+
+def test_wrapping_windows_all_move():
+    canvas, size, stride = Size(16, 64), Size(16, 16), Size(16, 8)
+    still = plan_windows(canvas, size, stride, Wrap(x=True))
+    moved = plan_windows(canvas, size, stride, Wrap(x=True), shift=Size(0, 4))
+    assert [window.left for window in moved] == [window.left + 4 for window in still]
+
+
+def test_a_shift_beyond_the_stride_is_refused():
+    with pytest.raises(ValueError, match=r"width: shift must be in 0\.\.7 \(below the stride\), got 8"):
+        plan_windows(Size(16, 64), Size(16, 16), Size(8, 8), shift=Size(0, 8))
+
+
+def test_cross_sampling_takes_turns():
+    cross = CrossSamplingParams(groups=3, cross_stride=Size(0, 2))
+    assert [cross.shift_at(step(index)).width for index in range(7)] == [0, 2, 4, 0, 2, 4, 0]
+    params = JointParams(windows=WindowParams(window=Size(8, 8), stride=Size(8, 6)), cross_sampling=cross)
+    lefts = [[w.left for w in params.windows_at(step(i)).plan(Size(8, 40))] for i in range(3)]
+    assert lefts == [[0, 6, 12, 18, 24, 30, 32], [0, 8, 14, 20, 26, 32], [0, 4, 10, 16, 22, 28, 32]]
+
+
+def test_a_pointwise_model_does_not_notice_cross_sampling_nor_crop_fusion():
+    x = torch.randn(1, 3, 16, 40, dtype=torch.float64)
+    params = JointParams(
+        windows=WindowParams(window=Size(8, 8), stride=Size(4, 4)),
+        crop_fusion=CropFusionParams(),
+        cross_sampling=CrossSamplingParams(groups=2, cross_stride=Size(2, 2)),
+    )
+    for index in range(4):
+        denoised = denoise_step(x, step(index), lambda views, *_: 0.3 * views, params)
+        torch.testing.assert_close(denoised, 0.3 * x)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: CropFusionParams(adjacency=0.0), r"lambda: must be a number above 0, got 0"),
+        (lambda: CropFusionParams(stop=2.0), r"stop: must be in 0\.\.1 \(a part of the steps\), got 2"),
+        (lambda: CrossSamplingParams(groups=1, cross_stride=Size(4, 4)), r"groups: must be at least 2 .*, got 1"),
+        (lambda: CrossSamplingParams(groups=2, cross_stride=Size(0, 0)), r"cross stride: must be at least 1 latent"),
+    ],
+)
+def test_wrong_parameters_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
