@@ -23,6 +23,8 @@ def joint_diffusion_extension():
     from .panorama_latent import PanoramaLatent
     from .panorama_plan import PanoramaPlan
     from .panorama_windows import PanoramaWindows
+    from .zoom_prompts import ZoomPrompts
+    from .zoom_stack_sampler import ZoomStackSampler
 
     class JointDiffusion(ComfyExtension):
         async def get_node_list(self):
@@ -34,6 +36,8 @@ def joint_diffusion_extension():
                 MultiScaleSampler,
                 MultiScaleGuidance,
                 PanoramaDecode,
+                ZoomPrompts,
+                ZoomStackSampler,
             ]
 
     return JointDiffusion()

@@ -53,6 +53,38 @@ def sampled_size(model, samples: dict) -> Size:
     return canvas_size(fitted)
 
 
+def stack_latent(model, samples: dict, levels: int) -> Tensor:
+    """A LATENT as the model samples it, with a row for each level; an empty latent may have one row for all of them.
+
+    Raises:
+        ValueError: it is no stack of that many pictures of this model.
+    """
+    latent = samples["samples"]
+    if latent.is_nested or "noise_mask" in samples:
+        what = "holds several streams, such as video and audio" if latent.is_nested else "has a noise mask"
+        raise ValueError(
+            f"latent_image: must be a plain stack of pictures, but this one {what}; connect the LATENT of another Zoom "
+            "Stack Sampler, or nothing."
+        )
+    ratios = samples.get("downscale_ratio_spacial"), samples.get("downscale_ratio_temporal")
+    latent = comfy.sample.fix_empty_latent_channels(model, latent, *ratios)
+    if len(latent) == 1 and not latent.any():
+        latent = latent.repeat(levels, *[1] * (latent.ndim - 1))
+    if len(latent) != levels:
+        raise ValueError(
+            f"latent_image: must have one row for each of the {levels} levels of zoom_prompts, got {len(latent)}; "
+            "connect a stack of as many levels, or an empty latent of batch size 1 for its size."
+        )
+    space = latent_space(model)
+    expected = (space.channels, 1) if space.has_time else (space.channels,)
+    if latent.shape[1:-2] != expected:
+        raise ValueError(
+            f"latent_image: each level must be one picture in the latents of this model, {expected} before height and "
+            f"width, got {tuple(latent.shape[1:-2])}; encode it with the VAE of the model."
+        )
+    return latent
+
+
 def encode(vae, image: Tensor, space: LatentSpace, size: Size, crop: bool = False) -> Tensor:
     """Pictures (B, H, W, C) as latents of `size` cells; cropped to its proportions, or stretched to them.
 

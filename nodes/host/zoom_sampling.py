@@ -1,0 +1,110 @@
+"""A zoom stack sampled by the host: all levels one batch, one prompt each, joined at every step."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from math import ceil, isqrt
+
+import comfy.sample
+import comfy.samplers
+import comfy.utils
+import latent_preview
+import torch
+from comfy.model_patcher import ModelPatcher
+from comfy.patcher_extension import WrappersMP
+from torch import Tensor
+
+from ...core.powers_of_ten import render_noise
+from ...core.windows import canvas_size
+from ...core.zoom_geometry import nesting
+from .zoom_blending import StackBlender, ZoomBlending
+from .zoom_conditioning import LevelBatches, of_all_levels
+from .zoom_sampler import zoom_sampler
+
+KEY = "joint_diffusion_zoom"
+PREVIEW_CELLS = 128  # of the longer side of the sheet of levels: as large as a picture that previewers decode with ease
+
+
+def sample_zoom_stack(
+    model: ModelPatcher,
+    latent: Tensor,
+    levels: Sequence[list],
+    negative: list,
+    blending: ZoomBlending,
+    *,
+    vae,
+    photograph: Tensor | None,
+    seed: int,
+    steps: int,
+    cfg: float,
+    sampler_name: str,
+    scheduler: str,
+    denoise: float,
+) -> tuple[Tensor, Tensor]:
+    """Samples as KSampler does, previews and progress included.
+
+    Args:
+        model: any model, with whatever other nodes have patched into it.
+        latent: (N, C, ..., h, w) in the model's format, zero or a stack to start from.
+        levels: N CONDITIONINGs, the most zoomed out first.
+        negative: one CONDITIONING for all.
+        blending: how the levels are joined.
+        vae: of the model.
+        photograph: IMAGE (1, H, W, 3) for level 0 to show, or None.
+        seed, steps, cfg, sampler_name, scheduler, denoise: as in KSampler.
+
+    Returns:
+        the latent (N, C, ..., h, w), and the levels as IMAGE (N, H, W, 3).
+    """
+    nesting(canvas_size(latent), blending.p)  # refuses what cannot nest
+    model = _with_level_batches(model, len(latent))
+    blender = StackBlender(model, vae, blending, photograph, canvas_size(latent))
+    sampler = zoom_sampler(sampler_name, latent.shape, blender, partial(render_noise, p=blending.p))
+    plan = comfy.samplers.KSampler(
+        model, steps, model.load_device, sampler_name, scheduler, denoise, model_options=model.model_options
+    )
+    sampled = comfy.sample.sample_custom(
+        model,
+        render_noise(comfy.sample.prepare_noise(latent, seed), blending.p),
+        cfg,
+        sampler,
+        plan.sigmas,
+        of_all_levels(levels),
+        negative,
+        latent,
+        callback=_showing_all_levels(latent_preview.prepare_callback(model, steps)),
+        disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
+        seed=seed,
+    )
+    return blender.finished(sampled)
+
+
+def _with_level_batches(model: ModelPatcher, levels: int) -> ModelPatcher:
+    """A clone that gives each row its prompt. Our wrapper is the innermost: windows are cut before."""
+    clone = model.clone()
+    clone.add_wrapper_with_key(WrappersMP.CALC_COND_BATCH, KEY, LevelBatches(levels))
+    clone.add_wrapper_with_key(WrappersMP.PREPARE_SAMPLING, KEY, _prepare_sampling)
+    return clone
+
+
+def _prepare_sampling(executor, model, noise_shape, *arguments, **options):
+    # For one level: how many go into a call is decided by what is free after loading, not the other way round.
+    return executor(model, (1, *noise_shape[1:]), *arguments, **options)
+
+
+def _showing_all_levels(callback: Callable) -> Callable:
+    # Previewers show the first row only.
+    return lambda step, denoised, x, total: callback(step, contact_sheet(denoised), x, total)
+
+
+def contact_sheet(levels: Tensor) -> Tensor:
+    """Levels (N, C, ..., h, w) as one picture (1, C, ..., H, W), row by row, made smaller where there are many."""
+    columns = isqrt(len(levels) - 1) + 1
+    rows = ceil(len(levels) / columns)
+    size = canvas_size(levels)
+    shrink = max(1, columns * max(size) / PREVIEW_CELLS)
+    small = [max(int(side / shrink), 1) for side in size]
+    flat = torch.nn.functional.interpolate(levels.flatten(1, -3), small, mode="area")
+    sheet = flat.new_zeros(rows * columns, *flat.shape[1:])
+    sheet[: len(flat)] = flat
+    sheet = torch.cat([torch.cat([*row], dim=-1) for row in sheet.unflatten(0, (rows, columns))], dim=-2)
+    return sheet.reshape(1, *levels.shape[1:-2], *sheet.shape[-2:])

@@ -1,0 +1,133 @@
+"""The prompts of a zoom stack, one for each level."""
+
+from typing import NamedTuple
+
+from comfy_api.latest import io
+
+from .zoom_presets import PRESETS
+
+OWN = "own prompts"
+DEFAULT_P = 2
+MOST_LEVELS = 100
+ZoomPromptsType = io.Custom("ZOOM_PROMPTS")
+
+
+class StackPrompts(NamedTuple):
+    """A ZOOM_PROMPTS: what the levels show, the most zoomed out first."""
+
+    levels: list  # N CONDITIONINGs
+    negative: list  # one CONDITIONING for all levels
+    prompts: tuple[str, ...]  # N names of the levels, for people
+    p: int  # zoom factor between neighbouring levels
+
+
+class ZoomPrompts(io.ComfyNode):
+    """One prompt per line, a preset, or connected conditionings."""
+
+    @classmethod
+    def define_schema(cls):
+        level = io.Conditioning.Input("level", tooltip="What one level shows.")
+        return io.Schema(
+            node_id="ZoomPrompts",
+            display_name="Zoom Prompts",
+            category="joint diffusion",
+            description="The prompts of a zoom stack: one per level, the most zoomed out first. Each level shows the "
+            "centre of the one before, p times larger.",
+            search_aliases=["powers of ten", "zoom", "infinite zoom", "zoom video", "prompt schedule", "zoom prompts"],
+            inputs=[
+                io.Clip.Input("clip", tooltip="Encodes the prompts."),
+                io.Combo.Input(
+                    "preset",
+                    options=[OWN, *PRESETS],
+                    default=OWN,
+                    tooltip="Ready-made prompts in place of your own. The last one speaks the words of the demo model.",
+                ),
+                io.String.Input(
+                    "prompts",
+                    multiline=True,
+                    default="",
+                    tooltip="One prompt per line, the most zoomed out first, at least two. Put the subject of the next "
+                    "line in the middle of this one and keep the viewpoint. With connected levels, their names.",
+                ),
+                io.String.Input(
+                    "negative", multiline=True, default="", tooltip="What no level should show; one text for all."
+                ),
+                io.Int.Input(
+                    "p",
+                    default=0,
+                    min=0,
+                    max=64,
+                    tooltip=f"How much larger each level shows the centre of the one before: 2, 4, ... 0 is what the "
+                    f"preset was written for, and {DEFAULT_P} for your own prompts.",
+                ),
+                io.Autogrow.Input(
+                    "levels",
+                    template=io.Autogrow.TemplatePrefix(level, prefix="level_", min=0, max=MOST_LEVELS),
+                    optional=True,
+                    tooltip="In place of text: a conditioning for each level, the most zoomed out first, with whatever "
+                    "ControlNets, LoRA hooks or regions it has.",
+                ),
+            ],
+            outputs=[
+                ZoomPromptsType.Output(
+                    "zoom_prompts", display_name="ZOOM_PROMPTS", tooltip="For Zoom Stack Sampler and the explorer."
+                ),
+                io.String.Output("text", display_name="prompts", tooltip="The prompts, one per line, to read or edit."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, clip, preset, prompts, negative, p, levels=None):
+        connected = [levels[name] for name in sorted(levels or {}, key=_number) if levels[name] is not None]
+        lines = _lines(preset, prompts, bool(connected))
+        if connected:
+            lines = lines or tuple(f"level {number}" for number in range(len(connected)))
+            _require_as_many_names(lines, connected)
+        if len(lines) < 2:
+            raise ValueError(
+                f"prompts: a zoom stack has at least 2 levels, one prompt per line, got {len(lines)}; write more "
+                "lines, choose a preset, or connect levels."
+            )
+        if p == 0:
+            p = DEFAULT_P if preset == OWN else PRESETS[preset].p
+        if p < 2:
+            raise ValueError(f"p: the zoom factor between levels must be at least 2, or 0 for the usual one, got {p}.")
+        stack = StackPrompts(
+            levels=connected or [_encoded(clip, line) for line in lines],
+            negative=_encoded(clip, negative),
+            prompts=lines,
+            p=p,
+        )
+        return io.NodeOutput(stack, "\n".join(lines))
+
+
+def _number(name: str) -> int:
+    return int(name.rsplit("_", 1)[-1])
+
+
+def _lines(preset: str, prompts: str, connected: bool) -> tuple[str, ...]:
+    lines = tuple(line.strip() for line in prompts.splitlines() if line.strip())
+    if preset == OWN:
+        return lines
+    for field, given, way_out in (
+        ("prompts", bool(lines), "clear the text"),
+        ("levels", connected, "disconnect them"),
+    ):
+        if given:
+            raise ValueError(
+                f"{field}: must be empty with the preset {preset!r}, which has prompts of its own; {way_out} or choose "
+                f"{OWN!r}."
+            )
+    return PRESETS[preset].prompts
+
+
+def _require_as_many_names(names: tuple[str, ...], levels: list) -> None:
+    if len(names) != len(levels):
+        raise ValueError(
+            f"prompts: with connected levels there must be one line for each, as their names, or none; got "
+            f"{len(names)} lines for {len(levels)} levels."
+        )
+
+
+def _encoded(clip, text: str) -> list:
+    return clip.encode_from_tokens_scheduled(clip.tokenize(text))

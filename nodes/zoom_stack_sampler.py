@@ -1,0 +1,199 @@
+"""KSampler for a whole zoom stack (Generative Powers of Ten)."""
+
+from comfy_api.latest import io
+
+from ..core.windows import Size
+from .host.families import native_window
+from .host.ksampler import SAMPLERS, SCHEDULERS
+from .host.latents import empty, latent_space, stack_latent
+from .host.zoom_blending import SPACES, ZoomBlending
+from .host.zoom_sampling import sample_zoom_stack
+from .pixels import cells
+from .zoom_prompts import StackPrompts, ZoomPromptsType
+
+DEFAULT = ZoomBlending(p=2)
+
+
+class ZoomStackSampler(io.ComfyNode):
+    """All levels of a zoom at once, consistent with one another."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="ZoomStackSampler",
+            display_name="Zoom Stack Sampler",
+            category="joint diffusion",
+            description="Samples one scene at many zoom levels at once, each with its own prompt, so that each level "
+            "is the centre of the one before (Generative Powers of Ten). Optionally zooms into a photograph.",
+            search_aliases=["powers of ten", "zoom", "infinite zoom", "zoom video", "zoom stack", "ksampler"],
+            inputs=[
+                io.Model.Input("model", tooltip="Any image model; with Panorama Windows levels may be larger."),
+                ZoomPromptsType.Input("zoom_prompts", tooltip="What each level shows, from Zoom Prompts."),
+                io.Vae.Input("vae", tooltip="The VAE of the model."),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=True,
+                    tooltip="The random seed used for creating the noise, which the levels share.",
+                ),
+                io.Int.Input("steps", default=30, min=1, max=10000, tooltip="The number of denoising steps."),
+                io.Float.Input(
+                    "cfg",
+                    default=7.0,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    round=0.01,
+                    tooltip="How closely to follow the prompts.",
+                ),
+                io.Combo.Input(
+                    "sampler_name",
+                    options=SAMPLERS,
+                    tooltip="The sampling algorithm; every one works. The paper's is ddpm; samplers that add noise "
+                    "join the levels best.",
+                ),
+                io.Combo.Input("scheduler", options=SCHEDULERS, tooltip="How noise falls over the steps."),
+                io.Float.Input(
+                    "denoise",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="1: from pure noise. Less keeps the structure of latent_image, to refine a finished stack.",
+                ),
+                io.Int.Input(
+                    "width", default=0, min=0, max=16384, step=8, tooltip="Width of each level; 0 is the model's own."
+                ),
+                io.Int.Input(
+                    "height", default=0, min=0, max=16384, step=8, tooltip="Height of each level; 0 is the model's own."
+                ),
+                io.Combo.Input(
+                    "blending",
+                    options=list(SPACES),
+                    default=DEFAULT.space,
+                    tooltip="Where levels are joined. pixel: through the VAE at every step, as in the paper. latent: "
+                    "no VAE, fast, less exact. mixed: pixels in some steps, latents in the others.",
+                ),
+                io.Latent.Input(
+                    "latent_image",
+                    optional=True,
+                    tooltip="A stack to start from, one row for each level (with denoise below 1), or an empty latent "
+                    "for the size.",
+                ),
+                io.Image.Input(
+                    "photograph", optional=True, tooltip="What the outermost level must show: zooms into it."
+                ),
+                io.Int.Input(
+                    "pixel_every",
+                    default=4,
+                    min=1,
+                    max=1000,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Mixed: every so many steps in pixels, counted from the last; 1 is every step.",
+                ),
+                io.Float.Input(
+                    "pixel_from",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Mixed: no pixels before this part of the steps.",
+                ),
+                io.Float.Input(
+                    "pixel_to",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Mixed: no pixels after this part of the steps.",
+                ),
+                io.Int.Input(
+                    "photograph_steps",
+                    default=DEFAULT.photograph_steps,
+                    min=0,
+                    max=100,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Steps of the optimiser towards the photograph at each denoising step; 5 in the paper.",
+                ),
+                io.Float.Input(
+                    "photograph_rate",
+                    default=DEFAULT.photograph_rate,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Learning rate of those steps; 0.1 in the paper.",
+                ),
+            ],
+            outputs=[
+                io.Latent.Output("latent", display_name="LATENT", tooltip="One row for each level."),
+                io.Image.Output(
+                    "image", display_name="IMAGE", tooltip="The levels, each the exact centre of the one before."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model,
+        zoom_prompts: StackPrompts,
+        vae,
+        seed,
+        steps,
+        cfg,
+        sampler_name,
+        scheduler,
+        denoise,
+        width,
+        height,
+        blending,
+        latent_image=None,
+        photograph=None,
+        pixel_every=4,
+        **photograph_and_range,
+    ):
+        levels = len(zoom_prompts.levels)
+        how = ZoomBlending(p=zoom_prompts.p, space=blending, pixel_every=pixel_every, **photograph_and_range)
+        if photograph is not None and len(photograph) != 1:
+            raise ValueError(
+                f"photograph: must be one image, what the outermost level shows, got {len(photograph)}; choose one, "
+                "for example with Get Image from Batch."
+            )
+        if latent_image is None:
+            latent = empty(latent_space(model), levels, _size(model, width, height))
+        else:
+            latent = stack_latent(model, latent_image, levels)
+        latent, image = sample_zoom_stack(
+            model,
+            latent,
+            zoom_prompts.levels,
+            zoom_prompts.negative,
+            how,
+            vae=vae,
+            photograph=photograph,
+            seed=seed,
+            steps=steps,
+            cfg=cfg,
+            sampler_name=sampler_name,
+            scheduler=scheduler,
+            denoise=denoise,
+        )
+        return io.NodeOutput({"samples": latent}, image)
+
+
+def _size(model, width: int, height: int) -> Size:
+    space, native = latent_space(model), native_window(model)
+    return Size(
+        cells("height", height, space.ratio, space.grid) or native.height,
+        cells("width", width, space.ratio, space.grid) or native.width,
+    )
