@@ -16,6 +16,14 @@ from torch import Tensor
 from .panorama import METHODS, PanoramaParams, measure_panorama, paint_panorama
 from .pipeline import LandscapePipeline
 
+METHOD_OPTIONS = {  # option: the part of the method that it belongs to, and its field there
+    "msd_weight": ("multiscale", "weight"),
+    "msd_target": ("multiscale", "target"),
+    "sync_weight": ("sync", "weight"),
+    "adjacency": ("crop_fusion", "adjacency"),
+    "groups": ("groups", None),
+}
+
 
 def save_image(image: Tensor, path: Path) -> None:
     """Write a (1, 3, H, W) image in [0, 1], cut to 8 bits as ComfyUI's SaveImage does, not rounded."""
@@ -32,7 +40,8 @@ def show_progress(done: int, steps: int) -> None:
 def panorama(args: argparse.Namespace) -> dict:
     """Paint, save and measure one panorama."""
     fields = {field.name for field in dataclasses.fields(PanoramaParams)}
-    params = PanoramaParams(**{key: value for key, value in vars(args).items() if key in fields})
+    given = {key: value for key, value in vars(args).items() if key in fields and key not in METHOD_OPTIONS}
+    params = PanoramaParams(**given, **method(args))
     pipeline = LandscapePipeline(args.device)
     start = time.perf_counter()
     result = paint_panorama(pipeline, params, show_progress)
@@ -41,7 +50,21 @@ def panorama(args: argparse.Namespace) -> dict:
     measured = measure_panorama(result.image.cpu(), params.prompt, params.stride)
     report = measured | {"seconds": seconds, "model_calls": result.model_calls}
     rounded = {key: round(value, 4) for key, value in report.items()}
-    return rounded | dataclasses.asdict(params) | {"out": str(args.out)}
+    return rounded | {"method": args.method} | dataclasses.asdict(params) | {"out": str(args.out)}
+
+
+def method(args: argparse.Namespace) -> dict:
+    """What the chosen method sets, with the options given for it."""
+    chosen = dict(METHODS[args.method])
+    for option, (part, field) in METHOD_OPTIONS.items():
+        value = getattr(args, option)
+        if value is None:
+            continue
+        if part not in chosen:
+            having = " or ".join(name for name, parts in METHODS.items() if part in parts)
+            raise ValueError(f"--{option.replace('_', '-')}: belongs to the method {having}, not to {args.method}.")
+        chosen[part] = dataclasses.replace(chosen[part], **{field: value}) if field else value
+    return chosen
 
 
 def parser() -> argparse.ArgumentParser:
@@ -50,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m demo", description=__doc__.splitlines()[0])
     commands = top.add_subparsers(dest="command", required=True)
     sub = commands.add_parser("panorama", help="a wide landscape, many windows denoised jointly")
-    sub.add_argument("--method", choices=METHODS, default=defaults.method)
+    sub.add_argument("--method", choices=METHODS, default="msd")
     sub.add_argument("--height", type=int, default=defaults.height, help="pixels")
     sub.add_argument("--width", type=int, default=defaults.width, help="pixels")
     sub.add_argument("--prompt", default=defaults.prompt, help="season, hour, features, zoom; see demo/README.md")
@@ -58,8 +81,11 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--steps", type=int, default=defaults.steps)
     sub.add_argument("--cfg", type=float, default=defaults.cfg, help="guidance scale, 1 is none")
     sub.add_argument("--stride", type=int, default=defaults.stride, help="latent cells (8 pixels) between windows")
-    sub.add_argument("--target", default=defaults.target, help="msd: literal, matched or jacobian_free")
-    sub.add_argument("--weight", type=float, default=defaults.weight, help="msd: strength of the guidance")
+    sub.add_argument("--msd-weight", type=float, help="msd: strength of the guidance by lower resolutions")
+    sub.add_argument("--msd-target", help="msd: literal, matched or jacobian_free")
+    sub.add_argument("--sync-weight", type=float, help="sync: strength of the pull towards the middle window")
+    sub.add_argument("--adjacency", type=float, help="twin: lambda of Crop Fusion")
+    sub.add_argument("--groups", type=int, help="twin: sets of windows that take turns; 1 is no Cross Sampling")
     sub.add_argument("--device", default="cpu")
     sub.add_argument("--out", type=Path, default=Path("panorama.png"))
     sub.set_defaults(run=panorama)

@@ -5,13 +5,17 @@ The only file of this folder, with `__main__`, that uses `core`; run from the ro
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from core.multidiffusion import WindowParams, denoise_jointly
-from core.multiscale import MultiScaleParams, Step, denoise_multiscale
+from core.joint_step import JointParams, denoise_step
+from core.multidiffusion import WindowParams
+from core.multiscale import MultiScaleParams
+from core.step import Step
+from core.syncdiffusion import SyncParams
+from core.twindiffusion import CropFusionParams, CrossSamplingParams
 from core.windows import Size, Window, canvas_size, plan_windows
 
 from .autoencoder import CHANNELS, FACTOR
@@ -20,15 +24,23 @@ from .model import DOWNSAMPLING
 from .pipeline import LandscapePipeline
 from .sampling import euler, karras_sigmas, starting_noise
 
-METHODS = ("multidiffusion", "msd")
 NATIVE = 16  # latent cells: the window the model was trained on
+MSD, SYNC = {"multiscale": MultiScaleParams()}, {"sync": SyncParams()}
+TWIN = {"crop_fusion": CropFusionParams(), "groups": 2}
+METHODS: dict[str, dict[str, Any]] = {
+    "multidiffusion": {},
+    "msd": MSD,
+    "sync": SYNC,
+    "twin": TWIN,
+    "full": MSD | SYNC | TWIN,
+}
+"""By name, the fields of `PanoramaParams` that a method sets; its paper's defaults."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PanoramaParams:
-    """One panorama; height and width in pixels."""
+    """One panorama; height and width in pixels. `METHODS` has what the methods set."""
 
-    method: str = "msd"
     height: int = 256
     width: int = 1024
     prompt: str = "summer day sky mountains forest meadow"
@@ -36,14 +48,14 @@ class PanoramaParams:
     steps: int = 20
     cfg: float = 2.0
     stride: int = 8  # latent cells between windows
-    target: str = MultiScaleParams.target
-    weight: float = MultiScaleParams.weight
+    multiscale: MultiScaleParams | None = None
+    sync: SyncParams | None = None
+    crop_fusion: CropFusionParams | None = None
+    groups: int = 1  # of windows that take turns, evenly spaced within the stride; 1 is no Cross Sampling
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise ValueError(f"method: must be one of {', '.join(METHODS)}, got {self.method!r}.")
-        # The coarse scale of msd is half as large and must fit the model's U-Net as well.
-        unit = FACTOR * DOWNSAMPLING * (2 if self.method == "msd" else 1)
+        # The coarse scale is half as large and must fit the model's U-Net as well.
+        unit = FACTOR * DOWNSAMPLING * (2 if self.multiscale else 1)
         for field in ("height", "width"):
             value = getattr(self, field)
             if value < FACTOR * NATIVE or value % unit:
@@ -52,6 +64,25 @@ class PanoramaParams:
                     f"{field}: must be a multiple of {unit} and at least {least} pixels, got {value}; "
                     f"{max(least, round(value / unit) * unit)} is the nearest that is."
                 )
+        if not 1 <= self.groups <= self.stride // DOWNSAMPLING:
+            raise ValueError(
+                f"groups: must be in 1..{self.stride // DOWNSAMPLING} for a stride of {self.stride}, so that windows "
+                f"move by at least {DOWNSAMPLING} cells, got {self.groups}."
+            )
+
+    @property
+    def joint(self) -> JointParams:
+        """The same for the core."""
+        cross = self.stride // self.groups // DOWNSAMPLING * DOWNSAMPLING
+        return JointParams(
+            windows=WindowParams(window=Size(NATIVE, NATIVE), stride=Size(self.stride, self.stride), grid=DOWNSAMPLING),
+            multiscale=self.multiscale,
+            sync=self.sync,
+            crop_fusion=self.crop_fusion,
+            cross_sampling=CrossSamplingParams(groups=self.groups, cross_stride=Size(cross, cross))
+            if self.groups > 1
+            else None,
+        )
 
 
 class Panorama(NamedTuple):
@@ -66,9 +97,7 @@ def paint_panorama(
 ) -> Panorama:
     """Sample and decode one panorama."""
     context = pipeline.encode([params.prompt])
-    stride = Size(params.stride, params.stride)
-    windows = WindowParams(window=Size(NATIVE, NATIVE), stride=stride, grid=DOWNSAMPLING)
-    guidance = MultiScaleParams(target=params.target, weight=params.weight)
+    joint = params.joint
     sigmas = karras_sigmas(params.steps)
     before = pipeline.model_calls
 
@@ -76,11 +105,8 @@ def paint_panorama(
         return pipeline.denoise(views, sigma, context, params.cfg)
 
     def predict(x: Tensor, sigma: float, after: float) -> Tensor:
-        if params.method == "multidiffusion":
-            return denoise_jointly(x, sigma, denoise, windows)
-        progress = int((sigmas > sigma).sum()) / params.steps
-        step = Step(sigma=sigma, kept=after / sigma, progress=progress)
-        return denoise_multiscale(x, step, denoise, windows, guidance)
+        step = Step(sigma=sigma, kept=after / sigma, index=int((sigmas > sigma).sum()), count=params.steps)
+        return denoise_step(x, step, denoise, joint)
 
     shape = (1, CHANNELS, params.height // FACTOR, params.width // FACTOR)
     with torch.no_grad():

@@ -13,7 +13,7 @@ def run(*arguments):
     return subprocess.run([sys.executable, "-m", "demo", *arguments], cwd=ROOT, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("method", ["multidiffusion", "msd"])
+@pytest.mark.parametrize("method", ["multidiffusion", "msd", "sync", "twin", "full"])
 def test_a_panorama_and_one_line_of_numbers(method, tmp_path):
     path = tmp_path / "panorama.png"
     done = run("panorama", "--method", method, *SMALL, "--out", str(path))
@@ -22,6 +22,22 @@ def test_a_panorama_and_one_line_of_numbers(method, tmp_path):
     assert {"order_violations_per_column", "seam_energy", "palette_distance", "palette_deviation"} <= set(report)
     assert report["method"] == method and report["seconds"] > 0 and report["model_calls"] > 0
     assert Image.open(path).size == (192, 128)
+
+
+def test_options_of_a_method_reach_it(tmp_path):
+    out = ("--out", str(tmp_path / "panorama.png"))
+    options = ("--msd-weight", "3", "--sync-weight", "7", "--adjacency", "0.5", "--groups", "1")
+    done = run("panorama", "--method", "full", *SMALL, *options, *out)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert (report["multiscale"]["weight"], report["sync"]["weight"]) == (3, 7)
+    assert (report["crop_fusion"]["adjacency"], report["groups"]) == (0.5, 1)
+
+
+def test_options_of_another_method_are_refused():
+    done = run("panorama", "--method", "msd", "--sync-weight", "7")
+    assert done.returncode != 0
+    assert "--sync-weight: belongs to the method sync or full, not to msd." in done.stderr
 
 
 def test_wrong_sizes_are_refused_in_one_line():
