@@ -50,27 +50,28 @@ def enlarge(coarse: Tensor, p: int, block: Window, size: Size) -> Tensor:
       fine cells: parabolas that meet at the borders and have the coarse cells as their means. Ramps stay ramps; next to
     XX, as every smooth interpolation of means must.
     """
-    rows = _enlarge_last(coarse.mT, p, block.top, size.height).mT
-    return _enlarge_last(rows, p, block.left, size.width)
+    cells = canvas_size(coarse)
+    rows = _enlarging(cells.height, p, block.top, size.height).to(coarse)
+    columns = _enlarging(cells.width, p, block.left, size.width).to(coarse)
+    return rows @ coarse @ columns.T
 
 
-def _enlarge_last(coarse: Tensor, p: int, start: int, length: int) -> Tensor:
-    cells = coarse.shape[-1]
-    before, after = -(-start // p), max(-(-(length - start) // p) - cells, 0)
-    index = torch.arange(-before - REACH, cells + after + REACH, device=coarse.device).clamp(0, cells - 1)
-    around = coarse.index_select(-1, index).unfold(-1, 2 * REACH + 1, 1)
-    fine = (around @ _subcell_weights(p).to(coarse)).flatten(-2)
-    return fine.narrow(-1, before * p - start, length)
+def _enlarging(cells: int, p: int, start: int, length: int) -> Tensor:
+    """(length, cells) float64: `enlarge` in one direction. Dense, yet faster than five shifted sums up to 1024 cells."""
+    position = torch.arange(length) - start
+    around = (position // p)[:, None] + torch.arange(-REACH, REACH + 1)
+    matrix = torch.zeros(length, cells, dtype=torch.float64)
+    return matrix.scatter_add_(1, around.clamp(0, cells - 1), _subcell_weights(p)[position % p])
 
 
 def _subcell_weights(p: int) -> Tensor:
-    """(5, p) float64: how the p parts of a cell follow from the cell and its two neighbours to either side."""
+    """(p, 5) float64: how the p parts of a cell follow from the cell and its two neighbours to either side."""
     x = torch.linspace(0, 1, p + 1, dtype=torch.float64)
     left, mean, right = torch.tensor(((*BORDER, 0), (0, 0, 1, 0, 0), (0, *BORDER)), dtype=torch.float64)
     # The cubic from 0 to `mean` with slopes `left` and `right`.
     running_sum = (
-        torch.outer(left, x - 2 * x**2 + x**3)
-        + torch.outer(mean, 3 * x**2 - 2 * x**3)
-        + torch.outer(right, x**3 - x**2)
+        torch.outer(x - 2 * x**2 + x**3, left)
+        + torch.outer(3 * x**2 - 2 * x**3, mean)
+        + torch.outer(x**3 - x**2, right)
     )
-    return p * running_sum.diff()
+    return p * running_sum.diff(dim=0)
