@@ -57,7 +57,7 @@ def enlarge(coarse: Tensor, p: int, block: Window, size: Size) -> Tensor:
 
 
 def _enlarging(cells: int, p: int, start: int, length: int) -> Tensor:
-    """(length, cells) float64: `enlarge` in one direction. Dense, yet faster than five shifted sums up to 1024 cells."""
+    """(length, cells) float64: `enlarge` in one direction. Dense, yet faster than five shifted sums at 1024 cells."""
     position = torch.arange(length) - start
     around = (position // p)[:, None] + torch.arange(-REACH, REACH + 1)
     matrix = torch.zeros(length, cells, dtype=torch.float64)
