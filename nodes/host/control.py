@@ -46,7 +46,7 @@ class Hints:
             stand_in.control_input = stand_in.timestep_range = None
             empty = x.new_zeros(1).expand(batch, *x.shape[1:-2], *canvas)
             with torch.no_grad():
-                stand_in.get_control(empty, sigma[:batch], cond, 1, transformer_options)
+                stand_in.get_control(empty, sigma[:1].expand(batch), cond, 1, transformer_options)
                 # In ordinary memory, which is the larger one: a hint is as large as the picture.
                 hint = _fitted(recorder.hint, net, canvas).cpu()
             self._hints[id(net), canvas] = net, hint
