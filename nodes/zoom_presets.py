@@ -78,7 +78,7 @@ PRESETS = {
             "top-down aerial photo of a volcanic mountain, green forest giving way to dark lava towards the middle",
             "top-down aerial photo of a volcano, ridges of dark lava around a round crater in the middle",
             "top-down aerial photo of a round volcanic crater with steep grey walls",
-            "top-down aerial photo of the floor of a volcanic crater, cracked grey lava, a turquoise lake in the middle",
+            "top-down aerial photo of a crater floor, cracked grey lava, a turquoise lake in the middle",
             "top-down aerial photo of a turquoise crater lake with pale yellow shores, wisps of steam",
         ),
     ),
