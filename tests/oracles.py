@@ -273,3 +273,18 @@ def zoom_step(z, sigma, sigma_next, denoisers, p, ways, noise):
         x = render(layers, i, p, noise=False)
         out.append(x + down / sigma * (z[i] - x) + up * render(noise, i, p, noise=True))
     return out
+
+
+def style_loss(activations, anchor):
+    """Gatys et al. 2016, Eq. 3-5, equal w_l; for a picture and its anchor, each as a list of (N_l, h, w) by layer."""
+    total = 0
+    for f, p in zip(activations, anchor, strict=True):
+        channels, places = f.shape[0], f.shape[1] * f.shape[2]
+        f, p = f.reshape(channels, places), p.reshape(channels, places)
+        squares = 0
+        for i in range(channels):
+            gram = (f[i] * f).sum(1)  # G_ij for all j
+            gram_of_anchor = (p[i] * p).sum(1)
+            squares = squares + ((gram - gram_of_anchor) ** 2).sum()
+        total = total + squares / (4 * channels**2 * places**2) / len(activations)
+    return total
