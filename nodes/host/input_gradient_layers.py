@@ -12,6 +12,7 @@ from typing import Any
 
 import comfy.ops
 import torch
+from comfy.ldm.wan.vae import CausalConv3d
 from comfy.quant_ops import QuantizedTensor
 from torch import Tensor, nn
 from torch.nn import functional
@@ -50,6 +51,8 @@ def gradient_rule(layer: nn.Module) -> Rule | None:
     layer.
     """
     has_own_forward = "forward" in vars(layer)  # e.g. a LoRA in bypass mode, which adds to the layer's output
+    if type(layer) is CausalConv3d:  # nearly all of the VAE of Wan and Qwen-Image
+        return None if has_own_forward else _causal_convolution_gradient
     is_plain = type(layer).forward.__module__.startswith(PLAIN_FORWARDS) and not has_own_forward
     if not is_plain or not isinstance(getattr(layer, "weight", None), Tensor):
         return None
@@ -107,6 +110,15 @@ def _linear_gradient(layer: Any, x: Tensor, weight: Tensor, gradient: Tensor) ->
 def _convolution_gradient(layer: Any, x: Tensor, weight: Tensor, gradient: Tensor) -> Tensor:
     input_gradient = CONVOLUTION_GRADIENTS[weight.ndim]
     return input_gradient(x.shape, weight, gradient, layer.stride, layer.padding, layer.dilation, layer.groups)
+
+
+def _causal_convolution_gradient(layer: Any, x: Tensor, weight: Tensor, gradient: Tensor) -> Tensor:
+    """Zeros stand before the first frame, so a single frame only meets the last part of the kernel."""
+    early = layer._padding
+    if x.shape[2] == 1:
+        early, weight = 0, weight[:, :, -1:]
+    padded = torch.empty(*x.shape[:2], early + x.shape[2], *x.shape[3:], device="meta")
+    return _convolution_gradient(layer, padded, weight, gradient)[:, :, early:]
 
 
 def _norm_gradient(layer: Any, x: Tensor, weight: Tensor, gradient: Tensor) -> Tensor:

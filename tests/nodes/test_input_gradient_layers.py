@@ -4,6 +4,7 @@ import comfy.ops
 import pytest
 import torch
 from comfy.controlnet import ControlLoraOps
+from comfy.ldm.wan.vae import CausalConv3d
 from joint_diffusion.nodes.host.input_gradient_layers import gradient_rule, input_gradient_layers
 from torch import Tensor, nn
 from torch.nn import functional
@@ -56,6 +57,15 @@ LAYERS = {
 def test_input_gradient_is_that_of_autograd(name: str, ops):
     build, shape = LAYERS[name]
     layer, x = filled(build(ops)), randn(*shape, seed=5)
+    expected = input_gradient(layer, x)
+    assert gradient_rule(layer) is not None
+    torch.testing.assert_close(input_gradient_of_ours(layer, x), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5])
+def test_frames_before_the_first_are_zero(frames: int):
+    """The convolutions of Wan's and Qwen-Image's VAE; a single frame takes a way of its own."""
+    layer, x = filled(CausalConv3d(4, 6, 3, padding=1)), randn(2, 4, frames, 5, 7, seed=5)
     expected = input_gradient(layer, x)
     assert gradient_rule(layer) is not None
     torch.testing.assert_close(input_gradient_of_ours(layer, x), expected, rtol=1e-12, atol=1e-12)
