@@ -1,6 +1,7 @@
 """LPIPS, how different two pictures look to people (Zhang et al. 2018, "The Unreasonable Effectiveness ...")."""
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 
 import torch
 from torch import Tensor
@@ -34,10 +35,11 @@ class Lpips:
         self._linear = chosen_weights(weights, lpips_shapes(), "LPIPS")
 
     def to(self, device: torch.device | str) -> "Lpips":
-        """Move the weights there."""
-        self._vgg = self._vgg.to(device)
-        self._linear = moved(self._linear, device)
-        return self
+        """The same with its weights there; this one stays where it is."""
+        there = copy(self)
+        there._vgg = self._vgg.to(device)
+        there._linear = moved(self._linear, device)
+        return there
 
     def __call__(self, views: Tensor, anchors: Tensor) -> Tensor:
         """(M,): how far each of `views` (M, 3, h, w) is from its anchor, (M, 3, h, w) or (1, 3, h, w); all in [0, 1].

@@ -1,6 +1,7 @@
 """The style of pictures (Gatys, Ecker and Bethge 2016): which features go together, not where they are."""
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 
 import torch
 from torch import Tensor
@@ -28,9 +29,10 @@ class Style:
         self._vgg = Vgg16(weights)
 
     def to(self, device: torch.device | str) -> "Style":
-        """Move the weights there."""
-        self._vgg = self._vgg.to(device)
-        return self
+        """The same with its weights there; this one stays where it is."""
+        there = copy(self)
+        there._vgg = self._vgg.to(device)
+        return there
 
     def __call__(self, views: Tensor, anchors: Tensor) -> Tensor:
         """(M,): how far each of `views` (M, 3, h, w) is from its anchor, (M or 1, 3, any h, any w); all in [0, 1].

@@ -1,6 +1,7 @@
 """VGG-16 (Simonyan and Zisserman 2015) without its classifier: what it sees in pictures says how alike they look."""
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 
 import torch
 from torch import Tensor
@@ -56,9 +57,10 @@ class Vgg16:
         self._weights = chosen_weights(weights, vgg_shapes(), "VGG-16")
 
     def to(self, device: torch.device | str) -> "Vgg16":
-        """Move the weights there."""
-        self._weights = moved(self._weights, device)
-        return self
+        """The same with its weights there; this one stays where it is."""
+        there = copy(self)
+        there._weights = moved(self._weights, device)
+        return there
 
     def activations(self, images: Tensor, layers: Sequence[str]) -> list[Tensor]:
         """What `layers`, such as "relu1_2" (block 1, after its second convolution), make of `images`, in their order.

@@ -17,6 +17,7 @@ def joint_diffusion_extension():
     # Imported here, not above: on a ComfyUI that is too old they fail in ways that nobody can read.
     from comfy_api.latest import ComfyExtension
 
+    from .host.perceptual_weights import register_folder
     from .load_demo_model import LoadDemoModel
     from .multi_scale import MultiScaleGuidance, MultiScaleSampler
     from .panorama_decode import PanoramaDecode
@@ -25,6 +26,8 @@ def joint_diffusion_extension():
     from .panorama_windows import PanoramaWindows
     from .zoom_prompts import ZoomPrompts
     from .zoom_stack_sampler import ZoomStackSampler
+
+    register_folder()
 
     class JointDiffusion(ComfyExtension):
         async def get_node_list(self):

@@ -6,6 +6,9 @@ import torch
 from joint_diffusion.core.lpips import Lpips, lpips_shapes
 from joint_diffusion.core.vgg import vgg_shapes
 
+# The package calls torchvision as it was called long ago.
+pytestmark = pytest.mark.filterwarnings("ignore:The parameter 'pretrained'", "ignore:Arguments other than a weight")
+
 
 @pytest.fixture(scope="module")
 def theirs() -> torch.nn.Module:
