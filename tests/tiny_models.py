@@ -155,11 +155,11 @@ def _vae(model: torch.nn.Module, scale: float, config=None) -> comfy.sd.VAE:
     return comfy.sd.VAE(sd=weights, config=config, device=CPU, dtype=torch.float32)
 
 
-def vae() -> comfy.sd.VAE:
-    """SD's autoencoder with 32 channels: 4 latent channels, 8 pixels per cell."""
+def vae(latent_channels=4) -> comfy.sd.VAE:
+    """SD's autoencoder with 32 channels: 4 latent channels (Flux: 16), 8 pixels per cell."""
     levels = dict(
         double_z=True,
-        z_channels=4,
+        z_channels=latent_channels,
         resolution=64,
         in_channels=3,
         out_ch=3,
@@ -169,8 +169,10 @@ def vae() -> comfy.sd.VAE:
         attn_resolutions=[],
         dropout=0.0,
     )
-    params = dict(ddconfig=levels, embed_dim=4)
-    return _vae(AutoencoderKL(**params), 0.05, dict(params=params))
+    params = dict(ddconfig=levels, embed_dim=latent_channels)
+    result = _vae(AutoencoderKL(**params), 0.05, dict(params=params))
+    result.latent_channels = latent_channels  # which ComfyUI does not read from the configuration
+    return result
 
 
 def video_vae() -> comfy.sd.VAE:
