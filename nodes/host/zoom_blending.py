@@ -12,7 +12,7 @@ from torch import Tensor
 from ...core.decode import Decoder
 from ...core.powers_of_ten import blend, fit_photograph, render_image
 from ...core.windows import Size, canvas_size
-from .latents import encode, latent_space
+from .latents import LatentSpace, encode, latent_space
 from .vae import decoder
 
 Space = Literal["pixel", "latent", "mixed"]
@@ -52,6 +52,10 @@ class ZoomBlending:
                 f"and {self.pixel_to}."
             )
 
+        for name, value in (("photograph_steps", self.photograph_steps), ("photograph_rate", self.photograph_rate)):
+            if not value >= 0:
+                raise ValueError(f"{name}: must be 0 or more, got {value}; 0 leaves the photograph out.")
+
     def in_pixels(self, step: int, steps: int) -> bool:
         """Whether step 0..steps - 1 joins pixels."""
         if self.space != "mixed":
@@ -71,21 +75,26 @@ class StackBlender:
     """Denoised predictions of N levels to those of one zoom stack: the blending and rendering of Algorithm 2."""
 
     def __init__(self, model: ModelPatcher, vae, blending: ZoomBlending, photograph: Tensor | None, size: Size):
-        """`photograph` is an IMAGE (1, H, W, 3) of any size or None; `size` that of the levels in latent cells."""
+        """`photograph` is an IMAGE (1, H, W, 3) of any size or None; `size` that of the levels in latent cells.
+
+        Raises:
+            ValueError: the VAE is that of another model.
+        """
         self._model = model.model
         self._vae = vae
         self._space = latent_space(model)
+        _require_vae_of(self._space, vae)
         self._blending = blending
         self._photograph = None if photograph is None else self._fitting(photograph, size)
 
     def __call__(self, denoised: Tensor, step: int, steps: int) -> Tensor:
         """(N, C, ..., h, w) in the model's space, consistent with one another."""
         if not self._blending.in_pixels(step, steps):
-            return self._joined(denoised, self._photograph and self._photograph.latent)
+            return self._joined_latents(denoised, self._photograph and self._photograph.latent)
         # The VAE may push the model out of memory; ControlNets with a VAE bring it back in the same way.
         loaded = comfy.model_management.loaded_models(only_currently_used=True)
         pixels = self._decoded(self._model.process_latent_out(denoised)).to(denoised.device)
-        pixels = self._joined(pixels, self._photograph and self._photograph.pixels, unit=self._space.ratio)
+        pixels = self._joined_pixels(pixels, self._photograph and self._photograph.pixels)
         latent = self._encoded(pixels, canvas_size(denoised)).to(denoised)
         comfy.model_management.load_models_gpu(loaded)
         return self._model.process_latent_in(latent)
@@ -98,16 +107,23 @@ class StackBlender:
         if self._blending.space == "latent":
             latent = render_image(latent, self._blending.p)
         pixels = self._decoded(latent, decoder(self._vae, len(latent)))
-        pixels = self._joined(pixels, None, unit=self._space.ratio)
-        return latent, _to_image(pixels)
+        return latent, _to_image(self._joined_pixels(pixels, None))
 
-    def _joined(self, levels: Tensor, photograph: Tensor | None, unit: int = 1) -> Tensor:
+    def _joined_pixels(self, pixels: Tensor, photograph: Tensor | None) -> Tensor:
+        # Bands of different observations may add up to more than white. Rendering keeps the range, and comes after.
+        layers = self._layers(pixels, photograph, self._space.ratio).clamp(-1, 1)
+        return render_image(layers, self._blending.p, self._space.ratio)
+
+    def _joined_latents(self, latents: Tensor, photograph: Tensor | None) -> Tensor:
+        return render_image(self._layers(latents, photograph, 1), self._blending.p)
+
+    def _layers(self, levels: Tensor, photograph: Tensor | None, unit: int) -> Tensor:
         how = self._blending
         if photograph is not None:
             levels = fit_photograph(
                 levels, photograph.to(levels), how.p, steps=how.photograph_steps, lr=how.photograph_rate, unit=unit
             )
-        return render_image(blend(levels, how.p, unit), how.p, unit)
+        return blend(levels, how.p, unit)
 
     def _decoded(self, latent: Tensor, decode: Decoder | None = None) -> Tensor:
         """(N, 3, H, W) in -1..1, decoded one level after the other."""
@@ -130,5 +146,14 @@ class StackBlender:
 
 
 def _to_image(pixels: Tensor) -> Tensor:
-    # The bands of different observations do not add up to a value in range everywhere; pictures end there.
-    return ((pixels + 1) / 2).clamp(0, 1).movedim(1, -1)
+    """(N, 3, H, W) in -1..1 to IMAGE (N, H, W, 3) in 0..1."""
+    return ((pixels + 1) / 2).movedim(1, -1)
+
+
+def _require_vae_of(space: LatentSpace, vae) -> None:
+    channels, ratio = vae.latent_channels, vae.spacial_compression_decode()
+    if (channels, ratio) != (space.channels, space.ratio):
+        raise ValueError(
+            f"vae: works on latents of {channels} channels and {ratio} pixels per cell, but the model on "
+            f"{space.channels} channels and {space.ratio} pixels per cell; use the VAE that belongs to the model."
+        )

@@ -1,0 +1,314 @@
+"""Zoom Stack Sampler on the host: pictures of the bundled model, and tiny models of every family."""
+
+import comfy.latent_formats
+import comfy.model_base
+import comfy.model_management
+import comfy.sd
+import comfy.supported_models
+import latent_preview
+import pytest
+import tiny_models
+import torch
+from joint_diffusion.core.multidiffusion import WindowParams
+from joint_diffusion.core.powers_of_ten import render_image
+from joint_diffusion.core.windows import Size
+from joint_diffusion.nodes.host.demo_model import LandscapeVAE, demo_clip, demo_model
+from joint_diffusion.nodes.host.sampling import with_settings
+from joint_diffusion.nodes.host.zoom_blending import ZoomBlending
+from joint_diffusion.nodes.host.zoom_sampling import contact_sheet
+from joint_diffusion.nodes.zoom_prompts import StackPrompts, ZoomPrompts
+from joint_diffusion.nodes.zoom_stack_sampler import ZoomStackSampler
+from tiny_models import prompt
+
+P = 2
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _inference_mode():
+    with torch.inference_mode():
+        yield
+
+
+@pytest.fixture(scope="module")
+def demo():
+    """MODEL, ZOOM_PROMPTS of three levels, VAE."""
+    clip = demo_clip()
+    (stack, _) = ZoomPrompts.execute(
+        clip, "own prompts", "far forest lake, summer day\nwide forest, summer day\nnear forest, summer day", "", 0
+    ).result
+    return demo_model(), stack, LandscapeVAE()
+
+
+def sample(model, stack, vae, **changes):
+    """LATENT and IMAGE of the node."""
+    values = dict(
+        seed=1,
+        steps=4,
+        cfg=2.0,
+        sampler_name="euler_ancestral",
+        scheduler="karras",
+        denoise=1.0,
+        width=0,
+        height=0,
+        blending="pixel",
+    )
+    return ZoomStackSampler.execute(model, stack, vae, **{**values, **changes}).result
+
+
+def assert_levels_agree(image):
+    assert image.min() >= 0 and image.max() <= 1
+    levels = image.movedim(-1, 1)
+    torch.testing.assert_close(render_image(levels, P, unit=8), levels, rtol=0, atol=1e-5)
+
+
+def psnr(image, expected):
+    return -10 * torch.log10((image - expected).square().mean()).item()
+
+
+@pytest.mark.parametrize("blending", ["pixel", "latent", "mixed"])
+def test_each_level_is_the_exact_centre_of_the_one_before(demo, blending):
+    latent, image = sample(*demo, blending=blending)
+    assert latent["samples"].shape == (3, 8, 16, 16)
+    assert image.shape == (3, 128, 128, 3) and image.min() >= 0 and image.max() <= 1
+    assert image.std() > 0.05
+    assert_levels_agree(image)
+
+
+def test_levels_joined_in_latents_agree_as_latents(demo):
+    levels = sample(*demo, blending="latent", sampler_name="dpm_fast")[0]["samples"]
+    torch.testing.assert_close(render_image(levels, P), levels, rtol=0, atol=1e-4)
+
+
+def test_the_picture_is_what_the_latent_shows(demo):
+    """Joined in pixels, the last step has left little for the final rendering to change."""
+    _, _, vae = demo
+    latent, image = sample(*demo, blending="pixel")
+    assert psnr(vae.decode(latent["samples"]), image) > 25
+
+
+def test_the_same_seed_is_the_same_stack(demo):
+    first, second, other = (sample(*demo, seed=seed)[1] for seed in (1, 1, 2))
+    assert torch.equal(first, second)
+    assert not torch.allclose(first, other, atol=0.05)
+
+
+def test_one_model_call_a_step(demo):
+    model, stack, vae = demo
+    model, rows = counting(model)
+    sample(model, stack, vae, sampler_name="euler", blending="latent")
+    assert rows == [2 * len(stack.levels)] * 4
+
+
+def counting(model):
+    rows = []
+    clone = model.clone()
+    clone.set_model_unet_function_wrapper(
+        lambda apply, args: (rows.append(len(args["input"])), apply(args["input"], args["timestep"], **args["c"]))[1]
+    )
+    return clone, rows
+
+
+@pytest.mark.parametrize("blending", ["pixel", "latent", "mixed"])
+def test_the_outermost_level_shows_the_photograph(demo, blending):
+    """With ten steps; without the photograph the same seed shows something else."""
+    _, photograph = sample(*demo, seed=7, steps=6)
+    photograph = photograph[:1]
+    _, plain = sample(*demo, blending=blending, steps=10)
+    _, zoom = sample(*demo, blending=blending, steps=10, photograph=photograph)
+    assert psnr(zoom[:1], photograph) > psnr(plain[:1], photograph) + 8
+    assert psnr(zoom[:1], photograph) > 24
+    assert_levels_agree(zoom)
+    none = sample(*demo, blending=blending, steps=10, photograph=photograph, photograph_steps=0)[1]
+    torch.testing.assert_close(none, plain)
+
+
+def test_a_photograph_is_cropped_to_the_proportions_of_a_level(demo):
+    photograph = torch.zeros(1, 60, 180, 3)
+    photograph[:, :, 60:120] = 1
+    _, zoom = sample(*demo, steps=10, photograph=photograph)
+    assert zoom[0].mean() > 0.8
+
+
+def test_a_finished_stack_can_be_refined(demo):
+    latent, image = sample(*demo)
+    _, refined = sample(*demo, latent_image=latent, denoise=0.4, seed=5)
+    _, other = sample(*demo, seed=5)
+    assert psnr(refined, image) > psnr(other, image) + 3
+    assert not torch.allclose(refined, image, atol=0.02)
+    assert_levels_agree(refined)
+    kept, _ = sample(*demo, latent_image=latent, denoise=0.0)
+    assert torch.equal(kept["samples"], latent["samples"])
+
+
+def test_an_empty_latent_gives_the_size(demo):
+    empty = {"samples": torch.zeros(1, 4, 16, 24), "downscale_ratio_spacial": 8}
+    latent, image = sample(*demo, latent_image=empty)
+    assert latent["samples"].shape == (3, 8, 16, 24)
+    same, _ = sample(*demo, width=192, height=128)
+    assert torch.equal(latent["samples"], same["samples"])
+
+
+def test_levels_wider_than_the_model_by_panorama_windows(demo):
+    model, stack, vae = demo
+    windows = WindowParams(window=Size(16, 16), stride=Size(8, 8), weights="gaussian", grid=4)
+    model, rows = counting(with_settings(model, windows=windows))
+    latent, image = sample(model, stack, vae, width=256)
+    assert image.shape == (3, 128, 256, 3)
+    assert_levels_agree(image)
+    assert rows == [2 * 3 * 3] * 4  # cond and uncond, three windows, three levels
+
+
+def test_odd_sizes_and_factors(demo):
+    model, stack, vae = demo
+    _, image = sample(model, stack._replace(p=3), vae, width=160, height=128)
+    levels = image.movedim(-1, 1)
+    torch.testing.assert_close(render_image(levels, 3, unit=8), levels, rtol=0, atol=1e-5)
+
+
+FAMILIES = {"sd15": (4,), "sdxl": (4,), "flux": (16,), "qwen_image": (16, 1)}
+
+
+@pytest.mark.parametrize("blending", ["pixel", "latent"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family(family, blending):
+    pooled = {"sdxl": 1280, "flux": 32}.get(family)
+    options = {"pooled_output": torch.ones(1, pooled)} if pooled else {}
+    stack = StackPrompts([prompt(seed, **options) for seed in (1, 2)], prompt(3, **options), ("far", "near"), P)
+    channels, *time = FAMILIES[family]
+    vae = tiny_models.video_vae() if time else tiny_models.vae(channels)
+    model = getattr(tiny_models, family)()
+    latent, image = sample(model, stack, vae, width=64, height=64, blending=blending, steps=2)
+    assert latent["samples"].shape == (2, *FAMILIES[family], 8, 8)
+    assert image.shape == (2, 64, 64, 3) and image.isfinite().all()
+    assert_levels_agree(image)
+
+
+def test_models_that_paint_pixels():
+    """Their latents are pictures in -1..1, one cell a pixel: joining either is the same, but for what pixels clip."""
+    settings = comfy.supported_models.Flux({**tiny_models.FLUX, "in_channels": 3, "out_channels": 3})
+    settings.set_inference_dtype(torch.float32, None)
+    settings.latent_format = comfy.latent_formats.ChromaRadiance()
+    model = tiny_models._patcher(comfy.model_base.Flux(settings, device=tiny_models.CPU))
+    vae = comfy.sd.VAE(sd={"pixel_space_vae": torch.tensor(1.0)}, device=tiny_models.CPU, dtype=torch.float32)
+    options = {"pooled_output": torch.ones(1, 32)}
+    stack = StackPrompts([prompt(seed, **options) for seed in (1, 2)], prompt(3, **options), ("far", "near"), P)
+    images = []
+    for blending in ("pixel", "latent"):
+        latent, image = sample(model, stack, vae, width=32, height=32, blending=blending, sampler_name="euler")
+        assert latent["samples"].shape == (2, 3, 32, 32)
+        levels = image.movedim(-1, 1)
+        torch.testing.assert_close(render_image(levels, P), levels, rtol=0, atol=1e-5)
+        images.append(image)
+    assert psnr(*images) > 25
+
+
+def test_the_preview_shows_all_levels(demo, monkeypatch):
+    shown = []
+    monkeypatch.setattr(
+        latent_preview, "prepare_callback", lambda *_: lambda step, denoised, x, total: shown.append((step, denoised))
+    )
+    latent, _ = sample(*demo, blending="latent", sampler_name="euler")
+    assert [step for step, _ in shown] == [0, 1, 2, 3]
+    sheet = demo[0].model.process_latent_out(shown[-1][1])
+    assert sheet.shape == (1, 8, 32, 32)
+    levels = latent["samples"]
+    torch.testing.assert_close(sheet[0, :, :16, :16], levels[0], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(sheet[0, :, 16:, :16], levels[2], rtol=1e-4, atol=1e-4)
+    assert not sheet[0, :, 16:, 16:].any()
+
+
+def test_a_sheet_of_many_levels_is_not_larger_than_previewers_expect():
+    assert contact_sheet(torch.zeros(16, 4, 1, 128, 64)).shape == (1, 4, 1, 128, 64)
+    assert contact_sheet(torch.zeros(5, 4, 20, 20)).shape == (1, 4, 40, 60)
+    sheet = contact_sheet(torch.arange(3.0)[:, None, None, None].expand(3, 1, 128, 128))
+    assert sheet[0, 0, 0, 0] == 0 and sheet[0, 0, 0, -1] == 1 and sheet[0, 0, -1, 0] == 2
+
+
+def test_interruption_stops_within_a_level(demo, monkeypatch):
+    model, stack, vae = demo
+    expected = sample(*demo)[1]
+    decoded = []
+
+    def decode(latent, *rest):
+        decoded.append(latent)
+        comfy.model_management.interrupt_current_processing()
+        return LandscapeVAE.decode(vae, latent, *rest)
+
+    monkeypatch.setattr(vae, "decode", decode)
+    with pytest.raises(comfy.model_management.InterruptProcessingException):
+        sample(*demo)
+    assert len(decoded) == 1
+    monkeypatch.undo()
+    assert torch.equal(sample(*demo)[1], expected)
+
+
+def test_the_model_is_brought_back_after_the_vae(demo, monkeypatch):
+    brought = []
+    load = comfy.model_management.load_models_gpu
+    monkeypatch.setattr(
+        comfy.model_management,
+        "load_models_gpu",
+        lambda models, *a, **k: (brought.append(models), load(models, *a, **k)),
+    )
+    model, stack, vae = demo
+    sample(*demo, steps=1)
+    last_vae = max(i for i, models in enumerate(brought[:-3]) if vae.patcher in models)  # three decode the result
+    assert any(m.model is model.model for m in brought[last_vae + 1])
+
+
+def test_mixed_blending_is_in_pixels_in_the_last_step_and_every_so_many_before():
+    mixed = ZoomBlending(p=2, space="mixed", pixel_every=3)
+    assert [step for step in range(10) if mixed.in_pixels(step, 10)] == [0, 3, 6, 9]
+    late = ZoomBlending(p=2, space="mixed", pixel_from=0.5)
+    assert [step for step in range(10) if late.in_pixels(step, 10)] == [5, 6, 7, 8, 9]
+    assert [ZoomBlending(p=2, space=space).in_pixels(3, 10) for space in ("pixel", "latent")] == [True, False]
+
+
+def test_mixed_is_pixel_when_every_step_is(demo):
+    assert torch.equal(
+        sample(*demo, blending="mixed", pixel_every=1)[1],
+        sample(*demo, blending="pixel")[1],
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"width": 100}, r"width: must be a multiple of 32 pixels.*got 100; nearest: 96 or 128"),
+        ({"pixel_every": 0}, r"pixel_every: must be at least 1, got 0"),
+        ({"pixel_from": 0.7, "pixel_to": 0.3}, r"pixel_from, pixel_to: .*from <= to.* got 0\.7 and 0\.3"),
+        ({"blending": "paint"}, r"blending: must be one of pixel, latent, mixed, got 'paint'"),
+        ({"photograph": torch.zeros(2, 64, 64, 3)}, r"photograph: must be one image.*got 2; choose one"),
+        (
+            {"photograph_steps": -1, "photograph": torch.zeros(1, 64, 64, 3)},
+            r"photograph_steps: must be 0 or more, got -1",
+        ),
+        (
+            {"latent_image": {"samples": torch.ones(2, 8, 16, 16)}},
+            r"latent_image: must have one row for each of the 3 levels.*got 2; connect",
+        ),
+        (
+            {"latent_image": {"samples": torch.ones(3, 4, 16, 16)}},
+            r"latent_image: each level must be one picture.*\(8,\).*got \(4,\); encode it",
+        ),
+        (
+            {"latent_image": {"samples": torch.ones(3, 8, 16, 16), "noise_mask": torch.ones(1, 1, 16, 16)}},
+            r"latent_image: .*has a noise mask; connect",
+        ),
+    ],
+)
+def test_wrong_input(demo, changes, message):
+    with pytest.raises(ValueError, match=message):
+        sample(*demo, **changes)
+
+
+def test_a_vae_of_another_model_is_refused(demo):
+    model, stack, _ = demo
+    with pytest.raises(ValueError, match="vae: .*4 channels.*8 channels.*use the VAE that belongs to the model"):
+        sample(model, stack, tiny_models.vae())
+
+
+def test_a_factor_larger_than_a_level_is_refused(demo):
+    model, stack, vae = demo
+    with pytest.raises(ValueError, match="height: a level must be at least p = 17 times"):
+        sample(model, stack._replace(p=17), vae)
