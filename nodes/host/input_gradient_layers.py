@@ -87,7 +87,7 @@ class InputGradient(torch.autograd.Function):
             ctx.save_for_backward(x)
         else:  # linear in x: only the shape matters
             ctx.x = torch.empty_like(x, device="meta")
-        with _as_the_host_runs_it():
+        with as_the_host_runs_it():
             y = forward(x.detach())
         # The same memory as an ordinary tensor that is no view, because models add to it in place.
         return torch.empty(0, dtype=y.dtype, device=y.device).set_(y)
@@ -133,7 +133,7 @@ def _norm_gradient(layer: Any, x: Tensor, weight: Tensor, gradient: Tensor) -> T
 def _fetched_weight(layer: Any, like: Tensor) -> Iterator[Tensor]:
     """The weight that `layer` multiplies with: on the device of `like`, in its dtype, dequantized, LoRA applied."""
     borrowed = None
-    with _as_the_host_runs_it():
+    with as_the_host_runs_it():
         if hasattr(layer, "cast_bias_weight"):  # the layers of GGUF packs decode their weights themselves
             weight = layer.cast_bias_weight(like)[0]
         elif hasattr(layer, "weight_function"):
@@ -153,7 +153,7 @@ def _fetched_weight(layer: Any, like: Tensor) -> Iterator[Tensor]:
 
 
 @contextmanager
-def _as_the_host_runs_it() -> Iterator[None]:
+def as_the_host_runs_it() -> Iterator[None]:
     """In inference mode: weights are streamed through buffers that are inference tensors, and only it may write those.
 
     Without `allow_mutation_on_saved_tensors`, the mode that the pass runs in: it asks what is written to for a version

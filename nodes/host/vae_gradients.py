@@ -13,13 +13,18 @@ from torch import Tensor
 from ...core.decode import Decoder
 from .checkpointing import checkpointed_blocks
 from .dead_ends import complaints_with_a_way_out, dead_ends_reported
-from .input_gradient_layers import input_gradient_layers
+from .input_gradient_layers import as_the_host_runs_it, input_gradient_layers
 from .replacing import replaced
 from .saved_tensors import saved_tensors_survive_writes
 from .thawing import thawed, thawed_weights
 
 WAY_OUT = 'Choose the loss "latent", which needs no VAE.'
 ADDITIONAL_MODELS_KEY = "joint_diffusion_vae"
+
+# Decoding and going back, with a perceptual loss behind it, holds this many times what the host estimates for decoding.
+# What autograd keeps is 1.6 times the estimate for the VAE of SD (0.6 with checkpoints), 1.1 times for Wan's and
+# Qwen-Image's; LPIPS keeps 500 numbers per pixel, which is 0.2 times as much in float32 and 0.5 beside a VAE in half.
+GRADIENT_MEMORY = 3.0
 
 
 def load_along(model: ModelPatcher, vae) -> None:
@@ -31,6 +36,16 @@ def load_along(model: ModelPatcher, vae) -> None:
     model.set_additional_models(ADDITIONAL_MODELS_KEY, [vae.patcher])
 
 
+def views_at_once(vae, latents: Tensor) -> float:
+    """How many of `latents` (M, C, ..., h, w) free memory holds while they are decoded and the gradient comes back.
+
+    Below 1 not even one view fits without checkpoints.
+    """
+    view = latents[:1, :, 0] if latents.ndim == 5 and vae.latent_dim == 2 else latents[:1]
+    needed = GRADIENT_MEMORY * vae.memory_used_decode(view.shape, vae.vae_dtype)
+    return vae.patcher.get_free_memory(vae.device) / needed
+
+
 @contextmanager
 def decoder_gradients(vae, checkpoint: bool = False) -> Iterator[Decoder]:
     """Yields a decoder whose pixels are differentiable with respect to the latents, and to nothing else.
@@ -40,8 +55,8 @@ def decoder_gradients(vae, checkpoint: bool = False) -> Iterator[Decoder]:
     not become less white.
 
     The backward pass must run inside, too. Alone, or inside of `input_gradients`. With `checkpoint` the blocks of the
-    VAE are computed twice and their insides are not kept in between. Everything is as it was afterwards, also after an
-    exception or an interrupt.
+    VAE, if it lists them (Wan's and Qwen-Image's does not), are computed twice and their insides are not kept in
+    between. Everything is as it was afterwards, also after an exception or an interrupt.
 
     Raises:
         RuntimeError: from the decoder or the backward pass: this VAE gives no gradient; the message names the way out.
@@ -66,7 +81,8 @@ def _ensure_loaded(vae) -> None:
     """Without a request for working memory: how much is left decides how many views are decoded at once."""
     loaded = (patcher for patcher in comfy.model_management.loaded_models() if patcher is not None)
     if not any(vae.patcher.is_clone(patcher) for patcher in loaded):
-        comfy.model_management.load_models_gpu([vae.patcher], force_full_load=vae.disable_offload)
+        with as_the_host_runs_it():
+            comfy.model_management.load_models_gpu([vae.patcher], force_full_load=vae.disable_offload)
 
 
 def _decode(vae, latents: Tensor) -> Tensor:

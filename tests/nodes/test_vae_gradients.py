@@ -18,7 +18,7 @@ from comfy.taesd.taesd import TAESD
 from joint_diffusion.nodes.host.demo_model import LandscapeVAE
 from joint_diffusion.nodes.host.gradients import input_gradients
 from joint_diffusion.nodes.host.thawing import thawed
-from joint_diffusion.nodes.host.vae_gradients import decoder_gradients, load_along
+from joint_diffusion.nodes.host.vae_gradients import decoder_gradients, load_along, views_at_once
 from torch import Tensor, nn
 
 
@@ -135,6 +135,24 @@ def test_a_curved_output_is_taken_as_it_is():
     torch.testing.assert_close(gradient(vae, latents), score_slope(latents) * inner)
 
 
+def stream(vae: comfy.sd.VAE) -> None:
+    """As the host streams weights where memory is short: all through one buffer, which is an inference tensor."""
+    layers = [layer for layer in vae.first_stage_model.modules() if hasattr(layer, "weight_function")]
+    buffer = torch.empty(max(layer.weight.numel() for layer in layers))
+    for layer in layers:
+        layer.weight_function = [lambda weight: buffer[: weight.numel()].view(weight.shape).copy_(weight)]
+
+
+@pytest.mark.parametrize("checkpoint", [False, True])
+@pytest.mark.parametrize("name", ["SD", "Wan and Qwen-Image", "TAESD"])
+def test_streamed_weights(name: str, checkpoint: bool):
+    build, shape = VAES[name]
+    latents, vae = randn(*shape), build()
+    expected = gradient(vae, latents)
+    stream(vae)
+    assert relative_error(gradient(vae, latents, checkpoint), expected) < 3e-6
+
+
 @pytest.mark.parametrize("name", ["SD", "Wan and Qwen-Image"])
 def test_checkpoint_does_not_change_the_gradient(name: str):
     build, shape = VAES[name]
@@ -215,6 +233,15 @@ def test_gradient_through_model_and_vae(checkpoint: bool):
 
     found = sample_once(lively_model(), through_both)
     assert (found * direction).sum().item() == pytest.approx(sample_once(lively_model(), slope).item(), rel=2e-3)
+
+
+def test_memory_decides_how_many_views_are_decoded_at_once(monkeypatch):
+    vae, latents = tiny_models.vae(), randn(7, 4, 1, 5, 6)
+    estimate = vae.memory_used_decode((1, 4, 5, 6), torch.float32)
+    monkeypatch.setattr(vae.patcher, "get_free_memory", lambda _: 12 * estimate)
+    assert views_at_once(vae, latents) == views_at_once(vae, latents[:, :, 0]) == 4.0
+    monkeypatch.setattr(vae.patcher, "get_free_memory", lambda _: estimate)
+    assert views_at_once(vae, latents) < 1
 
 
 class Interrupted(Exception):
