@@ -1,0 +1,48 @@
+"""Where ComfyUI keeps a video that a node writes and what it puts into it; progress and interruption of its frames."""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import folder_paths
+import psutil
+from comfy.cli_args import args
+from comfy.model_management import throw_exception_if_processing_interrupted
+from comfy.utils import ProgressBar
+from comfy_api.latest import io, ui
+from torch import Tensor
+
+from ...core.windows import Size
+
+
+def output_file(prefix: str, ending: str, size: Size) -> tuple[Path, ui.SavedResult]:
+    """The next free name in ComfyUI's output folder, as a path and as the front end asks for it."""
+    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
+        prefix, folder_paths.get_output_directory(), size.width, size.height
+    )
+    file = f"{name}_{counter:05}_.{ending}"
+    return Path(folder) / file, ui.SavedResult(file, subfolder, io.FolderType.output)
+
+
+def workflow_of(node: type[io.ComfyNode]) -> dict[str, str]:
+    """The prompt and the workflow that made a file, unless ComfyUI was started with --disable-metadata."""
+    if args.disable_metadata:
+        return {}
+    parts = dict(node.hidden.extra_pnginfo or {})
+    if node.hidden.prompt is not None:
+        parts["prompt"] = node.hidden.prompt
+    return {name: json.dumps(part) for name, part in parts.items()}
+
+
+def counted(frames: Iterable[Tensor], total: int) -> Iterator[Tensor]:
+    """The frames, with the node's progress bar; ends with ComfyUI's own exception where the user interrupts."""
+    progress = ProgressBar(total)
+    for frame in frames:
+        throw_exception_if_processing_interrupted()
+        yield frame
+        progress.update(1)
+
+
+def free_memory() -> int:
+    """Bytes of main memory that are free."""
+    return psutil.virtual_memory().available

@@ -1,0 +1,34 @@
+"""The levels of a zoom as nodes take them: an IMAGE batch, outermost first, and how its levels nest."""
+
+from comfy_api.latest import io
+from torch import Tensor
+
+IMAGES = io.Image.Input("images", tooltip="The levels of the zoom, outermost first, as Zoom Stack Sampler gives them.")
+P = io.Int.Input("p", default=2, min=2, max=64, tooltip="How many times each level is enlarged over the one before.")
+UNIT = io.Int.Input(
+    "unit",
+    default=8,
+    min=1,
+    max=256,
+    optional=True,
+    advanced=True,
+    tooltip="Pixels of a latent cell of the model that painted the levels (8 for most), since its levels nest by whole "
+    "cells; 1 for pictures from elsewhere. It matters only where p does not divide the level evenly.",
+)
+
+
+def zoom_levels(images: Tensor, unit: int) -> Tensor:
+    """IMAGE (N, H, W, C) as a zoom stack (N, 3, H, W); a view. An alpha channel is left out.
+
+    Raises:
+        ValueError: one level, or sides that are no multiple of `unit`.
+    """
+    count, height, width, _ = images.shape
+    if count < 2:
+        raise ValueError(f"images: a zoom has at least 2 levels, got {count}; connect a batch, outermost level first.")
+    if height % unit or width % unit:
+        raise ValueError(
+            f"unit: the levels must be a multiple of it, {unit}, but are {width} x {height} pixels; set it to 1 for "
+            f"pictures that no latent model painted."
+        )
+    return images[..., :3].movedim(-1, 1)

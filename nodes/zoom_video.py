@@ -1,0 +1,116 @@
+"""A zoom stack as a video, or as the frames of one."""
+
+import torch
+from comfy_api.latest import InputImpl, io, ui
+
+from ..core.windows import Size
+from ..core.zoom_path import DIRECTIONS, EASINGS, ZoomPath
+from ..core.zoom_view import render_frames
+from .host.video import counted, free_memory, output_file, workflow_of
+from .video_file import ENCODERS, even, write_video
+from .zoom_levels import IMAGES, UNIT, P, zoom_levels
+
+PATH = [
+    io.Float.Input(
+        "seconds_per_level",
+        default=2.0,
+        min=0.05,
+        max=600.0,
+        step=0.05,
+        tooltip="Time from one level to the next.",
+    ),
+    io.Float.Input("fps", default=30.0, min=1.0, max=240.0, step=0.01, tooltip="Frames per second."),
+    io.Combo.Input(
+        "easing",
+        options=list(EASINGS),
+        default=EASINGS[0],
+        tooltip="linear: the same speed throughout. ease in-out: starts and stops gently.",
+    ),
+    io.Combo.Input("direction", options=list(DIRECTIONS), default=DIRECTIONS[0], tooltip="Which way to zoom."),
+]
+
+
+def frames_of(images, p: int, unit: int, seconds_per_level: float, fps: float, easing: str, direction: str):
+    """The frames (3, H, W) one by one, their number and their size, cut to even sides."""
+    levels = zoom_levels(images, unit)
+    path = ZoomPath(frames_per_level=seconds_per_level * fps, easing=easing, direction=direction)
+    zooms = path.zooms(len(levels))
+    size = Size(even(levels.shape[-2]), even(levels.shape[-1]))
+    return render_frames(levels, zooms, p, size, unit), len(zooms), size
+
+
+class ZoomVideo(io.ComfyNode):
+    """Streams a zoom into a file."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="ZoomVideo",
+            display_name="Zoom Video",
+            category="joint diffusion",
+            description="Zooms smoothly through the levels of a stack and saves that as a video, frame by frame: a "
+            "long video takes no more memory than a short one.",
+            search_aliases=["zoom", "video", "powers of ten", "infinite zoom", "mp4", "webm"],
+            is_output_node=True,
+            inputs=[
+                IMAGES,
+                P,
+                *PATH,
+                io.Combo.Input(
+                    "format",
+                    options=list(ENCODERS),
+                    default="mp4",
+                    tooltip="mp4: H.264. webm: VP9, slower.",
+                ),
+                io.Int.Input(
+                    "crf", default=20, min=0, max=51, tooltip="Quality: 0 is the best and largest, 51 the worst."
+                ),
+                io.String.Input(
+                    "filename_prefix", default="video/zoom", tooltip="Where to save, in ComfyUI's output folder."
+                ),
+                UNIT,
+            ],
+            outputs=[io.Video.Output("video", display_name="VIDEO", tooltip="The saved file, for other video nodes.")],
+        )
+
+    @classmethod
+    def execute(
+        cls, images, p, seconds_per_level, fps, easing, direction, format, crf, filename_prefix="video/zoom", unit=8
+    ):
+        frames, count, size = frames_of(images, p, unit, seconds_per_level, fps, easing, direction)
+        path, saved = output_file(filename_prefix, format, size)
+        write_video(path, counted(frames, count), fps, crf, workflow_of(cls))
+        return io.NodeOutput(InputImpl.VideoFromFile(str(path)), ui=ui.PreviewVideo([saved]))
+
+
+class ZoomFrames(io.ComfyNode):
+    """The frames themselves, all in memory."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="ZoomFrames",
+            display_name="Zoom Frames",
+            category="joint diffusion",
+            description="The frames of Zoom Video as images, for nodes that work on them. All of them are in memory at "
+            "once: 12 MB for a frame of 1024 x 1024 pixels.",
+            search_aliases=["zoom", "frames", "powers of ten", "infinite zoom", "interpolate"],
+            inputs=[IMAGES, P, *PATH, UNIT],
+            outputs=[io.Image.Output("frames", display_name="IMAGE", tooltip="One image per frame.")],
+        )
+
+    @classmethod
+    def execute(cls, images, p, seconds_per_level, fps, easing, direction, unit=8):
+        frames, count, size = frames_of(images, p, unit, seconds_per_level, fps, easing, direction)
+        gigabyte = 1 << 30
+        needed, free = 4 * count * 3 * size.height * size.width, free_memory()
+        if needed > free:
+            raise ValueError(
+                f"seconds_per_level: {count} frames of {size.width} x {size.height} pixels need "
+                f"{needed / gigabyte:.1f} GiB of memory, and {free / gigabyte:.1f} are free; take fewer frames, or "
+                f"Zoom Video, which needs none for them."
+            )
+        batch = torch.empty(count, size.height, size.width, 3)
+        for picture, frame in zip(batch, counted(frames, count), strict=True):
+            picture.copy_(frame.permute(1, 2, 0)).clamp_(0, 1)
+        return io.NodeOutput(batch)
