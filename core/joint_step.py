@@ -53,7 +53,7 @@ class JointParams:
         """The windows of this step."""
         if self.cross_sampling is None:
             return self.windows
-        return replace(self.windows, shift=self.cross_sampling.shift_at(step))
+        return replace(self.windows, shift=self.cross_sampling.shift_at(step, self.windows))
 
     def is_guided(self, step: Step) -> bool:
         """Whether windows are moved in this step."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .fusion import WindowWeights
+from .multidiffusion import WindowParams
 from .step import Step
 from .windows import Size, Window, Wrap
 
@@ -48,23 +49,43 @@ class CrossSamplingParams:
 
     Attributes:
         groups: c, how many sets of windows take turns, >= 2.
-        cross_stride: s_c, latent cells between one set and the next; the last set must still lie within one stride of
-            the first. The paper's Table 1 is best at a half or a third of the stride.
+        cross_stride: s_c, latent cells between one set and the next; None spaces the sets evenly within the stride.
+            The paper's Table 1 is best at a half or a third of the stride.
     """
 
-    groups: int
-    cross_stride: Size
+    groups: int = 2
+    cross_stride: Size | None = None
 
     def __post_init__(self) -> None:
         if self.groups < 2:
             raise ValueError(f"groups: must be at least 2 sets of windows that take turns, got {self.groups}.")
-        if min(self.cross_stride) < 0 or max(self.cross_stride) == 0:
+        if self.cross_stride is not None and not min(self.cross_stride) >= 1:
             raise ValueError(f"cross stride: must be at least 1 latent cell, got {tuple(self.cross_stride)}.")
 
-    def shift_at(self, step: Step) -> Size:
-        """How far the inner windows have moved in this step."""
+    def shift_at(self, step: Step, windows: WindowParams) -> Size:
+        """How far the inner ones of `windows` have moved in this step.
+
+        Raises:
+            ValueError: the windows are too close to each other for so many sets, or a cross stride leads beyond the
+                next window.
+        """
         turn = step.index % self.groups
-        return Size(turn * self.cross_stride.height, turn * self.cross_stride.width)
+        return Size(*(turn * self._cross_stride(axis, windows) for axis in (0, 1)))
+
+    def _cross_stride(self, axis: int, windows: WindowParams) -> int:
+        name, stride, grid = ("height", "width")[axis], windows.stride[axis], windows.grid
+        cells = stride // self.groups // grid * grid if self.cross_stride is None else self.cross_stride[axis]
+        if cells == 0:
+            raise ValueError(
+                f"groups: with a stride of {stride} latent cells ({name}) and a grid of {grid} there is room for "
+                f"{stride // grid} sets of windows, got {self.groups}; use fewer, or less overlap of the windows."
+            )
+        if (self.groups - 1) * cells >= stride:
+            raise ValueError(
+                f"cross stride {name}: {self.groups} sets of windows must lie within one stride of {stride} latent "
+                f"cells, so at most {(stride - 1) // (self.groups - 1)} apart, got {cells}."
+            )
+        return cells
 
 
 def crop_fusion_weights(

@@ -21,7 +21,7 @@ METHOD_OPTIONS = {  # option: the part of the method that it belongs to, and its
     "msd_target": ("multiscale", "target"),
     "sync_weight": ("sync", "weight"),
     "adjacency": ("crop_fusion", "adjacency"),
-    "groups": ("groups", None),
+    "groups": ("cross_sampling", "groups"),
 }
 
 
@@ -63,7 +63,7 @@ def method(args: argparse.Namespace) -> dict:
         if part not in chosen:
             having = " or ".join(name for name, parts in METHODS.items() if part in parts)
             raise ValueError(f"--{option.replace('_', '-')}: belongs to the method {having}, not to {args.method}.")
-        chosen[part] = dataclasses.replace(chosen[part], **{field: value}) if field else value
+        chosen[part] = dataclasses.replace(chosen[part], **{field: value})
     return chosen
 
 
@@ -85,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--msd-target", help="msd: literal, matched or jacobian_free")
     sub.add_argument("--sync-weight", type=float, help="sync: strength of the pull towards the middle window")
     sub.add_argument("--adjacency", type=float, help="twin: lambda of Crop Fusion")
-    sub.add_argument("--groups", type=int, help="twin: sets of windows that take turns; 1 is no Cross Sampling")
+    sub.add_argument("--groups", type=int, help="twin: sets of windows that take turns in Cross Sampling")
     sub.add_argument("--device", default="cpu")
     sub.add_argument("--out", type=Path, default=Path("panorama.png"))
     sub.set_defaults(run=panorama)

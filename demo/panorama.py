@@ -26,7 +26,7 @@ from .sampling import euler, karras_sigmas, starting_noise
 
 NATIVE = 16  # latent cells: the window the model was trained on
 MSD, SYNC = {"multiscale": MultiScaleParams()}, {"sync": SyncParams()}
-TWIN = {"crop_fusion": CropFusionParams(), "groups": 2}
+TWIN = {"crop_fusion": CropFusionParams(), "cross_sampling": CrossSamplingParams()}
 METHODS: dict[str, dict[str, Any]] = {
     "multidiffusion": {},
     "msd": MSD,
@@ -51,7 +51,7 @@ class PanoramaParams:
     multiscale: MultiScaleParams | None = None
     sync: SyncParams | None = None
     crop_fusion: CropFusionParams | None = None
-    groups: int = 1  # of windows that take turns, evenly spaced within the stride; 1 is no Cross Sampling
+    cross_sampling: CrossSamplingParams | None = None
 
     def __post_init__(self) -> None:
         # The coarse scale is half as large and must fit the model's U-Net as well.
@@ -64,24 +64,17 @@ class PanoramaParams:
                     f"{field}: must be a multiple of {unit} and at least {least} pixels, got {value}; "
                     f"{max(least, round(value / unit) * unit)} is the nearest that is."
                 )
-        if not 1 <= self.groups <= self.stride // DOWNSAMPLING:
-            raise ValueError(
-                f"groups: must be in 1..{self.stride // DOWNSAMPLING} for a stride of {self.stride}, so that windows "
-                f"move by at least {DOWNSAMPLING} cells, got {self.groups}."
-            )
 
     @property
     def joint(self) -> JointParams:
         """The same for the core."""
-        cross = self.stride // self.groups // DOWNSAMPLING * DOWNSAMPLING
+        window, stride = Size(NATIVE, NATIVE), Size(self.stride, self.stride)
         return JointParams(
-            windows=WindowParams(window=Size(NATIVE, NATIVE), stride=Size(self.stride, self.stride), grid=DOWNSAMPLING),
+            windows=WindowParams(window=window, stride=stride, grid=DOWNSAMPLING),
             multiscale=self.multiscale,
             sync=self.sync,
             crop_fusion=self.crop_fusion,
-            cross_sampling=CrossSamplingParams(groups=self.groups, cross_stride=Size(cross, cross))
-            if self.groups > 1
-            else None,
+            cross_sampling=self.cross_sampling,
         )
 
 

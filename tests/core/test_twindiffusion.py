@@ -136,6 +136,15 @@ def test_shifted_windows_cover_everything_with_no_wide_gaps(canvas, stride, shif
             assert starts - {0, side - 16} <= set(range(shift, side, stride))
 
 
+def test_cross_strides_stay_on_the_grid():
+    assert shifted(at=1) == Size(2, 2) and shifted(at=1, cross_stride=Size(4, 2)) == Size(4, 2)
+
+
+def shifted(at=0, **options):
+    windows = WindowParams(window=Size(8, 8), stride=Size(6, 6), grid=2)
+    return CrossSamplingParams(**options).shift_at(step(at), windows)
+
+
 def test_wrapping_windows_all_move():
     canvas, size, stride = Size(16, 64), Size(16, 16), Size(16, 8)
     still = plan_windows(canvas, size, stride, Wrap(x=True))
@@ -149,9 +158,9 @@ def test_a_shift_beyond_the_stride_is_refused():
 
 
 def test_cross_sampling_takes_turns():
-    cross = CrossSamplingParams(groups=3, cross_stride=Size(0, 2))
-    assert [cross.shift_at(step(index)).width for index in range(7)] == [0, 2, 4, 0, 2, 4, 0]
-    params = JointParams(windows=WindowParams(window=Size(8, 8), stride=Size(8, 6)), cross_sampling=cross)
+    windows, cross = WindowParams(window=Size(8, 8), stride=Size(8, 6)), CrossSamplingParams(groups=3)
+    assert [cross.shift_at(step(index), windows).width for index in range(7)] == [0, 2, 4, 0, 2, 4, 0]
+    params = JointParams(windows=windows, cross_sampling=cross)
     lefts = [[w.left for w in params.windows_at(step(i)).plan(Size(8, 40))] for i in range(3)]
     assert lefts == [[0, 6, 12, 18, 24, 30, 32], [0, 8, 14, 20, 26, 32], [0, 4, 10, 16, 22, 28, 32]]
 
@@ -174,7 +183,9 @@ def test_a_pointwise_model_does_not_notice_cross_sampling_nor_crop_fusion():
         (lambda: CropFusionParams(adjacency=0.0), r"lambda: must be a number above 0, got 0"),
         (lambda: CropFusionParams(stop=2.0), r"stop: must be in 0\.\.1 \(a part of the steps\), got 2"),
         (lambda: CrossSamplingParams(groups=1, cross_stride=Size(4, 4)), r"groups: must be at least 2 .*, got 1"),
-        (lambda: CrossSamplingParams(groups=2, cross_stride=Size(0, 0)), r"cross stride: must be at least 1 latent"),
+        (lambda: CrossSamplingParams(groups=2, cross_stride=Size(4, 0)), r"cross stride: must be at least 1 latent"),
+        (lambda: shifted(groups=4), r"groups: with a stride of 6 latent cells \(height\) and a grid of 2 .* 3 sets"),
+        (lambda: shifted(groups=3, cross_stride=Size(2, 4)), r"cross stride width: 3 sets .* at most 2 apart, got 4"),
     ],
 )
 def test_wrong_parameters_are_refused(make, message):

@@ -26,12 +26,12 @@ def test_a_panorama_and_one_line_of_numbers(method, tmp_path):
 
 def test_options_of_a_method_reach_it(tmp_path):
     out = ("--out", str(tmp_path / "panorama.png"))
-    options = ("--msd-weight", "3", "--sync-weight", "7", "--adjacency", "0.5", "--groups", "1")
+    options = ("--msd-weight", "3", "--sync-weight", "7", "--adjacency", "0.5", "--groups", "2")
     done = run("panorama", "--method", "full", *SMALL, *options, *out)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout.splitlines()[-1])
     assert (report["multiscale"]["weight"], report["sync"]["weight"]) == (3, 7)
-    assert (report["crop_fusion"]["adjacency"], report["groups"]) == (0.5, 1)
+    assert (report["crop_fusion"]["adjacency"], report["cross_sampling"]["groups"]) == (0.5, 2)
 
 
 def test_options_of_another_method_are_refused():
