@@ -80,6 +80,7 @@ class StackBlender:
         Raises:
             ValueError: the VAE is that of another model.
         """
+        self.models: list[ModelPatcher] = []  # what sampling needs on the device, once it is there
         self._model = model.model
         self._vae = vae
         self._space = latent_space(model)
@@ -91,12 +92,10 @@ class StackBlender:
         """(N, C, ..., h, w) in the model's space, consistent with one another."""
         if not self._blending.in_pixels(step, steps):
             return self._joined_latents(denoised, self._photograph and self._photograph.latent)
-        # The VAE may push the model out of memory; ControlNets with a VAE bring it back in the same way.
-        loaded = comfy.model_management.loaded_models(only_currently_used=True)
         pixels = self._decoded(self._model.process_latent_out(denoised)).to(denoised.device)
         pixels = self._joined_pixels(pixels, self._photograph and self._photograph.pixels)
         latent = self._encoded(pixels, canvas_size(denoised)).to(denoised)
-        comfy.model_management.load_models_gpu(loaded)
+        comfy.model_management.load_models_gpu(self.models)  # the VAE may have pushed them out of memory
         return self._model.process_latent_in(latent)
 
     def finished(self, latent: Tensor) -> tuple[Tensor, Tensor]:

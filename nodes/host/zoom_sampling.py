@@ -56,8 +56,8 @@ def sample_zoom_stack(
         the latent (N, C, ..., h, w), and the levels as IMAGE (N, H, W, 3).
     """
     nesting(canvas_size(latent), blending.p)  # refuses what cannot nest
-    model = _with_level_batches(model, len(latent))
     blender = StackBlender(model, vae, blending, photograph, canvas_size(latent))
+    model = _with_level_batches(model, len(latent), blender)
     sampler = zoom_sampler(sampler_name, latent.shape, blender, partial(render_noise, p=blending.p))
     plan = comfy.samplers.KSampler(
         model, steps, model.load_device, sampler_name, scheduler, denoise, model_options=model.model_options
@@ -78,17 +78,19 @@ def sample_zoom_stack(
     return blender.finished(sampled)
 
 
-def _with_level_batches(model: ModelPatcher, levels: int) -> ModelPatcher:
+def _with_level_batches(model: ModelPatcher, levels: int, blender: StackBlender) -> ModelPatcher:
     """A clone that gives each row its prompt. Our wrapper is the innermost: windows are cut before."""
+
+    def prepare_sampling(executor, patcher, noise_shape, *arguments, **options):
+        # For one level: how many go into a call is decided by what is free after loading, not the other way round.
+        real_model, conds, others = executor(patcher, (1, *noise_shape[1:]), *arguments, **options)
+        blender.models = [patcher, *others]
+        return real_model, conds, others
+
     clone = model.clone()
     clone.add_wrapper_with_key(WrappersMP.CALC_COND_BATCH, KEY, LevelBatches(levels))
-    clone.add_wrapper_with_key(WrappersMP.PREPARE_SAMPLING, KEY, _prepare_sampling)
+    clone.add_wrapper_with_key(WrappersMP.PREPARE_SAMPLING, KEY, prepare_sampling)
     return clone
-
-
-def _prepare_sampling(executor, model, noise_shape, *arguments, **options):
-    # For one level: how many go into a call is decided by what is free after loading, not the other way round.
-    return executor(model, (1, *noise_shape[1:]), *arguments, **options)
 
 
 def _showing_all_levels(callback: Callable) -> Callable:

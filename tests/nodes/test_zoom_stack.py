@@ -242,18 +242,20 @@ def test_interruption_stops_within_a_level(demo, monkeypatch):
     assert torch.equal(sample(*demo)[1], expected)
 
 
-def test_the_model_is_brought_back_after_the_vae(demo, monkeypatch):
-    brought = []
-    load = comfy.model_management.load_models_gpu
-    monkeypatch.setattr(
-        comfy.model_management,
-        "load_models_gpu",
-        lambda models, *a, **k: (brought.append(models), load(models, *a, **k)),
-    )
-    model, stack, vae = demo
-    sample(*demo, steps=1)
-    last_vae = max(i for i, models in enumerate(brought[:-3]) if vae.patcher in models)  # three decode the result
-    assert any(m.model is model.model for m in brought[last_vae + 1])
+def test_the_model_and_its_controlnets_are_brought_back_after_the_vae(monkeypatch):
+    """And nothing else: a text encoder that the VAE pushed out of memory stays out."""
+    loads, load = [], comfy.model_management.load_models_gpu
+
+    def record(models, *rest, **options):
+        loads.append({type(patcher.model).__name__ for patcher in models})
+        return load(models, *rest, **options)
+
+    monkeypatch.setattr(comfy.model_management, "load_models_gpu", record)
+    net = tiny_models.control_net().set_cond_hint(torch.zeros(1, 3, 64, 64))
+    stack = StackPrompts([prompt(1, control=net), prompt(2)], prompt(3), ("far", "near"), P)
+    sample(tiny_models.sd15(), stack, tiny_models.vae(), width=64, height=64, steps=1)
+    sampling, vae = {"BaseModel", "ControlNet"}, {"AutoencoderKL"}
+    assert loads == [sampling, vae, vae, vae, vae, sampling, vae, vae]
 
 
 def test_mixed_blending_is_in_pixels_in_the_last_step_and_every_so_many_before():
