@@ -16,6 +16,7 @@ from dataclasses import replace
 
 import torch
 
+from core.multiscale import MultiScaleParams
 from demo.panorama import PanoramaParams, measure_panorama, paint_panorama
 from demo.pipeline import LandscapePipeline
 
@@ -70,9 +71,7 @@ def main() -> None:
 def compare(pipeline: LandscapePipeline, args: argparse.Namespace) -> None:
     """Print the table."""
     plain = [
-        PanoramaParams(
-            method="multidiffusion", prompt=prompt, seed=seed, steps=args.steps, height=args.height, width=args.width
-        )
+        PanoramaParams(prompt=prompt, seed=seed, steps=args.steps, height=args.height, width=args.width)
         for prompt, seed in itertools.product(args.prompts, range(args.seeds))
     ]
     print(f"{args.seeds} seeds x {len(args.prompts)} prompts a row, {args.height} x {args.width} pixels\n")
@@ -82,10 +81,11 @@ def compare(pipeline: LandscapePipeline, args: argparse.Namespace) -> None:
     show("MultiDiffusion", baseline)
     if args.weights:
         for target, weight in itertools.product(args.targets, args.weights):
-            guided = [replace(params, method="msd", target=target, weight=weight) for params in plain]
+            multiscale = MultiScaleParams(target=target, weight=weight)
+            guided = [replace(params, multiscale=multiscale) for params in plain]
             show(f"MSD {target}, weight {weight:g}", row(pipeline, guided))
         return
-    default = row(pipeline, [replace(params, method="msd") for params in plain])
+    default = row(pipeline, [replace(params, multiscale=MultiScaleParams()) for params in plain])
     show("MSD, default", default)
     for name in ("order_violations_per_column", "palette_deviation"):
         ratio = statistics.mean(default[name]) / statistics.mean(baseline[name])

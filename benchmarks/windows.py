@@ -4,7 +4,7 @@
 
 Prints, measured side by side in one run: the time of a joint step over that of the same windows through the bare model
 at the same batch size; model calls against the least possible; peak memory at canvas widths 1 : 4 : 16; and what each
-target of Multi-Scale Diffusion costs relative to MultiDiffusion. Medians over interleaved repetitions.
+method costs relative to MultiDiffusion. Medians over interleaved repetitions.
 """
 
 import argparse
@@ -14,19 +14,26 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from core.cost import views_per_step
-from core.multidiffusion import WindowParams, denoise_jointly
-from core.multiscale import MultiScaleParams, Step, denoise_multiscale
+from core.joint_step import JointParams, denoise_step
+from core.multidiffusion import WindowParams
+from core.multiscale import MultiScaleParams
+from core.step import Step
+from core.syncdiffusion import SyncParams
+from core.twindiffusion import CropFusionParams
 from core.windows import Size, canvas_size, crop_batch
 from demo.autoencoder import CHANNELS
 from demo.model import DOWNSAMPLING
 from demo.pipeline import LandscapePipeline
 
-SIGMA, SIGMA_NEXT, CFG = 1.5, 1.2, 2.0
+CFG = 2.0
+SIGMA = 1.5
+STEP = Step(sigma=SIGMA, kept=0.8, index=0, count=20)
 WINDOW, STRIDE, BATCH = Size(16, 16), Size(8, 8), 8
 TALL = 32  # two windows
 
@@ -68,35 +75,39 @@ class Bench:
 
     def bare(self, x: Tensor) -> Callable[[], Tensor]:
         """The windows through the model, already cut and never fused."""
-        batches = [crop_batch(x, batch).clone() for batch in self.windows.batches(canvas_size(x))]
+        plan = self.windows.plan(canvas_size(x))
+        batches = [crop_batch(x, batch).clone() for batch in self.windows.batches(plan)]
         return lambda: [self.denoise(views, SIGMA) for views in batches][-1]
 
-    def joint(self, x: Tensor) -> Callable[[], Tensor]:
-        return lambda: denoise_jointly(x, SIGMA, self.denoise, self.windows)
-
-    def guided(self, x: Tensor, target: str, weight: float = 10.0) -> Callable[[], Tensor]:
-        step = Step(sigma=SIGMA, kept=SIGMA_NEXT / SIGMA, progress=0.0)
-        params = MultiScaleParams(target=target, weight=weight)
-        return lambda: denoise_multiscale(x, step, self.denoise, self.windows, params)
+    def joint(self, x: Tensor, params: JointParams) -> Callable[[], Tensor]:
+        return lambda: denoise_step(x, STEP, self.denoise, params)
 
 
 def step_cost(bench: Bench, repetitions: int) -> None:
     x = bench.canvas(128)
-    targets = ("jacobian_free", "matched", "literal")
-    candidates = [bench.bare(x), bench.joint(x), *(bench.guided(x, target) for target in targets)]
-    bare, joint, *guided = median_times(repetitions, *candidates)
+    plain = JointParams(windows=bench.windows)
+    methods = {
+        "MultiDiffusion": plain,
+        "TwinDiffusion's Crop Fusion": replace(plain, crop_fusion=CropFusionParams()),
+        "MSD jacobian_free": replace(plain, multiscale=MultiScaleParams()),
+        "MSD matched": replace(plain, multiscale=MultiScaleParams(target="matched")),
+        "MSD literal": replace(plain, multiscale=MultiScaleParams(target="literal")),
+        "SyncDiffusion jacobian_free": replace(plain, sync=SyncParams()),
+        "SyncDiffusion": replace(plain, sync=SyncParams(jacobian_free=False)),
+        "MSD and SyncDiffusion jacobian_free": replace(plain, multiscale=MultiScaleParams(), sync=SyncParams()),
+    }
+    steps = {name: bench.joint(x, params) for name, params in methods.items()}
+    bare, joint, *others = median_times(repetitions, bench.bare(x), *steps.values())
     least = len(bench.windows.plan(canvas_size(x)))
     print(f"One step, {TALL} x 128 cells, {least} windows of {WINDOW.height} x {WINDOW.width}, {BATCH} a batch\n")
     print("| step | views denoised | least possible | seconds | over bare windows | over MultiDiffusion |")
     print("|---|---|---|---|---|---|")
     print(f"| bare model | {least} | {least} | {bare:.3f} | 1 | |")
-    named = [("MultiDiffusion", None, joint)]
-    named += [(f"MSD {target}", MultiScaleParams(target=target), t) for target, t in zip(targets, guided, strict=True)]
-    for name, params, seconds in named:
+    for (name, params), seconds in zip(methods.items(), (joint, *others), strict=True):
         before = bench.pipeline.model_calls
-        (bench.joint(x) if params is None else bench.guided(x, params.target))()
+        steps[name]()
         views = bench.pipeline.model_calls - before
-        minimum = views_per_step(canvas_size(x), bench.windows, params)
+        minimum = views_per_step(canvas_size(x), params, STEP)
         print(f"| {name} | {views} | {minimum} | {seconds:.3f} | {seconds / bare:.3f} | {seconds / joint:.2f} |")
 
 
@@ -108,8 +119,9 @@ def memory(device: str) -> None:
     for width in (128, 512, 2048):
         code = (
             "import torch; torch.set_grad_enabled(False)\n"
-            "from benchmarks.windows import Bench, peak_memory\n"
-            f"bench = Bench({device!r}); bench.joint(bench.canvas({width}))(); print(peak_memory())"
+            "from benchmarks.windows import Bench, JointParams, peak_memory\n"
+            f"bench = Bench({device!r})\n"
+            f"bench.joint(bench.canvas({width}), JointParams(windows=bench.windows))(); print(peak_memory())"
         )
         run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         peak, tensor = float(run.stdout), CHANNELS * TALL * width * 4 / 2**20
