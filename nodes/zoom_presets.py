@@ -50,7 +50,7 @@ PRESETS = {
         4,
         (
             "top-down photo of a person asleep on a picnic blanket in a meadow, a hand resting in the middle",
-            "close-up photo of the back of a hand resting on white cloth, soft even light",
+            "close-up photo of the back of a hand resting on white cloth, directly from above, soft even light",
             "macro photo of the skin on the back of a hand, fine lines and pores, soft even light",
             "extreme macro photo of human skin, a mesh of fine lines, soft even light",
             "light microscope image of human skin, a mosaic of flat cells, pale pink stain",
