@@ -1,4 +1,4 @@
-"""`python -m demo panorama`: a panorama from the bundled model, without ComfyUI and without a checkpoint.
+"""`python -m demo panorama | zoom`: pictures from the bundled model, without ComfyUI and without a checkpoint.
 
 Progress goes to stderr; the last line on stdout is one JSON object with what was measured on the picture.
 """
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .panorama import METHODS, PanoramaParams, measure_panorama, paint_panorama
 from .pipeline import LandscapePipeline
+from .zoom import BLENDINGS, SAMPLERS, ZoomParams, measure_zoom, paint_zoom, write_zoom_video
 
 METHOD_OPTIONS = {  # option: the part of the method that it belongs to, and its field there
     "msd_weight": ("multiscale", "weight"),
@@ -49,8 +50,7 @@ def panorama(args: argparse.Namespace) -> dict:
     save_image(result.image, args.out)
     measured = measure_panorama(result.image.cpu(), params.prompt, params.stride)
     report = measured | {"seconds": seconds, "model_calls": result.model_calls}
-    rounded = {key: round(value, 4) for key, value in report.items()}
-    return rounded | {"method": args.method} | dataclasses.asdict(params) | {"out": str(args.out)}
+    return rounded(report) | {"method": args.method} | dataclasses.asdict(params) | {"out": str(args.out)}
 
 
 def method(args: argparse.Namespace) -> dict:
@@ -65,6 +65,41 @@ def method(args: argparse.Namespace) -> dict:
             raise ValueError(f"--{option.replace('_', '-')}: belongs to the method {having}, not to {args.method}.")
         chosen[part] = dataclasses.replace(chosen[part], **{field: value})
     return chosen
+
+
+def zoom(args: argparse.Namespace) -> dict:
+    """Paint, save, film and measure one zoom stack."""
+    fields = {field.name for field in dataclasses.fields(ZoomParams)}
+    given = {key: value for key, value in vars(args).items() if key in fields}
+    params = ZoomParams(**given | {"prompts": repeated(tuple(args.prompts), args.levels)})
+    pipeline = LandscapePipeline(args.device)
+    start = time.perf_counter()
+    result = paint_zoom(pipeline, params, show_progress)
+    seconds = time.perf_counter() - start
+    levels = result.levels.cpu()
+    for number, level in enumerate(levels):
+        save_image(level[None], args.out / f"level_{number:02}.png")
+    write_zoom_video(levels, params.p, args.out / "zoom.mp4")
+    measured = measure_zoom(result, params.p)
+    report = measured | {"seconds": seconds, "model_calls": result.model_calls}
+    return rounded(report) | dataclasses.asdict(params) | {"out": str(args.out)}
+
+
+def repeated(prompts: tuple[str, ...], levels: int | None) -> tuple[str, ...]:
+    """One prompt for each level."""
+    if levels is None:
+        return prompts
+    if levels < len(prompts):
+        raise ValueError(f"--levels: must be at least the number of prompts ({len(prompts)}), got {levels}.")
+    return prompts + prompts[-1:] * (levels - len(prompts))
+
+
+def rounded(report: dict) -> dict:
+    """Numbers to four digits, in lists as well."""
+    return {
+        key: [round(number, 4) for number in value] if isinstance(value, list) else round(value, 4)
+        for key, value in report.items()
+    }
 
 
 def parser() -> argparse.ArgumentParser:
@@ -89,7 +124,29 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--device", default="cpu")
     sub.add_argument("--out", type=Path, default=Path("panorama.png"))
     sub.set_defaults(run=panorama)
+    add_zoom(commands.add_parser("zoom", help="one scene at many zoom levels, and a video through them"))
     return top
+
+
+def add_zoom(sub: argparse.ArgumentParser) -> None:
+    """The options of `zoom`."""
+    defaults = ZoomParams()
+    sub.add_argument("--prompts", nargs="+", default=defaults.prompts, help="one per level, the most zoomed out first")
+    sub.add_argument("--levels", type=int, help="how many; the last prompt is repeated as often as needed")
+    sub.add_argument("--p", type=int, default=defaults.p, help="zoom factor between levels")
+    sub.add_argument("--height", type=int, default=defaults.height, help="pixels")
+    sub.add_argument("--width", type=int, default=defaults.width, help="pixels")
+    sub.add_argument("--seed", type=int, default=defaults.seed)
+    sub.add_argument("--steps", type=int, default=defaults.steps)
+    sub.add_argument("--cfg", type=float, default=defaults.cfg, help="guidance scale, 1 is none")
+    sub.add_argument("--sampler", choices=SAMPLERS, default=defaults.sampler)
+    sub.add_argument("--blending", choices=BLENDINGS, default=defaults.blending, help="none paints each level alone")
+    sub.add_argument("--pixel-steps", type=int, default=defaults.pixel_steps, help="mixed: last steps, in pixels")
+    sub.add_argument("--independent-noise", dest="shared_noise", action="store_false", help="as in the ablation")
+    sub.add_argument("--stride", type=int, default=defaults.stride, help="latent cells (8 pixels) between windows")
+    sub.add_argument("--device", default="cpu")
+    sub.add_argument("--out", type=Path, default=Path("zoom"), help="folder for the levels and the video")
+    sub.set_defaults(run=zoom)
 
 
 def main() -> None:

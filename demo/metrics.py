@@ -128,3 +128,12 @@ def zoom_inconsistency(levels: Tensor, p: int) -> Tensor:
     top, left = (height - height // p) // 2, (width - width // p) // 2
     centres = levels[:-1, :, top : top + height // p, left : left + width // p]
     return (nn.functional.avg_pool2d(levels[1:], p) - centres).abs().mean(dim=(1, 2, 3))
+
+
+def sharpness(image: Tensor) -> Tensor:
+    """Contrast of the details: RMS over pixels and channels of what a 5 x 5 mean removes, in RGB units.
+
+    0 for a flat picture. Only comparable between pictures of the same things.
+    """
+    mean = nn.functional.avg_pool2d(nn.functional.pad(image, (2, 2, 2, 2), mode="replicate"), 5, stride=1)
+    return (image - mean).square().mean(dim=(1, 2, 3)).sqrt()

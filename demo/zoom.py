@@ -1,0 +1,163 @@
+"""Zoom stacks from the bundled model through the core: what `python -m demo zoom` does.
+
+Like `panorama.py` it uses `core`, and of `nodes` the video file, which knows nothing of ComfyUI.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import lcm
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from core.multidiffusion import WindowParams, denoise_jointly
+from core.powers_of_ten import blend, render_image, render_noise
+from core.windows import Size, Window
+from core.zoom_path import ZoomPath
+from core.zoom_view import render_frames
+from nodes.video_file import write_video
+
+from .autoencoder import CHANNELS, FACTOR
+from .metrics import sharpness, zoom_inconsistency
+from .model import DOWNSAMPLING
+from .panorama import NATIVE
+from .pipeline import LandscapePipeline
+from .sampling import karras_sigmas
+
+BLENDINGS = ("pixel", "latent", "mixed", "none")
+SAMPLERS = {"ancestral": 1.0, "euler": 0.0}  # the part of each step's noise that is drawn anew (eta)
+PROMPTS = (
+    "autumn day far sky forest meadow",
+    "autumn day wide forest",
+    "autumn day near forest",
+    "autumn day close forest",
+)
+
+Merge = Callable[[Tensor, int, int], Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZoomParams:
+    """One zoom stack; height and width of every level in pixels."""
+
+    prompts: tuple[str, ...] = PROMPTS  # one for each level, the most zoomed out first
+    p: int = 2
+    height: int = 128
+    width: int = 128
+    seed: int = 0
+    steps: int = 20
+    cfg: float = 2.5
+    sampler: str = "ancestral"
+    blending: str = "mixed"  # `none` paints every level for itself
+    pixel_steps: int = 2  # mixed: so many steps, the last ones, in pixels
+    shared_noise: bool = True
+    stride: int = 8  # latent cells between the windows of a level larger than the model's native one
+
+    def __post_init__(self) -> None:
+        for field, known in (("blending", BLENDINGS), ("sampler", tuple(SAMPLERS))):
+            if getattr(self, field) not in known:
+                raise ValueError(f"{field}: must be one of {', '.join(known)}, got {getattr(self, field)!r}.")
+        if len(self.prompts) < 2:
+            raise ValueError(f"prompts: a zoom stack has at least 2 levels, got {len(self.prompts)}.")
+        if self.p < 2:
+            raise ValueError(f"p: the zoom factor between levels must be at least 2, got {self.p}.")
+        # Levels then lie exactly in the middle of one another.
+        unit = lcm(FACTOR * DOWNSAMPLING, 2 * self.p * FACTOR)
+        least = -(-FACTOR * NATIVE // unit) * unit
+        for field in ("height", "width"):
+            value = getattr(self, field)
+            if value < least or value % unit:
+                raise ValueError(
+                    f"{field}: must be a multiple of {unit} and at least {least} pixels for p = {self.p}, got {value}; "
+                    f"{max(least, round(value / unit) * unit)} is the nearest that is."
+                )
+
+    def in_pixels(self, step: int) -> bool:
+        """Whether the levels are joined in pixels at a step."""
+        return self.blending == "pixel" or (self.blending == "mixed" and step >= self.steps - self.pixel_steps)
+
+
+class Zoom(NamedTuple):
+    """A finished zoom stack and what it cost; images (N, 3, H, W) in [0, 1]."""
+
+    sampled: Tensor  # what each level's own denoising led to
+    levels: Tensor  # the same, joined once more: what is shown
+    model_calls: int  # views denoised
+
+
+def paint_zoom(
+    pipeline: LandscapePipeline,
+    params: ZoomParams,
+    on_step: Callable[[int, int], None] | None = None,
+    merge: Merge = blend,
+) -> Zoom:
+    """Algorithm 2 of Generative Powers of Ten; `merge` turns observations into layers, (levels, p, unit) to levels."""
+    height, width = params.height // FACTOR, params.width // FACTOR
+    windows = WindowParams(window=Size(NATIVE, NATIVE), stride=Size(params.stride, params.stride), grid=DOWNSAMPLING)
+    contexts = pipeline.encode(list(params.prompts))
+    generator = torch.Generator().manual_seed(params.seed)
+    sigmas = karras_sigmas(params.steps).tolist()
+    before = pipeline.model_calls
+
+    def noise() -> Tensor:
+        drawn = torch.randn((len(params.prompts), CHANNELS, height, width), generator=generator).to(pipeline.device)
+        return render_noise(drawn, params.p) if params.shared_noise else drawn
+
+    def denoise(views: Tensor, sigma: float, seen: Sequence[Window], _canvas: Size) -> Tensor:
+        return pipeline.denoise(views, sigma, contexts.repeat(len(seen), 1, 1), params.cfg)
+
+    def join(levels: Tensor, unit: int) -> Tensor:
+        return render_image(merge(levels, params.p, unit), params.p, unit)
+
+    def joined(denoised: Tensor, step: int) -> Tensor:
+        if params.blending == "none":
+            return denoised
+        if not params.in_pixels(step):
+            return join(denoised, 1)
+        images = pipeline.decode(denoised)
+        encode = pipeline.autoencoder.encode
+        # Only the change goes through the autoencoder, so that what it loses is not lost again at every step.
+        return denoised + encode(join(images, FACTOR)) - encode(images)
+
+    with torch.no_grad():
+        x = noise() * (1 + sigmas[0] ** 2) ** 0.5
+        for step in range(params.steps):
+            denoised = joined(denoise_jointly(x, sigmas[step], denoise, windows), step)
+            x = ancestral_step(x, denoised, sigmas[step], sigmas[step + 1], SAMPLERS[params.sampler], noise)
+            if on_step:
+                on_step(step + 1, params.steps)
+        sampled = pipeline.decode(x)
+    levels = sampled if params.blending == "none" else join(sampled, FACTOR).clamp(0, 1)
+    return Zoom(sampled, levels, pipeline.model_calls - before)
+
+
+def ancestral_step(
+    x: Tensor, denoised: Tensor, sigma: float, after: float, eta: float, noise: Callable[[], Tensor]
+) -> Tensor:
+    """From one noise level to the next, DDPM in sigma space: a part of the noise is taken away and drawn anew.
+
+    With eta = 1 as much as keeps the variance, with 0 none: then it is a step of Euler, and `noise` is not called.
+    """
+    new = eta * after * (1 - (after / sigma) ** 2) ** 0.5
+    kept = (after**2 - new**2) ** 0.5 / sigma
+    x = denoised + kept * (x - denoised)
+    return x + new * noise() if new > 0 else x
+
+
+def measure_zoom(zoom: Zoom, p: int) -> dict[str, float | list[float]]:
+    """Agreement of the sampled levels before they were joined once more, and sharpness of what is shown."""
+    between = zoom_inconsistency(zoom.sampled, p)
+    return {
+        "zoom_inconsistency": between.mean().item(),
+        "zoom_inconsistency_per_level": between.tolist(),
+        "sharpness_per_level": sharpness(zoom.levels).tolist(),
+    }
+
+
+def write_zoom_video(levels: Tensor, p: int, path: Path, fps: int = 30, frames_per_level: int = 45) -> None:
+    """The zoom from the first level to the last one and back."""
+    zooms = ZoomPath(frames_per_level=frames_per_level, direction="in and out", easing="ease in-out").zooms(len(levels))
+    frames = render_frames(levels, zooms, p, unit=FACTOR)
+    write_video(path, frames, fps)
