@@ -12,6 +12,7 @@ from .layer_colours import REGION, cells, classify, colour_model, palettes_of
 from .palette import LAYERS
 
 SHORTEST_RUN = 5  # cells of 4 pixels; a shorter vertical run is texture or a cloud, not a layer
+STYLE_LEVELS = 4  # resolutions at which textures are compared
 NEIGHBOURS = (-16, -8, 8, 16)  # pixels from a border to the places it is compared with
 
 
@@ -87,18 +88,64 @@ def seam_energy(image: Tensor, rows: Collection[int] = (), columns: Collection[i
     return torch.stack(ratios).mean(dim=0)
 
 
+def strips(image: Tensor) -> Tensor:
+    """Upright strips one native window wide, side by side: (B, N, 3, H, 128); what is left at the right is dropped."""
+    count = image.shape[-1] // REGION
+    return image[..., : count * REGION].unflatten(-1, (count, REGION)).permute(0, 3, 1, 2, 4)
+
+
+def palette_statistics(image: Tensor) -> Tensor:
+    """The palette of pictures (..., 3, H, W): mean and standard deviation of each channel, (..., 6)."""
+    return torch.cat([image.mean(dim=(-2, -1)), image.std(dim=(-2, -1))], dim=-1)
+
+
 def palette_distance(image: Tensor) -> Tensor:
     """How much the palette changes along the panorama: RGB units, 0 to about 1.
 
-    The picture is cut into upright strips one native window wide. For each pair of strips that do not touch, the
-    distance between their colour statistics (mean and standard deviation per channel, Euclidean) is taken; the result
-    is the mean over pairs. 0 for a picture narrower than three windows.
+    The Euclidean distance of the `palette_statistics` of two `strips` that do not touch, averaged over all such pairs.
+    0 for a picture narrower than three windows.
     """
-    width = image.shape[-1]
-    strips = [image[..., left : left + REGION] for left in range(0, width - REGION + 1, REGION)]
-    statistics = [torch.cat([s.mean(dim=(2, 3)), s.std(dim=(2, 3))], dim=1) for s in strips]
-    pairs = [(statistics[i] - statistics[j]).norm(dim=1) for i in range(len(strips)) for j in range(i + 2, len(strips))]
-    return torch.stack(pairs).mean(dim=0) if pairs else torch.zeros(len(image))
+    return _mean_over_pairs(palette_statistics(strips(image)), apart=2)
+
+
+def style_distance(image: Tensor) -> Tensor:
+    """How much the texture changes along the panorama: 0 (the same everywhere) to 2.
+
+    A style loss (Gatys et al. 2016) without a network: in place of its feature maps stand the steps of colour from
+    pixel to pixel, to the right and down, of the picture at full, half, quarter and eighth resolution. Compared are
+    the Gram matrices of two `strips` that do not touch, by the norm of their difference over the mean of their norms;
+    averaged over resolutions and pairs. The palette has no part in it.
+    """
+    parts = strips(image)
+    total = torch.zeros(len(image))
+    for level in range(STYLE_LEVELS):
+        small = nn.functional.avg_pool2d(parts.flatten(0, 1), 2**level).unflatten(0, parts.shape[:2])
+        steps = torch.cat([small.diff(dim=-1)[..., :-1, :], small.diff(dim=-2)[..., :-1]], dim=2).flatten(3)
+        gram = steps @ steps.transpose(2, 3) / steps.shape[3]
+        total += _mean_over_pairs(gram.flatten(2), apart=2, relative=True)
+    return total / STYLE_LEVELS
+
+
+def neighbour_distance(image: Tensor) -> Tensor:
+    """How abruptly the palette changes: as `palette_distance`, but of `strips` that touch."""
+    statistics = palette_statistics(strips(image))
+    return (statistics[:, 1:] - statistics[:, :-1]).norm(dim=2).mean(dim=1)
+
+
+def palette_diversity(images: Tensor) -> Tensor:
+    """How much the palette of each picture differs from those of the others: `palette_distance` between pictures."""
+    statistics = palette_statistics(images)
+    return torch.cdist(statistics, statistics).sum(dim=1) / (len(images) - 1)
+
+
+def _mean_over_pairs(statistics: Tensor, apart: int, relative: bool = False) -> Tensor:
+    """(B, N, D) to (B,): the mean distance of two of the N that lie at least `apart` places from each other."""
+    distance = torch.cdist(statistics, statistics)
+    if relative:
+        norm = statistics.norm(dim=2)
+        distance = 2 * distance / (norm[:, :, None] + norm[:, None]).clamp(min=1e-12)
+    i, j = torch.triu_indices(*distance.shape[1:], offset=apart)
+    return distance[:, i, j].mean(dim=1) if len(i) else torch.zeros(len(distance))
 
 
 def palette_deviation(image: Tensor, prompt: str) -> Tensor:
@@ -112,6 +159,16 @@ def palette_deviation(image: Tensor, prompt: str) -> Tensor:
     off = colours[:, None, None] - model.mean[None, :, :, :, None, None]
     squared = torch.einsum("bplchw,plcd,bpldhw->bplhw", off, model.inverse, off)
     return squared.clamp(min=0).sqrt().amin(dim=2).mean(dim=(-2, -1)).amin(dim=1)
+
+
+def window_deviation(image: Tensor, prompt: str) -> Tensor:
+    """`palette_deviation` window by window: each of the native windows side by side may have a palette of its own.
+
+    It says how much a window looks like a picture of this world, and nothing of whether the windows go together.
+    """
+    windows = torch.cat([strips(row).flatten(0, 1) for row in image.split(REGION, dim=2) if row.shape[2] == REGION])
+    deviation = palette_deviation(windows, prompt)
+    return deviation.unflatten(0, (-1, len(image), image.shape[3] // REGION)).mean(dim=(0, 2))
 
 
 def zoom_inconsistency(levels: Tensor, p: int) -> Tensor:

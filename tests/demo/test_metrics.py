@@ -3,10 +3,14 @@ import torch
 from joint_diffusion.demo.layer_colours import classify
 from joint_diffusion.demo.metrics import (
     column_runs,
+    neighbour_distance,
     order_violations_per_column,
     palette_deviation,
     palette_distance,
+    palette_diversity,
     seam_energy,
+    style_distance,
+    window_deviation,
     zoom_inconsistency,
 )
 from joint_diffusion.demo.world import Scene, render
@@ -64,6 +68,49 @@ def test_palette_distance_grows_with_a_change_of_palette():
     assert palette_distance(day) < 0.08
     assert palette_distance(mixed) > 3 * palette_distance(day)
     assert palette_distance(day[..., :256]) == 0
+
+
+def test_style_distance_grows_with_a_change_of_texture_and_not_of_palette():
+    image, _ = picture(width=512)
+    smooth = torch.nn.functional.avg_pool2d(image, 5, stride=1, padding=2)
+    mixed = torch.cat([image[..., :256], smooth[..., 256:]], dim=3)
+    assert style_distance(mixed) > 2 * style_distance(image)
+    tinted = torch.cat([image[..., :256], image[..., 256:] + 0.1], dim=3)
+    strips = torch.cat([image[..., :128]] * 4, dim=3)
+    assert style_distance(tinted) < 1.05 * style_distance(image)
+    assert palette_distance(tinted) > 2 * palette_distance(image)
+    assert style_distance(strips) < 1e-3
+    assert style_distance(image[..., :256]) == 0
+    against_grey = torch.cat([image[..., :128], torch.full_like(image[..., :256], 0.5)], dim=3)
+    torch.testing.assert_close(style_distance(against_grey), torch.tensor([2.0]))  # the largest there is
+
+
+def test_neighbour_distance_sees_the_borders_and_palette_distance_the_rest():
+    day, _ = picture(width=128)
+    dusk, _ = picture("autumn", "dusk", width=128)
+    once, often = (torch.cat(parts, dim=3) for parts in ([day, day, dusk, dusk], [day, dusk, day, dusk]))
+    torch.testing.assert_close(neighbour_distance(often), 3 * neighbour_distance(once))
+    assert palette_distance(often) < palette_distance(once)
+
+
+def test_diversity_is_the_distance_to_the_other_pictures():
+    day, _ = picture()
+    dusk, _ = picture("autumn", "dusk")
+    images = torch.cat([day, day, dusk])
+    distance = palette_diversity(torch.cat([day, dusk]))[0]
+    torch.testing.assert_close(palette_diversity(images), distance * torch.tensor([0.5, 0.5, 1.0]))
+
+
+def test_windows_may_each_have_a_palette_of_their_own():
+    day, _ = picture(width=128)
+    dusk, _ = picture("autumn", "dusk", width=128)
+    mixed = torch.cat([day, dusk], dim=3)
+    alone = (palette_deviation(day, "") + palette_deviation(dusk, "")) / 2
+    torch.testing.assert_close(window_deviation(mixed, ""), alone)
+    assert palette_deviation(mixed, "") > 1.5 * alone
+    tall = torch.cat([mixed, mixed.flip(3)], dim=2)
+    both = torch.cat([tall, torch.cat([day] * 2, dim=3).repeat(1, 1, 2, 1)])
+    torch.testing.assert_close(window_deviation(both, ""), torch.cat([alone, palette_deviation(day, "")]))
 
 
 def test_palette_deviation_is_least_for_the_right_prompt():
