@@ -17,6 +17,7 @@ def joint_diffusion_extension():
     # Imported here, not above: on a ComfyUI that is too old they fail in ways that nobody can read.
     from comfy_api.latest import ComfyExtension
 
+    from .explore_zoom_stack import ExploreZoomStack
     from .host.perceptual_weights import register_folder
     from .load_demo_model import LoadDemoModel
     from .multi_scale import MultiScaleGuidance, MultiScaleSampler
@@ -26,6 +27,7 @@ def joint_diffusion_extension():
     from .panorama_windows import PanoramaWindows
     from .zoom_prompts import ZoomPrompts
     from .zoom_stack_sampler import ZoomStackSampler
+    from .zoom_video import ZoomFrames, ZoomVideo
 
     register_folder()
 
@@ -41,6 +43,9 @@ def joint_diffusion_extension():
                 PanoramaDecode,
                 ZoomPrompts,
                 ZoomStackSampler,
+                ZoomVideo,
+                ZoomFrames,
+                ExploreZoomStack,
             ]
 
     return JointDiffusion()

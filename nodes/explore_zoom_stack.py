@@ -1,0 +1,53 @@
+"""A zoom stack to look around in, in the graph; `web/` has what draws it."""
+
+from uuid import uuid4
+
+from comfy_api.latest import io, ui
+
+from ..core.windows import canvas_size
+from ..core.zoom_geometry import levels_nesting
+from ..core.zoom_view import zoom_centre
+from .zoom_levels import IMAGES, UNIT, P, zoom_levels
+
+
+class ExploreZoomStack(io.ComfyNode):
+    """Zooms by wheel, pinch and keys through all levels."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="ExploreZoomStack",
+            display_name="Explore Zoom Stack",
+            category="joint diffusion",
+            description="Zoom through a stack with the wheel, by pinching or with the keys, as smoothly as in its video.",
+            search_aliases=["zoom", "explore", "viewer", "powers of ten", "infinite zoom", "preview"],
+            is_output_node=True,
+            inputs=[
+                IMAGES,
+                P,
+                io.String.Input(
+                    "prompts",
+                    optional=True,
+                    force_input=True,
+                    tooltip="Captions of the levels, one per line, outermost first.",
+                ),
+                UNIT,
+            ],
+            outputs=[],
+        )
+
+    @classmethod
+    def execute(cls, images, p, prompts="", unit=8):
+        levels = zoom_levels(images, unit)
+        captions = [line.strip() for line in prompts.splitlines() if line.strip()]
+        if captions and len(captions) != len(levels):
+            raise ValueError(
+                f"prompts: must be one line for each of the {len(levels)} levels, got {len(captions)}; or leave it out."
+            )
+        size = canvas_size(levels)
+        view = {"p": p, "centre": zoom_centre(levels_nesting(levels, p, unit), size, p)._asdict(), "captions": captions}
+        # A name of its own: browsers keep pictures by name, and the counter starts again with every start of the server.
+        name = f"zoom_{uuid4().hex}"
+        saved = ui.ImageSaveHelper.save_images(images, name, io.FolderType.temp, cls, compress_level=1)
+        # Under names of our own: the front end would show `images` a second time, below the explorer.
+        return io.NodeOutput(ui={"zoom_levels": saved, "zoom_view": [view]})

@@ -1,0 +1,66 @@
+// Puts the zoom explorer into its node, in the classic canvas and in Nodes 2.0.
+
+import { app } from '../../scripts/app.js'
+import { api } from '../../scripts/api.js'
+import { zoomExplorer } from './zoom_explorer.mjs'
+
+const NODE = 'ExploreZoomStack'
+const LEAST = [420, 480]
+const restorers = new WeakMap() // node: () => void
+
+async function picture({ filename, subfolder, type }) {
+  const image = new Image()
+  image.src = api.apiURL(`/view?${new URLSearchParams({ filename, subfolder, type })}`)
+  await image.decode()
+  return image
+}
+
+function attach(node) {
+  const explorer = zoomExplorer((view) => (node.properties.zoomView = view))
+  let shown = null
+
+  async function show(output) {
+    if (!output?.zoom_levels || output.zoom_levels === shown) return
+    shown = output.zoom_levels
+    try {
+      const pictures = await Promise.all(output.zoom_levels.map(picture))
+      if (shown !== output.zoom_levels) return // queued again meanwhile
+      explorer.show({ ...output.zoom_view[0], pictures }, node.properties.zoomView)
+    } catch {
+      explorer.say('The levels are no longer there. Queue again.')
+    }
+  }
+
+  const widget = node.addDOMWidget('explorer', 'ZOOM_EXPLORER', explorer.element, {
+    serialize: false,
+    hideOnZoom: false,
+    getMinHeight: () => 240,
+  })
+  widget.serialize = false
+  node.setSize([Math.max(node.size[0], LEAST[0]), Math.max(node.size[1], LEAST[1])])
+
+  const { onExecuted, onRemoved } = node
+  node.onExecuted = function (output) {
+    onExecuted?.apply(this, arguments)
+    show(output)
+  }
+  node.onRemoved = function () {
+    explorer.stop()
+    onRemoved?.apply(this, arguments)
+  }
+  restorers.set(node, () => show(app.nodeOutputs?.[String(node.id)]))
+}
+
+const restore = () => app.graph?.nodes?.forEach((node) => restorers.get(node)?.())
+
+app.registerExtension({
+  name: 'jointDiffusion.exploreZoomStack',
+  nodeCreated(node) {
+    if (node.constructor.comfyClass === NODE) attach(node)
+  },
+  // A tab that is shown again gets its outputs back only after this, and without onExecuted.
+  afterConfigureGraph() {
+    setTimeout(restore, 500)
+  },
+  afterLoadGraph: restore,
+})
