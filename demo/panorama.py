@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from core.fusion import WeightShape
 from core.joint_step import JointParams, denoise_step
 from core.multidiffusion import WindowParams
 from core.multiscale import MultiScaleParams
@@ -48,6 +49,7 @@ class PanoramaParams:
     steps: int = 20
     cfg: float = 2.0
     stride: int = 8  # latent cells between windows
+    weights: WeightShape = "feathered"
     multiscale: MultiScaleParams | None = None
     sync: SyncParams | None = None
     crop_fusion: CropFusionParams | None = None
@@ -70,7 +72,7 @@ class PanoramaParams:
         """The same for the core."""
         window, stride = Size(NATIVE, NATIVE), Size(self.stride, self.stride)
         return JointParams(
-            windows=WindowParams(window=window, stride=stride, grid=DOWNSAMPLING),
+            windows=WindowParams(window=window, stride=stride, weights=self.weights, grid=DOWNSAMPLING),
             multiscale=self.multiscale,
             sync=self.sync,
             crop_fusion=self.crop_fusion,
