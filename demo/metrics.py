@@ -194,3 +194,23 @@ def sharpness(image: Tensor) -> Tensor:
     """
     mean = nn.functional.avg_pool2d(nn.functional.pad(image, (2, 2, 2, 2), mode="replicate"), 5, stride=1)
     return (image - mean).square().mean(dim=(1, 2, 3)).sqrt()
+
+
+def ring_energy(levels: Tensor, p: int) -> Tensor:
+    """Mean colour step across the frame that level i + 1 leaves in level i, relative to the steps around it.
+
+    1 means that the frame looks like any other place, 2 that the steps there are twice as large. Compared is with
+    frames 8 and 16 pixels further in and out. Levels and result (N - 1,) as in `zoom_inconsistency`.
+    """
+    height, width = levels.shape[-2:]
+    vertical, horizontal = (levels[:-1].diff(dim=dim).abs().mean(dim=1) for dim in (-2, -1))
+
+    def step(outwards: int) -> Tensor:
+        top, left = (height - height // p) // 2 - outwards, (width - width // p) // 2 - outwards
+        rows, columns = slice(top, height - top), slice(left, width - left)
+        across = [vertical[:, row - 1, columns] for row in (top, height - top)]
+        across += [horizontal[:, rows, column - 1] for column in (left, width - left)]
+        return torch.cat(across, dim=1).mean(dim=1)
+
+    around = torch.stack([step(outwards) for outwards in NEIGHBOURS]).mean(dim=0)
+    return step(0) / around.clamp(min=1e-6)

@@ -51,7 +51,7 @@ class ZoomParams:
     cfg: float = 2.5
     sampler: str = "ancestral"
     blending: str = "mixed"  # `none` paints every level for itself
-    pixel_steps: int = 2  # mixed: so many steps, the last ones, in pixels
+    pixel_steps: int = 1  # mixed: so many steps, the last ones, are joined in pixels
     shared_noise: bool = True
     stride: int = 8  # latent cells between the windows of a level larger than the model's native one
 
