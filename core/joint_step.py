@@ -25,7 +25,7 @@ from .denoiser import Denoiser
 from .fusion import WindowWeights, fusion_precision, shared_weights
 from .guidance import Term, window_shifts
 from .multidiffusion import WindowParams, predict_jointly
-from .multiscale import MultiScaleParams, multiscale_term
+from .multiscale import MultiScaleParams, check_scales, multiscale_term
 from .similarity import LatentSimilarity, Similarity
 from .step import Step
 from .syncdiffusion import SyncParams, anchors_first, sync_term
@@ -59,6 +59,10 @@ class JointParams:
         """Whether windows are moved in this step."""
         return self._multiscale_at(step) is not None or self._sync_at(step) is not None
 
+    def is_synchronised(self, step: Step) -> bool:
+        """Whether windows are compared with an anchor in this step."""
+        return self._sync_at(step) is not None
+
     def needs_gradients(self, step: Step) -> bool:
         """Whether this step goes backward through the model."""
         multiscale, sync = self._multiscale_at(step), self._sync_at(step)
@@ -70,6 +74,19 @@ class JointParams:
 
     def _sync_at(self, step: Step) -> SyncParams | None:
         return self.sync if self.sync is not None and self.sync.weight_at(step) > 0 else None
+
+
+def check_canvas(canvas: Size, params: JointParams) -> None:
+    """Refuse a canvas that the methods cannot work on, before the first step.
+
+    Raises:
+        ValueError: see `plan_windows`, `CrossSamplingParams.shift_at` and `check_scales`.
+    """
+    turns = 1 if params.cross_sampling is None else params.cross_sampling.groups
+    for index in range(turns):
+        params.windows_at(Step(sigma=1.0, kept=0.0, index=index, count=turns)).plan(canvas)
+    if params.multiscale is not None and params.multiscale.weight_at(0.0) > 0:
+        check_scales(canvas, params.windows, params.multiscale)
 
 
 def denoise_step(

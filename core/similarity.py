@@ -6,19 +6,20 @@ import torch
 from torch import Tensor
 
 from .decode import Decoder
+from .per_view import distances
 
 Features = tuple[Tensor, ...]
 
 
 class Similarity(Protocol):
-    """A distance between views, in two parts, so that the anchor's features are computed once."""
+    """A distance between denoised views."""
 
     def features(self, denoised: Tensor) -> Features:
-        """What is compared of M views: tensors of M rows each."""
+        """What the others are compared with, of the anchor (1, C, ..., h, w): tensors of one row each."""
         ...
 
-    def distance(self, features: Features, anchor: Features) -> Tensor:
-        """(M,), at least 0, differentiable with respect to `features`; row i is compared with row i of `anchor`."""
+    def distance(self, denoised: Tensor, anchor: Features) -> Tensor:
+        """(M,), at least 0: how unlike its anchor each view (M, C, ..., h, w) is; differentiable in `denoised`."""
         ...
 
 
@@ -45,26 +46,38 @@ class LatentSimilarity:
         count = cells.shape[2]
         return mean, centred @ centred.transpose(1, 2) / count, mean.new_full((len(mean),), count)
 
-    def distance(self, features: Features, anchor: Features) -> Tensor:
+    def distance(self, denoised: Tensor, anchor: Features) -> Tensor:
         """(M,)."""
-        mean, covariance, count = features
+        mean, covariance, count = self.features(denoised)
         anchor_mean, anchor_covariance, _ = anchor
         palette = (mean - anchor_mean).square().sum(1) / 2
         texture = (covariance - anchor_covariance).square().sum((1, 2)) / 4
         return count * (palette + texture) / self.FULL_WEIGHT
 
 
-class PictureSimilarity:
-    """A perceptual distance (`lpips`, `style`) between decoded views."""
+class Perception(Protocol):
+    """A distance between pictures (M, 3, H, W) in [0, 1]: `Lpips` and `Style`."""
 
-    def __init__(self, decode: Decoder, perception: Similarity):
-        """`decode` is differentiable; `perception` compares pictures (M, 3, H, W) in [0, 1]."""
-        self._decode, self._perception = decode, perception
-
-    def features(self, denoised: Tensor) -> Features:
-        """The perception's features of the decoded views."""
-        return self._perception.features(self._decode(denoised))
+    def features(self, images: Tensor) -> Features:
+        """All that `distance` must know of the pictures, tensors of M rows each."""
+        ...
 
     def distance(self, features: Features, anchor: Features) -> Tensor:
+        """(M,): how unlike one anchor, or as many anchors, the pictures are."""
+        ...
+
+
+class PictureSimilarity:
+    """A perceptual distance between decoded views."""
+
+    def __init__(self, perception: Perception, decode: Decoder, at_once: int):
+        """`decode` must be differentiable; memory holds the graphs of `at_once` views, at least 1."""
+        self._perception, self._decode, self._at_once = perception, decode, at_once
+
+    def features(self, denoised: Tensor) -> Features:
+        """Those of the decoded views."""
+        return self._perception.features(self._decode(denoised))
+
+    def distance(self, denoised: Tensor, anchor: Features) -> Tensor:
         """(M,)."""
-        return self._perception.distance(features, anchor)
+        return distances(lambda part: self._perception.distance(self.features(part), anchor), denoised, self._at_once)

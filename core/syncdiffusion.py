@@ -112,19 +112,21 @@ def sync_term(
         return None
     if not params.jacobian_free and not isinstance(similarity, LatentSimilarity):
         weight *= step.variance
-    known: dict[Window, Features] = {}
+    known: dict[Window, list[Features]] = {}  # of every picture of the batch
 
     def loss(_views: Tensor, denoised: Tensor, batch: Sequence[Window]) -> Tensor:
         by_window = dict(zip(batch, denoised.chunk(len(batch)), strict=True))
-        for window, view in by_window.items():
+        followers: dict[Window, list[Tensor]] = {}
+        for window, views in by_window.items():
             if anchor_of[window] == window:
-                known[window] = similarity.features(view.detach())
-        moved = [window for window in batch if anchor_of[window] != window]
-        if not moved:
-            return 0 * denoised.sum()  # nothing to move, but still a function of the views
-        features = similarity.features(torch.cat([by_window[window] for window in moved]))
-        anchors = zip(*(known[anchor_of[window]] for window in moved), strict=True)
-        distances = similarity.distance(features, tuple(torch.cat(parts) for parts in anchors))
-        return weight * distances.sum()
+                known[window] = [similarity.features(view) for view in views.detach().chunk(len(views))]
+            else:
+                followers.setdefault(anchor_of[window], []).append(views)
+        total = 0 * denoised.sum()  # anchors do not move, but even if all are, this is a function of the views
+        for anchor, its_followers in followers.items():
+            for picture, features in enumerate(known[anchor]):
+                views = torch.cat([views[picture : picture + 1] for views in its_followers])
+                total = total + similarity.distance(views, features).sum()
+        return weight * total
 
     return Term(loss=loss, jacobian_free=params.jacobian_free)

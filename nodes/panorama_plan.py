@@ -1,16 +1,21 @@
 """What the windows look like and what they cost, before anything is sampled."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from comfy_api.latest import io, ui
 
 from ..core.cost import views_per_step
-from ..core.multidiffusion import WindowParams
-from ..core.multiscale import MultiScaleParams, check_scales
-from ..core.windows import Size, Window
+from ..core.joint_step import JointParams, check_canvas
+from ..core.step import Step
+from ..core.twindiffusion import CrossSamplingParams
+from ..core.windows import Size
 from .host.latents import latent_space, sampled_size
-from .host.settings import settings_of, windows_of
+from .host.settings import joint_params, settings_of
 from .plan_picture import coverage, draw_plan
+
+FIRST = Step(sigma=1.0, kept=0.0, index=0, count=1)
 
 
 class PanoramaPlan(io.ComfyNode):
@@ -26,7 +31,7 @@ class PanoramaPlan(io.ComfyNode):
             search_aliases=["panorama", "windows", "tiles", "multidiffusion", "tiled diffusion", "preview", "cost"],
             is_output_node=True,
             inputs=[
-                io.Model.Input("model", tooltip="A model after Panorama Windows (and Multi-Scale Guidance)."),
+                io.Model.Input("model", tooltip="A model after Panorama Windows and the nodes that guide them."),
                 io.Latent.Input("samples", tooltip="The canvas, as the sampler will get it."),
             ],
             outputs=[
@@ -41,31 +46,25 @@ class PanoramaPlan(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, samples):
-        settings, params = settings_of(model.model_options), windows_of(model)
+        params = joint_params(model)
         canvas, ratio = sampled_size(model, samples), latent_space(model).ratio
-        windows = params.plan(canvas)
-        if settings.multiscale is not None and settings.multiscale.weight_at(0.0) > 0:
-            check_scales(canvas, params, settings.multiscale)
-        views = views_per_step(canvas, params, settings.multiscale)
-        lines = describe(canvas, ratio, params, windows, settings.multiscale, views)
-        if settings.windows is None:
+        check_canvas(canvas, params)
+        lines = describe(canvas, ratio, params)
+        if settings_of(model.model_options).windows is None:
             lines.append("No Panorama Windows before this node: these are the windows of a model without it.")
+        windows = params.windows_at(FIRST).plan(canvas)
         picture = torch.from_numpy(np.array(draw_plan(canvas, windows, lines))).float()[None] / 255
+        views = views_per_step(canvas, params, FIRST)
         return io.NodeOutput(picture, len(windows), views, "\n".join(lines), ui=ui.PreviewImage(picture, cls=cls))
 
 
-def describe(
-    canvas: Size,
-    ratio: int,
-    params: WindowParams,
-    windows: tuple[Window, ...],
-    multiscale: MultiScaleParams | None,
-    views: int,
-) -> list[str]:
+def describe(canvas: Size, ratio: int, params: JointParams) -> list[str]:
     """The plan in a few lines."""
+    plan = params.windows_at(FIRST)
+    windows = plan.plan(canvas)
     first, count = windows[0], coverage(canvas, windows)
-    overlap = Size(params.window.height - params.stride.height, params.window.width - params.stride.width)
-    edges = [name for name, wraps in (("x", params.wrap.x), ("y", params.wrap.y)) if wraps]
+    overlap = Size(plan.window.height - plan.stride.height, plan.window.width - plan.stride.width)
+    edges = [name for name, wraps in (("x", plan.wrap.x), ("y", plan.wrap.y)) if wraps]
     lines = [
         f"Canvas {canvas.width * ratio} x {canvas.height * ratio} px"
         + (f", wraps in {' and '.join(edges)}" if edges else ""),
@@ -73,11 +72,29 @@ def describe(
         f"{overlap.width * ratio} x {overlap.height * ratio} px; "
         f"{int(count.min())} to {int(count.max())} windows look at each place",
     ]
-    if views == len(windows):
-        return [*lines, f"{views} views of the model in each step (twice that with a negative prompt)"]
-    unguided = f"; {len(windows)} after guidance stops" if multiscale.stop < 1 else ""
-    return [
-        *lines,
-        f"{views} views of the model in each guided step of {multiscale.scales} scales{unguided} "
-        "(twice that with a negative prompt)",
-    ]
+    if params.cross_sampling is not None:
+        lines.append(_turns(canvas, ratio, params, params.cross_sampling))
+    return [*lines, _cost(canvas, params)]
+
+
+def _turns(canvas: Size, ratio: int, params: JointParams, cross: CrossSamplingParams) -> str:
+    steps = [replace(FIRST, index=index) for index in range(cross.groups)]
+    counts = " and ".join(str(len(params.windows_at(step).plan(canvas))) for step in steps)
+    stride = cross.shift_at(steps[1], params.windows)
+    return (
+        f"Cross Sampling: {cross.groups} sets of windows take turns, {stride.width * ratio} x {stride.height * ratio} "
+        f"px apart, of {counts} windows"
+    )
+
+
+def _cost(canvas: Size, params: JointParams) -> str:
+    views = views_per_step(canvas, params, FIRST)
+    if not params.guided:
+        return f"{views} views of the model in each step (twice that with a negative prompt)"
+    multiscale = params.multiscale is not None and params.multiscale.weight_at(0.0) > 0
+    scales = f" of {params.multiscale.scales} scales" if multiscale else ""
+    unguided = len(params.windows_at(FIRST).plan(canvas))
+    return (
+        f"{views} views of the model in each guided step{scales}, {unguided} in others (twice that with a negative "
+        "prompt)"
+    )

@@ -7,11 +7,12 @@ import comfy.model_sampling
 from comfy.samplers import CFGGuider, Sampler
 from torch import Tensor
 
-from ...core.multiscale import MultiScaleParams, Step, check_scales
+from ...core.joint_step import check_canvas
+from ...core.step import Step
 from ...core.windows import Size, Window, canvas_size
 from .conditioning import Entry, WindowConditioning
 from .rehearsal import kept_per_step
-from .settings import LEVEL, settings_of, windows_of
+from .settings import LEVEL, joint_params, settings_of
 
 Conds = Sequence[list[Entry] | None]
 Active = tuple[tuple[int, ...], ...]
@@ -26,7 +27,7 @@ GRADIENT_MEMORY_WITHOUT_CHECKPOINTS = 20
 
 
 class Run:
-    """What lasts as long as one run: windows, guidance, conditioning, and what the sampler keeps of x at each step."""
+    """What lasts as long as one run: methods, conditioning, and what the sampler keeps of x at each step."""
 
     def __init__(self, guider: CFGGuider, sampler: Sampler, sigmas: Tensor, extra_args: dict[str, Any], noise: Tensor):
         """Look at everything once, before the first step.
@@ -36,33 +37,28 @@ class Run:
         """
         options = extra_args["model_options"]
         _refuse_what_cannot_be_windowed(guider, options, noise)
-        self._model = guider.inner_model
-        self.windows = windows_of(guider.model_patcher, options)
-        self.multiscale = settings_of(options).multiscale or MultiScaleParams(scales=1)
-        _refuse_caches(options, self.guided)
+        self.model = guider.inner_model
+        self.params = joint_params(guider.model_patcher, options)
+        self.picture_loss = settings_of(options).picture_loss
+        if self.picture_loss is not None:
+            self.picture_loss = self.picture_loss.on(noise.device)
+        guided = self.params.guided
+        _refuse_caches(options, guided)
         canvas = canvas_size(noise)
-        self.windows.plan(canvas)
         self._levels: list[float] = sigmas.tolist()
-        self._kept: list[float] = []
+        self._kept = [0.0] * (len(self._levels) - 1)
         self._most: dict[bool, int] = {}  # windows in a call without and with gradients, after memory ran out
-        if self.guided:
-            check_scales(canvas, self.windows, self.multiscale)
+        check_canvas(canvas, self.params)
+        if guided:
             _refuse_rising(self._levels)
             self._kept = kept_per_step(sampler, guider, sigmas, extra_args)
-        self.conditioning = WindowConditioning(
-            self._model, canvas, conds=guider.conds, seed=extra_args.get("seed") or 0
-        )
-
-    @property
-    def guided(self) -> bool:
-        """Whether any step of the run moves windows."""
-        return self.multiscale.weight_at(0.0) > 0
+        self.conditioning = WindowConditioning(self.model, canvas, conds=guider.conds, seed=extra_args.get("seed") or 0)
 
     def step_at(self, sigma: float) -> Step:
         """The step that an evaluation at `sigma` belongs to: the last one that begins at or above it."""
         index = max((i for i, level in enumerate(self._levels[:-1]) if level >= sigma * (1 - 1e-4)), default=0)
-        flow = isinstance(self._model.model_sampling, comfy.model_sampling.CONST)
-        return Step(sigma=sigma, kept=self._kept[index], progress=index / len(self._kept), flow=flow)
+        flow = isinstance(self.model.model_sampling, comfy.model_sampling.CONST)
+        return Step(sigma=sigma, kept=self._kept[index], index=index, count=len(self._kept), flow=flow)
 
     def groups(self, conds: Conds, windows: Iterable[Window], canvas: Size) -> dict[Active, list[Window]]:
         """The windows by what the conditioning has to say there; each group can be one model batch."""
@@ -71,18 +67,19 @@ class Run:
             groups.setdefault(self.conditioning.active(conds, window, canvas), []).append(window)
         return groups
 
-    def batches(self, conds: Conds, x: Tensor) -> list[list[Window]]:
-        """The windows of the canvas x in batches of equal conditioning that fit in memory."""
+    def batches(self, conds: Conds, x: Tensor, windows: Sequence[Window]) -> list[list[Window]]:
+        """Windows of the canvas x in batches of equal conditioning that fit in memory."""
         canvas, size = canvas_size(x), self.batch_size(conds, x)
         return [
             group[start : start + size]
-            for group in self.groups(conds, self.windows.plan(canvas), canvas).values()
+            for group in self.groups(conds, windows, canvas).values()
             for start in range(0, len(group), size)
         ]
 
     def batch_size(self, conds: Conds, x: Tensor, gradients: bool = False) -> int:
         """How many windows of x go into one model call: what free memory holds, at most what the user set."""
-        count = min(len(self.windows.plan(canvas_size(x))), self.windows.batch or MOST_WINDOWS)
+        windows = self.params.windows
+        count = min(len(windows.plan(canvas_size(x))), windows.batch or MOST_WINDOWS)
         count = min(count, self._most.get(gradients, count))
         factor = GRADIENT_MEMORY if gradients else 1
         while count > 1 and not self._fits(conds, x, count, factor):
@@ -107,9 +104,9 @@ class Run:
             for key, value in entry["model_conds"].items():
                 # Of each row: the host repeats the conditioning for every view.
                 shapes.setdefault(key, []).append([rows, *list(value.size())[1:]])
-        view = [min(window, side) for window, side in zip(self.windows.window, canvas_size(x), strict=True)]
-        needed = self._model.memory_required([rows * len(entries), *x.shape[1:-2], *view], cond_shapes=shapes)
-        return needed * HEADROOM * factor < self._model.current_patcher.get_free_memory(x.device)
+        view = [min(window, side) for window, side in zip(self.params.windows.window, canvas_size(x), strict=True)]
+        needed = self.model.memory_required([rows * len(entries), *x.shape[1:-2], *view], cond_shapes=shapes)
+        return needed * HEADROOM * factor < self.model.current_patcher.get_free_memory(x.device)
 
 
 def _refuse_what_cannot_be_windowed(guider: CFGGuider, options: dict[str, Any], noise: Tensor) -> None:
@@ -137,7 +134,7 @@ def _refuse_caches(options: dict[str, Any], guided: bool) -> None:
     if cache == "EasyCache" or (cache == "LazyCache" and guided):
         other = "Use LazyCache, which sees whole canvases, or remove" if not guided else "Remove"
         raise ValueError(
-            f"{'Multi-Scale Guidance' if guided else 'Panorama Windows'} cannot be combined with {cache}, which would "
+            f"{'Guidance of windows' if guided else 'Panorama Windows'} cannot be combined with {cache}, which would "
             f"reuse the result of one window for the next. {other} the cache node."
         )
 
@@ -146,7 +143,7 @@ def _refuse_rising(levels: list[float]) -> None:
     if any(after > before for before, after in zip(levels, levels[1:], strict=False)):
         raise ValueError(
             "sigmas: guidance needs noise levels that fall from step to step, and these rise (as for unsampling). "
-            "Remove Multi-Scale Guidance for this sampler, or flip the sigmas."
+            "Remove Multi-Scale Guidance and Sync Guidance for this sampler, or flip the sigmas."
         )
 
 

@@ -7,8 +7,8 @@ CALC_COND_BATCH    the canvas is cut into windows, predicted, and each predictio
                    sampler only ever see canvases
 """
 
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -19,15 +19,18 @@ from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ...core.denoiser import Denoiser
-from ...core.multidiffusion import predict_jointly, shift_kept
-from ...core.multiscale import Step, window_shifts
-from ...core.windows import Size, Window, canvas_size
+from ...core.joint_step import fusion_weights, guidance_shifts
+from ...core.multidiffusion import predict_jointly
+from ...core.similarity import LatentSimilarity, PictureSimilarity, Similarity
+from ...core.step import Step
+from ...core.windows import Size, Window, canvas_size, crop
 from .conditioning import scheduled
 from .gradients import evenly_scaled, input_gradients
 from .prediction import HostPrediction
 from .replacing import replaced
 from .run import Run
-from .settings import CALL, KEY, settings_of, windows_of
+from .settings import CALL, KEY, joint_params, settings_of
+from .vae_gradients import decoder_gradients, latents_out, views_at_once
 
 
 class CanvasCall(NamedTuple):
@@ -35,7 +38,6 @@ class CanvasCall(NamedTuple):
 
     run: Run
     shifts: Mapping[Window, Tensor] | None = None
-    shift_kept: float = 0.0
 
 
 class ViewsCall(NamedTuple):
@@ -62,8 +64,8 @@ def with_settings(model: ModelPatcher, **changes: Any) -> ModelPatcher:
 
 def _prepare_sampling(executor, model, noise_shape, conds, model_options=None, **options):
     # For one window: how many go into a call is decided by what is free after loading, not the other way round.
-    windows = windows_of(model, model_options)
-    view = [min(window, side) for window, side in zip(windows.window, noise_shape[-2:], strict=True)]
+    window = joint_params(model, model_options).windows.window
+    view = [min(length, side) for length, side in zip(window, noise_shape[-2:], strict=True)]
     return executor(model, (*noise_shape[:-2], *view), conds, model_options=model_options, **options)
 
 
@@ -75,19 +77,20 @@ def _sampler_sample(executor, guider, sigmas, extra_args, callback, noise, *rest
 
 def _predict_noise(executor, x, timestep, model_options, seed=None):
     call = _call(model_options)
-    if not isinstance(call, CanvasCall) or not call.run.guided:
+    if not isinstance(call, CanvasCall) or not call.run.params.guided:
         return executor(x, timestep, model_options, seed)
     step = call.run.step_at(float(timestep[0]))
-    shifts = _guidance(executor, x, step, model_options, seed, call.run)
-    options = _with_call(model_options, CanvasCall(call.run, shifts, shift_kept(step.kept)))
-    return executor(x, timestep, options, seed)
+    if call.run.params.is_guided(step):
+        shifts = _guidance(executor, x, step, model_options, seed, call.run)
+        model_options = _with_call(model_options, CanvasCall(call.run, shifts))
+    return executor(x, timestep, model_options, seed)
 
 
 def _guidance(executor, x: Tensor, step: Step, model_options, seed, run: Run) -> Mapping[Window, Tensor] | None:
     """How each window of the canvas is to be moved, found on batches of windows; smaller ones if memory runs out."""
     guider = executor.class_obj
     conds = guider.conds
-    gradients = run.multiscale.needs_gradients and run.multiscale.weight_at(step.progress) > 0
+    gradients = run.params.needs_gradients(step)
     batch = run.batch_size(conds.values(), x, gradients)
     while True:
         try:
@@ -98,14 +101,28 @@ def _guidance(executor, x: Tensor, step: Step, model_options, seed, run: Run) ->
                     options = stack.enter_context(input_gradients(guider, model_options, checkpoint))
                     # The run knows the conditioning by identity; what is cut of it is thawed view by view.
                     stack.enter_context(replaced([(vars(guider), "conds", conds)]))
+                similarity = stack.enter_context(_similarity(run, step, x))
                 denoise = _views_denoiser(executor, options, seed, run, step.sigma, gradients)
-                return window_shifts(x, step, denoise, replace(run.windows, batch=batch), run.multiscale)
+                params = replace(run.params, windows=replace(run.params.windows, batch=batch))
+                return guidance_shifts(x, step, denoise, params, similarity)
         except Exception as error:
             if batch == 1 or not comfy.model_management.is_oom(error):
                 raise
         # Out here, where no traceback keeps the memory of the failed attempt.
         comfy.model_management.soft_empty_cache()
         batch = run.ran_out_of_memory(batch, gradients)
+
+
+@contextmanager
+def _similarity(run: Run, step: Step, x: Tensor) -> Iterator[Similarity]:
+    """By what SyncDiffusion compares windows."""
+    loss = run.picture_loss
+    if loss is None or not run.params.is_synchronised(step):
+        yield LatentSimilarity()
+        return
+    at_once = views_at_once(loss.vae, crop(x, run.params.windows.plan(canvas_size(x))[0]))
+    with decoder_gradients(loss.vae, checkpoint=at_once < 1) as decode, latents_out(run.model) as to_vae:
+        yield PictureSimilarity(loss.perception, lambda denoised: decode(to_vae(denoised)), max(int(at_once), 1))
 
 
 def _views_denoiser(executor, model_options, seed, run: Run, step_sigma: float, gradients: bool) -> Denoiser:
@@ -133,13 +150,15 @@ def _calc_cond_batch(executor, model, conds, x, timestep, model_options):
     )
     if isinstance(call, ViewsCall):
         return prediction.of_views(x, call.windows, call.canvas)
+    step, canvas = call.run.step_at(float(timestep[0])), canvas_size(x)
+    windows = call.run.params.windows_at(step).plan(canvas)
     return predict_jointly(
         x,
-        call.run.batches(conds, x),
-        partial(prediction.of_views, canvas=canvas_size(x)),
-        call.run.windows.weights,
+        call.run.batches(conds, x, windows),
+        partial(prediction.of_views, canvas=canvas),
+        fusion_weights(x, step, call.run.params),
         call.shifts,
-        call.shift_kept,
+        step.shift_kept,
     )
 
 

@@ -1,12 +1,18 @@
 """What the pack's MODEL nodes leave on a model, whatever their order in the graph."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from comfy.model_patcher import ModelPatcher
 
+from ...core.joint_step import JointParams
+from ...core.lpips import Lpips
 from ...core.multidiffusion import WindowParams
 from ...core.multiscale import MultiScaleParams
+from ...core.style import Style
+from ...core.syncdiffusion import SyncParams
+from ...core.twindiffusion import CropFusionParams, CrossSamplingParams
 from ...core.windows import Size
 from .families import grid, native_window
 
@@ -17,11 +23,27 @@ DEFAULT_OVERLAP = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
+class PictureLoss:
+    """What SyncDiffusion compares windows by, if not by their latents: decoded, and looked at by a network."""
+
+    vae: Any
+    perception: Lpips | Style
+
+    def on(self, device: torch.device) -> "PictureLoss":
+        """The same with the network there."""
+        return replace(self, perception=self.perception.to(device))
+
+
+@dataclass(frozen=True, kw_only=True)
 class JointSettings:
-    """One field for each MODEL node; None where the graph has none."""
+    """The fields are those of the MODEL nodes; None where the graph has none."""
 
     windows: WindowParams | None = None
     multiscale: MultiScaleParams | None = None
+    sync: SyncParams | None = None
+    picture_loss: PictureLoss | None = None
+    crop_fusion: CropFusionParams | None = None
+    cross_sampling: CrossSamplingParams | None = None
 
 
 def settings_of(model_options: dict[str, Any]) -> JointSettings:
@@ -29,11 +51,19 @@ def settings_of(model_options: dict[str, Any]) -> JointSettings:
     return model_options.get("transformer_options", {}).get(KEY, JointSettings())
 
 
-def windows_of(model: ModelPatcher, model_options: dict[str, Any] | None = None) -> WindowParams:
-    """The windows that the model carries, else its native window at half overlap."""
-    carried = settings_of(model_options or model.model_options).windows
-    if carried is not None:
-        return carried
+def joint_params(model: ModelPatcher, model_options: dict[str, Any] | None = None) -> JointParams:
+    """The same for the core; without Panorama Windows the model's native window at half overlap."""
+    settings = settings_of(model_options or model.model_options)
+    return JointParams(
+        windows=settings.windows or _native_windows(model),
+        multiscale=settings.multiscale,
+        sync=settings.sync,
+        crop_fusion=settings.crop_fusion,
+        cross_sampling=settings.cross_sampling,
+    )
+
+
+def _native_windows(model: ModelPatcher) -> WindowParams:
     window, step = native_window(model), grid(model)
     return WindowParams(window=window, stride=stride_of(window, DEFAULT_OVERLAP, step), grid=step)
 

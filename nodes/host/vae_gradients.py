@@ -7,6 +7,7 @@ from typing import Any
 
 import comfy.model_management
 import torch
+from comfy.model_base import BaseModel
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
@@ -75,6 +76,14 @@ def decoder_gradients(vae, checkpoint: bool = False) -> Iterator[Decoder]:
         for change in changes:
             stack.enter_context(change(model))
         yield lambda latents: _Picture.apply(thawed(latents), partial(_decode, vae))
+
+
+@contextmanager
+def latents_out(model: BaseModel) -> Iterator[Callable[[Tensor], Tensor]]:
+    """Yields the way from the latents of the diffusion model to those of its VAE, differentiable."""
+    latent_format = vars(model.latent_format)
+    with replaced([(latent_format, name, thawed(value)) for name, value in latent_format.items()]):
+        yield model.process_latent_out
 
 
 def _ensure_loaded(vae) -> None:

@@ -5,6 +5,8 @@ import pytest
 import tiny_models
 import torch
 from joint_diffusion.core.multiscale import MultiScaleParams
+from joint_diffusion.core.syncdiffusion import SyncParams
+from joint_diffusion.core.twindiffusion import CrossSamplingParams
 from joint_diffusion.core.windows import Size, Window
 from joint_diffusion.nodes.host.sampling import with_settings
 from joint_diffusion.nodes.panorama_latent import PanoramaLatent
@@ -36,7 +38,15 @@ def test_it_counts_the_scales():
     _, windows, views, summary = plan(model, 512, 256)
     assert windows == 21
     assert views == 21 + 21 + 3
-    assert "45 views of the model in each guided step of 2 scales; 21 after guidance stops" in summary
+    assert "45 views of the model in each guided step of 2 scales, 21 in others" in summary
+
+
+def test_it_counts_the_turns_of_cross_sampling_and_what_sync_costs():
+    model = with_settings(windowed(tiny_models.sd15()), cross_sampling=CrossSamplingParams(), sync=SyncParams())
+    _, windows, views, summary = plan(model, 512, 128)
+    assert (windows, views) == (7, 14)
+    assert "2 sets of windows take turns, 32 x 32 px apart, of 7 and 7 windows" in summary
+    assert "14 views of the model in each guided step, 7 in others" in summary
 
 
 def test_wrapping_is_drawn_on_both_sides():

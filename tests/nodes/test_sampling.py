@@ -335,8 +335,8 @@ def test_a_memory_that_ran_out_once_is_not_asked_again(sd15):
     ("node", "guidance", "message"),
     [
         ("EasyCacheNode", None, "Panorama Windows cannot be combined with EasyCache.*Use LazyCache"),
-        ("EasyCacheNode", MultiScaleParams(), "Multi-Scale Guidance cannot be combined with EasyCache.*Remove"),
-        ("LazyCacheNode", MultiScaleParams(), "Multi-Scale Guidance cannot be combined with LazyCache.*Remove"),
+        ("EasyCacheNode", MultiScaleParams(), "Guidance of windows cannot be combined with EasyCache.*Remove"),
+        ("LazyCacheNode", MultiScaleParams(), "Guidance of windows cannot be combined with LazyCache.*Remove"),
     ],
 )
 def test_caches_that_know_no_windows_are_refused(sd15, node, guidance, message):
