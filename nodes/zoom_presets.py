@@ -121,9 +121,9 @@ PRESETS = {
     "demo model": Preset(
         2,
         (
-            "far mountains forest lake, summer day",
-            "wide mountains forest, summer day",
-            "near forest hills, summer day",
+            "far mountains forest lake meadow, summer day",
+            "wide mountains forest lake, summer day",
+            "near mountains forest, summer day",
             "close forest, summer day",
         ),
     ),

@@ -1,21 +1,19 @@
-"""A prompt for each level of a zoom stack, in one model batch.
+"""A prompt for each level of a zoom stack: marked, told apart, and stacked row by row.
 
 The conditioning of all levels travels as one list whose entries say which level they are for. So everything that
-encodes, cuts or repeats conditioning does so as ever: other packs' guiders, regional prompts, Panorama Windows. Only
-the last step before the model is ours: ComfyUI would run each entry on every row of the batch.
+encodes, cuts or repeats conditioning does so as ever: guiders of other packs, regional prompts, Panorama Windows. Only
+the last step before the model puts rows and prompts together, see `zoom_batches`.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import comfy.model_management
 import torch
 from comfy.conds import CONDConstant, CONDRegular
 from torch import Tensor
 
 from .conditioning import Entry
 from .control import WindowControl
-from .run import HEADROOM
 from .settings import LEVEL
 
 Conds = Sequence[list[Entry] | None]
@@ -40,73 +38,13 @@ def of_all_levels(levels: Sequence[list]) -> list:
     return [[tensor, {**options, LEVEL: level}] for level, entries in enumerate(levels) for tensor, options in entries]
 
 
-class LevelBatches:
-    """CALC_COND_BATCH wrapper: every row of x gets the prompts of its level, as many rows at once as memory holds.
-
-    Row r belongs to level r % N: x is the stack, or window-major views of it. Levels whose conditioning cannot share
-    a call (token lengths of transformers, other ControlNets, other LoRA hooks) are called one after another. Lives for
-    one run.
-    """
-
-    def __init__(self, levels: int):
-        """`levels` is N."""
-        self._levels = levels
-        self._most: int | None = None  # rows in a call, after memory ran out
-
-    def __call__(self, executor, model, conds: Conds, x: Tensor, timestep: Tensor, model_options) -> list[Tensor]:
-        """Predictions for x, one for each list of conds."""
-        by_level = [_of_level(conds, level) for level in range(self._levels)]
-        results = [torch.zeros_like(x) for _ in conds]
-        for group in _alike(by_level):
-            rows = [row for row in range(len(x)) if row % self._levels in group]
-            while rows:
-                chosen = rows[: self._batch_size(model, _stacked(by_level, rows[:1], len(x)), x, len(rows))]
-                outputs = self._predict(executor, model, by_level, x, timestep, model_options, chosen)
-                if outputs is None:
-                    continue
-                for result, output in zip(results, outputs, strict=True):
-                    result[chosen] = output
-                rows = rows[len(chosen) :]
-        return results
-
-    def _predict(self, executor, model, by_level, x, timestep, model_options, rows: list[int]) -> list[Tensor] | None:
-        """None where memory ran out; the next attempt is half as large."""
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        try:
-            return executor(model, _stacked(by_level, rows, len(x)), x[rows], timestep[rows], model_options)
-        except Exception as error:
-            if len(rows) == 1 or not comfy.model_management.is_oom(error):
-                raise
-        # Out here, where no traceback keeps the memory of the failed attempt.
-        comfy.model_management.soft_empty_cache()
-        self._most = len(rows) // 2
-        return None
-
-    def _batch_size(self, model, conds: Conds, x: Tensor, rows: int) -> int:
-        count = min(rows, self._most or rows)
-        while count > 1 and not _fits(model, conds, x, count):
-            count = -(-count // 2)
-        return count
-
-
-def _of_level(conds: Conds, level: int) -> list[list[Entry] | None]:
+def of_level(conds: Conds, level: int) -> list[list[Entry] | None]:
     """The entries for one level; those that name none are for every level."""
     return [None if entries is None else [e for e in entries if e.get(LEVEL, level) == level] for entries in conds]
 
 
-def _alike(by_level: Sequence[Conds]) -> list[list[int]]:
-    """The levels in groups that may share a call."""
-    groups: list[list[int]] = []
-    for level, conds in enumerate(by_level):
-        group = next((group for group in groups if _can_share(by_level[group[0]], conds)), None)
-        if group is None:
-            groups.append([level])
-        else:
-            group.append(level)
-    return groups
-
-
-def _can_share(some: Conds, others: Conds) -> bool:
+def can_share(some: Conds, others: Conds) -> bool:
+    """Whether rows of these two levels can be stacked for one call."""
     for ours, theirs in zip(some, others, strict=True):
         if len(ours or ()) != len(theirs or ()):
             return False
@@ -126,7 +64,7 @@ def _stackable(a: Entry, b: Entry) -> bool:
     )
 
 
-def _stacked(by_level: Sequence[Conds], rows: Sequence[int], total: int) -> list[list[Entry] | None]:
+def stacked(by_level: Sequence[Conds], rows: Sequence[int], total: int) -> list[list[Entry] | None]:
     """The conds for these rows of `total`, their levels' entries stacked row by row."""
     chosen = [by_level[row % len(by_level)] for row in rows]
     return [
@@ -194,13 +132,3 @@ class RowsControl(WindowControl):
 
     def _parts(self, net, hint: Tensor, x: Tensor) -> Tensor:
         return super()._parts(net, hint, x)[self._rows]
-
-
-def _fits(model, conds: Conds, x: Tensor, rows: int) -> bool:
-    entries = [entry for entries in conds for entry in entries or ()]
-    shapes: dict[str, list[Any]] = {}
-    for entry in entries:
-        for key, value in entry["model_conds"].items():
-            shapes.setdefault(key, []).append([rows, *list(value.size())[1:]])
-    needed = model.memory_required([rows * len(entries), *x.shape[1:]], cond_shapes=shapes)
-    return needed * HEADROOM < model.current_patcher.get_free_memory(x.device)

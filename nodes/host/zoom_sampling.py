@@ -16,8 +16,9 @@ from torch import Tensor
 from ...core.powers_of_ten import render_noise
 from ...core.windows import canvas_size
 from ...core.zoom_geometry import nesting
+from .zoom_batches import LevelBatches
 from .zoom_blending import StackBlender, ZoomBlending
-from .zoom_conditioning import LevelBatches, of_all_levels
+from .zoom_conditioning import of_all_levels
 from .zoom_sampler import zoom_sampler
 
 KEY = "joint_diffusion_zoom"

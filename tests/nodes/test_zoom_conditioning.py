@@ -8,7 +8,8 @@ from comfy.patcher_extension import WrappersMP
 from joint_diffusion.core.multidiffusion import WindowParams
 from joint_diffusion.core.windows import Size
 from joint_diffusion.nodes.host.sampling import with_settings
-from joint_diffusion.nodes.host.zoom_conditioning import LevelBatches, of_all_levels
+from joint_diffusion.nodes.host.zoom_batches import LevelBatches
+from joint_diffusion.nodes.host.zoom_conditioning import of_all_levels
 from tiny_models import control_net, prompt
 from window_run import predict
 

@@ -13,7 +13,8 @@ from joint_diffusion.core.powers_of_ten import blend, render_image, render_noise
 from joint_diffusion.core.windows import Size
 from joint_diffusion.core.zoom_geometry import footprints
 from joint_diffusion.nodes.host.sampling import with_settings
-from joint_diffusion.nodes.host.zoom_conditioning import LevelBatches, of_all_levels
+from joint_diffusion.nodes.host.zoom_batches import LevelBatches
+from joint_diffusion.nodes.host.zoom_conditioning import of_all_levels
 from joint_diffusion.nodes.host.zoom_sampler import zoom_sampler
 from tiny_models import prompt
 

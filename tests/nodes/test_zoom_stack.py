@@ -3,6 +3,7 @@
 import comfy.latent_formats
 import comfy.model_base
 import comfy.model_management
+import comfy.sampler_helpers
 import comfy.sd
 import comfy.supported_models
 import latent_preview
@@ -256,6 +257,19 @@ def test_the_model_and_its_controlnets_are_brought_back_after_the_vae(monkeypatc
     sample(tiny_models.sd15(), stack, tiny_models.vae(), width=64, height=64, steps=1)
     sampling, vae = {"BaseModel", "ControlNet"}, {"AutoencoderKL"}
     assert loads == [sampling, vae, vae, vae, vae, sampling, vae, vae]
+
+
+def test_memory_is_asked_for_one_level(monkeypatch):
+    asked, estimate = [], comfy.sampler_helpers.estimate_memory
+
+    def record(model, shape, conds):
+        asked.append(tuple(shape))
+        return estimate(model, shape, conds)
+
+    monkeypatch.setattr(comfy.sampler_helpers, "estimate_memory", record)
+    stack = StackPrompts([prompt(seed) for seed in range(5)], prompt(9), tuple("abcde"), P)
+    sample(tiny_models.sd15(), stack, tiny_models.vae(), width=64, height=64, steps=1, blending="latent")
+    assert asked == [(1, 4, 8, 8)]
 
 
 def test_mixed_blending_is_in_pixels_in_the_last_step_and_every_so_many_before():
