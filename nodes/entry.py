@@ -25,6 +25,8 @@ def joint_diffusion_extension():
     from .panorama_latent import PanoramaLatent
     from .panorama_plan import PanoramaPlan
     from .panorama_windows import PanoramaWindows
+    from .sync_guidance import SyncGuidance
+    from .twin_crop_fusion import TwinCropFusion
     from .zoom_prompts import ZoomPrompts
     from .zoom_stack_sampler import ZoomStackSampler
     from .zoom_video import ZoomFrames, ZoomVideo
@@ -40,6 +42,8 @@ def joint_diffusion_extension():
                 PanoramaPlan,
                 MultiScaleSampler,
                 MultiScaleGuidance,
+                SyncGuidance,
+                TwinCropFusion,
                 PanoramaDecode,
                 ZoomPrompts,
                 ZoomStackSampler,

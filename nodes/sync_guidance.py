@@ -1,0 +1,136 @@
+"""SyncDiffusion: every window is pulled towards the look of an anchor window, in any sampler."""
+
+from comfy_api.latest import io
+
+from ..core.syncdiffusion import ANCHORS, SyncParams
+from .host.perceptual_weights import load_lpips, load_style
+from .host.sampling import with_settings
+from .host.settings import PictureLoss
+from .host.vae_gradients import load_along
+
+DEFAULT = SyncParams()
+PERCEPTIONS = {"style": load_style, "lpips": load_lpips}
+
+
+class SyncGuidance(io.ComfyNode):
+    """MODEL to MODEL: windows that are far apart come to look alike."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="SyncGuidance",
+            display_name="Sync Guidance",
+            category="joint diffusion",
+            description="Pulls the look of every window towards that of an anchor window (SyncDiffusion), so that a "
+            "long panorama has one palette and one style. Uses the windows of Panorama Windows, else the model's "
+            "native window at half overlap.",
+            search_aliases=["syncdiffusion", "coherence", "consistent style", "palette", "panorama", "lpips", "gram"],
+            inputs=[
+                io.Model.Input("model", tooltip="Any image model, with Panorama Windows before or after, or without."),
+                io.Float.Input(
+                    "weight",
+                    default=DEFAULT.weight,
+                    min=0.0,
+                    max=1000.0,
+                    step=1.0,
+                    tooltip="How strongly windows are pulled. 0 is plain MultiDiffusion.",
+                ),
+                io.Combo.Input(
+                    "loss",
+                    options=["latent", *PERCEPTIONS],
+                    default="latent",
+                    tooltip="What is compared. latent: palette and contrast of the latent, no extra weights. style, "
+                    "lpips: decoded pictures as VGG-16 sees them; needs a VAE and weights in models/perceptual.",
+                ),
+                io.Vae.Input("vae", optional=True, tooltip="Decodes what style and lpips compare. Not for latent."),
+                io.Boolean.Input(
+                    "jacobian_free",
+                    default=DEFAULT.jacobian_free,
+                    optional=True,
+                    advanced=True,
+                    tooltip="On: no backward pass through the model, so it is fast and works with any model. "
+                    "Off: the paper's gradient to the letter.",
+                ),
+                io.Float.Input(
+                    "decay",
+                    default=DEFAULT.decay,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Factor on the weight after each step.",
+                ),
+                io.Int.Input(
+                    "every",
+                    default=DEFAULT.every,
+                    min=1,
+                    max=1000,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Guide only every n-th step; the others are as fast as plain MultiDiffusion.",
+                ),
+                io.Float.Input(
+                    "stop",
+                    default=DEFAULT.stop,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Part of the steps that are guided.",
+                ),
+                io.Combo.Input(
+                    "anchors",
+                    options=list(ANCHORS),
+                    default=DEFAULT.anchors,
+                    optional=True,
+                    advanced=True,
+                    tooltip="one per row: upper and lower windows, which show different things, keep different looks. "
+                    "one: a single anchor for the whole canvas, as in the paper.",
+                ),
+                io.Float.Input(
+                    "anchor_x",
+                    default=DEFAULT.anchor_place[1],
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Where the anchor is: 0 is the left edge, 1 the right one.",
+                ),
+                io.Float.Input(
+                    "anchor_y",
+                    default=DEFAULT.anchor_place[0],
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Where the anchor is: 0 is the top edge, 1 the bottom. Only for anchors: one.",
+                ),
+            ],
+            outputs=[io.Model.Output("model", display_name="MODEL", tooltip="The model, for any sampler.")],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model,
+        weight,
+        loss,
+        vae=None,
+        anchor_x=DEFAULT.anchor_place[1],
+        anchor_y=DEFAULT.anchor_place[0],
+        **guidance,
+    ):
+        params = SyncParams(weight=weight, anchor_place=(anchor_y, anchor_x), **guidance)
+        if loss == "latent":
+            return io.NodeOutput(with_settings(model, sync=params, picture_loss=None))
+        if loss not in PERCEPTIONS:
+            raise ValueError(f"loss: must be latent, {' or '.join(PERCEPTIONS)}, got {loss!r}.")
+        if vae is None:
+            raise ValueError(f"vae: the loss {loss} compares decoded pictures; connect a VAE, or choose latent.")
+        guided = with_settings(model, sync=params, picture_loss=PictureLoss(vae=vae, perception=PERCEPTIONS[loss]()))
+        load_along(guided, vae)
+        return io.NodeOutput(guided)
