@@ -7,7 +7,7 @@ from joint_diffusion.core.windows import Size, canvas_size, crop
 from joint_diffusion.core.zoom_geometry import footprints, nesting
 from oracles import blend as blend_by_hand
 from oracles import render as render_by_hand
-from oracles import shrink
+from oracles import shrink, zoom_step
 from torch.testing import assert_close
 
 CASES = [(Size(16, 16), 2), (Size(12, 18), 2), (Size(17, 23), 3), (Size(9, 14), 4)]
@@ -192,6 +192,22 @@ def test_what_is_no_stack_is_refused(operation):
         operation(torch.zeros(2, 3, 8, 8), 1)
     with pytest.raises(ValueError, match=r"width: a level must be at least p = 9"):
         operation(torch.zeros(2, 3, 9, 8), 9)
+
+
+# A step
+
+
+def test_a_step_is_one_turn_of_algorithm_2():
+    """What a DDPM step does with the joined prediction and the rendered noise, on a model for each level."""
+    p, sigma, after, size = 2, 1.7, 0.9, (16, 32)
+    z, drawn = randn(3, 2, *size), randn(3, 2, *size, seed=1)
+    denoisers = [lambda x, s, level=level: torch.tanh(x) / (1 + s) + 0.1 * level for level in range(3)]
+    denoised = torch.stack([denoise(x, sigma) for denoise, x in zip(denoisers, z, strict=True)])
+    joined = render_image(blend(denoised, p), p)
+    new = after * (1 - (after / sigma) ** 2) ** 0.5
+    stepped = joined + (after**2 - new**2) ** 0.5 / sigma * (z - joined) + new * render_noise(drawn, p)
+    by_hand = zoom_step(z, sigma, after, denoisers, p, footprints(Size(*size), p), drawn)
+    assert_close(stepped, torch.stack(by_hand), rtol=0, atol=1e-11)
 
 
 # A photograph

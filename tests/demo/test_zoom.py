@@ -1,0 +1,82 @@
+import json
+import subprocess
+import sys
+
+import av
+import pytest
+import torch
+from host import ROOT
+from joint_diffusion.demo.metrics import ring_energy, sharpness
+from PIL import Image
+
+SMALL = ("--steps", "3", "--levels", "2", "--prompts", "autumn day far forest", "autumn day near forest")
+
+
+def run(*arguments):
+    return subprocess.run([sys.executable, "-m", "demo", "zoom", *arguments], cwd=ROOT, capture_output=True, text=True)
+
+
+def report(*arguments):
+    done = run(*arguments)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_levels_a_video_and_one_line_of_numbers(tmp_path):
+    numbers = report("--steps", "3", "--levels", "5", "--out", str(tmp_path))
+    assert len(numbers["prompts"]) == 5 and numbers["prompts"][-1] == numbers["prompts"][-2]
+    assert len(numbers["zoom_inconsistency_per_level"]) == 4 and len(numbers["sharpness_per_level"]) == 5
+    assert numbers["model_calls"] == 15 and numbers["seconds"] > 0
+    assert [Image.open(path).size for path in sorted(tmp_path.glob("level_*.png"))] == [(128, 128)] * 5
+    with av.open(str(tmp_path / "zoom.mp4")) as video:
+        stream = video.streams.video[0]
+        assert (stream.width, stream.height) == (128, 128) and sum(1 for _ in video.decode(stream)) == 2 * 4 * 45 + 1
+
+
+def test_joined_levels_agree_far_better_than_levels_painted_alone(tmp_path):
+    alone = report(*SMALL, "--blending", "none", "--independent-noise", "--out", str(tmp_path / "alone"))
+    joined = report(*SMALL, "--sampler", "euler", "--blending", "pixel", "--out", str(tmp_path / "joined"))
+    assert joined["zoom_inconsistency"] < alone["zoom_inconsistency"] / 4
+
+
+def test_levels_larger_than_the_native_window_and_other_factors(tmp_path):
+    numbers = report(*SMALL, "--p", "3", "--height", "192", "--width", "192", "--out", str(tmp_path))
+    assert numbers["model_calls"] == 2 * 3 * 4  # levels, steps, windows
+    assert Image.open(tmp_path / "level_01.png").size == (192, 192)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--p", "3"],
+            "height: must be a multiple of 96 and at least 192 pixels for p = 3, got 128; 192 is the nearest",
+        ),
+        (["--p", "1"], "p: the zoom factor between levels must be at least 2, got 1"),
+        (["--prompts", "far"], "prompts: a zoom stack has at least 2 levels, got 1"),
+        (["--levels", "2"], "--levels: must be at least the number of prompts (4), got 2"),
+    ],
+)
+def test_what_cannot_be_painted_is_refused_in_one_line(options, message):
+    done = run(*options)
+    assert done.returncode != 0
+    assert message in done.stderr and "Traceback" not in done.stderr
+
+
+def test_sharpness_falls_with_blur_and_not_with_colour():
+    image = torch.rand(2, 3, 64, 64)
+    blurred = torch.nn.functional.avg_pool2d(image, 3, stride=1, padding=1)
+    assert (sharpness(blurred) < 0.5 * sharpness(image)).all()
+    torch.testing.assert_close(sharpness(image + 0.1), sharpness(image))
+    assert sharpness(torch.full((1, 3, 8, 8), 0.3)).item() < 1e-6
+
+
+def test_rings_are_found_where_the_next_level_begins():
+    levels = torch.rand(2, 3, 128, 128)
+    assert 0.8 < ring_energy(levels, 2).item() < 1.25
+    framed = levels.clone()
+    framed[0, :, 32:96, 32:96] += 2
+    assert ring_energy(framed, 2).item() > 3
+    elsewhere = levels.clone()
+    elsewhere[0, :, 48:80, 48:80] += 2
+    assert ring_energy(elsewhere, 2).item() < 1
