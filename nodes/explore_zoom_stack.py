@@ -19,7 +19,7 @@ class ExploreZoomStack(io.ComfyNode):
             node_id="ExploreZoomStack",
             display_name="Explore Zoom Stack",
             category="joint diffusion",
-            description="Zoom through a stack with the wheel, by pinching or with the keys, as smoothly as in its video.",
+            description="Zoom through a stack with the wheel, by pinching or with the keys, as smoothly as in a video.",
             search_aliases=["zoom", "explore", "viewer", "powers of ten", "infinite zoom", "preview"],
             is_output_node=True,
             inputs=[
@@ -46,8 +46,8 @@ class ExploreZoomStack(io.ComfyNode):
             )
         size = canvas_size(levels)
         view = {"p": p, "centre": zoom_centre(levels_nesting(levels, p, unit), size, p)._asdict(), "captions": captions}
-        # A name of its own: browsers keep pictures by name, and the counter starts again with every start of the server.
+        # A name of its own: browsers keep pictures by name, and the host counts from 1 again after every start.
         name = f"zoom_{uuid4().hex}"
-        saved = ui.ImageSaveHelper.save_images(images, name, io.FolderType.temp, cls, compress_level=1)
+        saved = ui.ImageSaveHelper.save_images(images[..., :3], name, io.FolderType.temp, cls, compress_level=1)
         # Under names of our own: the front end would show `images` a second time, below the explorer.
         return io.NodeOutput(ui={"zoom_levels": saved, "zoom_view": [view]})

@@ -288,3 +288,53 @@ def style_loss(activations, anchor):
             squares = squares + ((gram - gram_of_anchor) ** 2).sum()
         total = total + squares / (4 * channels**2 * places**2) / len(activations)
     return total
+
+
+def keys_cubic(t):
+    """Keys 1981, Eq. 4, a = -0.5."""
+    t = abs(t)
+    return 1.5 * t**3 - 2.5 * t**2 + 1 if t < 1 else -0.5 * t**3 + 2.5 * t**2 - 4 * t + 2 if t < 2 else 0.0
+
+
+def zoom_view(levels, zoom, p, outer, inner, frame):
+    """A zoom stack at a zoom, pixel by pixel: each pixel asks the levels where it lies on them, coarse to fine.
+
+    `outer` and `inner` are where level i + 1 begins in level i, and what of it level i shows: row y of level i + 1 is
+    row outer + (y - inner) / p of level i.
+    """
+    count, channels, *sides = levels.shape
+    out = torch.empty(channels, *frame, dtype=levels.dtype)
+    coarse = int(zoom)
+    stay = [(p * o - i) / (p - 1) for o, i in zip(outer, inner, strict=True)]
+
+    def place(pixel, axis, level):
+        """On a level, in its cells. At zoom = level the frame is the level."""
+        at = (pixel + 0.5) * sides[axis] / frame[axis]
+        return stay[axis] + (at - stay[axis]) * p ** (level - zoom)
+
+    def sample(level, at):
+        weights = []
+        for axis in (0, 1):
+            step = max(sides[axis] / frame[axis] * p ** (level - zoom), 1)
+            row = [keys_cubic((cell + 0.5 - at[axis]) / step) for cell in range(sides[axis])]
+            weights.append(torch.tensor([w / sum(row) for w in row], dtype=levels.dtype))
+        return torch.einsum("chw,h,w->c", levels[level], *weights)
+
+    for pixel in product(*map(range, frame)):
+        out[:, pixel[0], pixel[1]] = sample(coarse, [place(pixel[axis], axis, coarse) for axis in (0, 1)])
+        if zoom == coarse:
+            continue
+        finer, opacity = coarse + 1, 1.0
+        at = [place(pixel[axis], axis, finer) for axis in (0, 1)]
+        ramps = [min((zoom - coarse) / 0.5, 1.0)]  # by scale
+        for axis in (0, 1):  # by place, in the frame's sides
+            length = p ** (zoom - finer)
+            start = stay[axis] / sides[axis] * (1 - length)
+            for distance, margin in ((at[axis], start), (sides[axis] - at[axis], 1 - start - length)):
+                soft = min(margin, length / 4)
+                ramps.append(min(max(distance / sides[axis] * length / soft, 0.0), 1.0))
+        for t in ramps:
+            opacity *= 3 * t**2 - 2 * t**3
+        if opacity > 0:
+            out[:, pixel[0], pixel[1]] += opacity * (sample(finer, at) - out[:, pixel[0], pixel[1]])
+    return out
