@@ -1,14 +1,9 @@
 """A zoom stack sampled by the host: all levels one batch, one prompt each, joined at every step."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from math import ceil, isqrt
 
 import comfy.sample
-import comfy.samplers
-import comfy.utils
-import latent_preview
-import torch
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
@@ -16,13 +11,13 @@ from torch import Tensor
 from ...core.powers_of_ten import render_noise
 from ...core.windows import canvas_size
 from ...core.zoom_geometry import nesting
+from .joined_sampling import sample_joined
 from .zoom_batches import LevelBatches
 from .zoom_blending import StackBlender, ZoomBlending
 from .zoom_conditioning import of_all_levels
 from .zoom_sampler import zoom_sampler
 
 KEY = "joint_diffusion_zoom"
-PREVIEW_CELLS = 128  # of the longer side of the sheet of levels: as large as a picture that previewers decode with ease
 
 
 def sample_zoom_stack(
@@ -60,21 +55,19 @@ def sample_zoom_stack(
     blender = StackBlender(model, vae, blending, photograph, canvas_size(latent))
     model = _with_level_batches(model, len(latent), blender)
     sampler = zoom_sampler(sampler_name, latent.shape, blender, partial(render_noise, p=blending.p))
-    plan = comfy.samplers.KSampler(
-        model, steps, model.load_device, sampler_name, scheduler, denoise, model_options=model.model_options
-    )
-    sampled = comfy.sample.sample_custom(
+    sampled = sample_joined(
         model,
+        latent,
         render_noise(comfy.sample.prepare_noise(latent, seed), blending.p),
-        cfg,
         sampler,
-        plan.sigmas,
         of_all_levels(levels),
         negative,
-        latent,
-        callback=_showing_all_levels(latent_preview.prepare_callback(model, steps)),
-        disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
         seed=seed,
+        steps=steps,
+        cfg=cfg,
+        sampler_name=sampler_name,
+        scheduler=scheduler,
+        denoise=denoise,
     )
     return blender.finished(sampled)
 
@@ -92,22 +85,3 @@ def _with_level_batches(model: ModelPatcher, levels: int, blender: StackBlender)
     clone.add_wrapper_with_key(WrappersMP.CALC_COND_BATCH, KEY, LevelBatches(levels))
     clone.add_wrapper_with_key(WrappersMP.PREPARE_SAMPLING, KEY, prepare_sampling)
     return clone
-
-
-def _showing_all_levels(callback: Callable) -> Callable:
-    # Previewers show the first row only.
-    return lambda step, denoised, x, total: callback(step, contact_sheet(denoised), x, total)
-
-
-def contact_sheet(levels: Tensor) -> Tensor:
-    """Levels (N, C, ..., h, w) as one picture (1, C, ..., H, W), row by row, made smaller where there are many."""
-    columns = isqrt(len(levels) - 1) + 1
-    rows = ceil(len(levels) / columns)
-    size = canvas_size(levels)
-    shrink = max(1, columns * max(size) / PREVIEW_CELLS)
-    small = [max(int(side / shrink), 1) for side in size]
-    flat = torch.nn.functional.interpolate(levels.flatten(1, -3), small, mode="area")
-    sheet = flat.new_zeros(rows * columns, *flat.shape[1:])
-    sheet[: len(flat)] = flat
-    sheet = torch.cat([torch.cat([*row], dim=-1) for row in sheet.unflatten(0, (rows, columns))], dim=-2)
-    return sheet.reshape(1, *levels.shape[1:-2], *sheet.shape[-2:])

@@ -14,9 +14,9 @@ from joint_diffusion.core.multidiffusion import WindowParams
 from joint_diffusion.core.powers_of_ten import render_image
 from joint_diffusion.core.windows import Size
 from joint_diffusion.nodes.host.demo_model import LandscapeVAE, demo_clip, demo_model
+from joint_diffusion.nodes.host.joined_sampling import contact_sheet
 from joint_diffusion.nodes.host.sampling import with_settings
 from joint_diffusion.nodes.host.zoom_blending import ZoomBlending
-from joint_diffusion.nodes.host.zoom_sampling import contact_sheet
 from joint_diffusion.nodes.zoom_prompts import StackPrompts, ZoomPrompts
 from joint_diffusion.nodes.zoom_stack_sampler import ZoomStackSampler
 from tiny_models import prompt
