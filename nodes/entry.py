@@ -27,6 +27,7 @@ def joint_diffusion_extension():
     from .panorama_windows import PanoramaWindows
     from .sync_guidance import SyncGuidance
     from .twin_crop_fusion import TwinCropFusion
+    from .twin_images import TwinImages
     from .zoom_prompts import ZoomPrompts
     from .zoom_stack_sampler import ZoomStackSampler
     from .zoom_video import ZoomFrames, ZoomVideo
@@ -44,6 +45,7 @@ def joint_diffusion_extension():
                 MultiScaleGuidance,
                 SyncGuidance,
                 TwinCropFusion,
+                TwinImages,
                 PanoramaDecode,
                 ZoomPrompts,
                 ZoomStackSampler,

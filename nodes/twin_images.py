@@ -1,0 +1,123 @@
+"""Two pictures that overlap, and the second aligned with the first (TwinDiffusion's single mode)."""
+
+from comfy_api.latest import io
+
+from ..core.twin_images import TwinImages as Twin
+from ..core.twindiffusion import CropFusionParams
+from ..core.windows import Size
+from .host.families import native_window
+from .host.ksampler import SAMPLERS, SCHEDULERS
+from .host.latents import latent_space
+from .host.settings import DEFAULT_OVERLAP
+from .host.twin_images import overlap_of, sample_twin_images
+from .pixels import cells
+
+DEFAULT = CropFusionParams()
+
+
+class TwinImages(io.ComfyNode):
+    """KSampler for a picture, its neighbour, and the neighbour's twin that fits."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="TwinImages",
+            display_name="Twin Images",
+            category="joint diffusion",
+            description="Samples two pictures that overlap, and the second once more so that its left part fits the "
+            "right part of the first (TwinDiffusion). Shows what Crop Fusion does to a single pair of windows.",
+            search_aliases=["twindiffusion", "crop fusion", "twins", "outpaint", "panorama", "ksampler"],
+            inputs=[
+                io.Model.Input("model", tooltip="Any image model."),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=True,
+                    tooltip="The random seed used for creating the noise, which the pictures share where they overlap.",
+                ),
+                io.Int.Input("steps", default=20, min=1, max=10000, tooltip="The number of denoising steps."),
+                io.Float.Input(
+                    "cfg",
+                    default=7.0,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    round=0.01,
+                    tooltip="How closely to follow the prompt.",
+                ),
+                io.Combo.Input("sampler_name", options=SAMPLERS, tooltip="The sampling algorithm; every one works."),
+                io.Combo.Input("scheduler", options=SCHEDULERS, tooltip="How noise falls over the steps."),
+                io.Conditioning.Input("positive", tooltip="What to show, in all pictures."),
+                io.Conditioning.Input("negative", tooltip="What not to show."),
+                io.Int.Input(
+                    "width", default=0, min=0, max=16384, step=8, tooltip="Width of each picture; 0 is the model's own."
+                ),
+                io.Int.Input(
+                    "height",
+                    default=0,
+                    min=0,
+                    max=16384,
+                    step=8,
+                    tooltip="Height of each picture; 0 is the model's own.",
+                ),
+                io.Float.Input(
+                    "overlap",
+                    default=DEFAULT_OVERLAP,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="Part of the width that the pictures share, on the model's grid: 0.5 is half a picture.",
+                ),
+                io.Float.Input(
+                    "adjacency",
+                    display_name="lambda",
+                    default=DEFAULT.adjacency,
+                    min=0.01,
+                    max=100.0,
+                    step=0.05,
+                    tooltip="How much the twin holds on to itself where it overlaps the first picture. Small values "
+                    "copy the first picture, large ones leave the second as it is.",
+                ),
+                io.Float.Input(
+                    "stop",
+                    default=DEFAULT.stop,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="Part of the steps in which the twin is aligned. Less: it differs from the first picture. "
+                    "More: it copies its left part, and its halves fall apart.",
+                ),
+                io.Boolean.Input(
+                    "fixed_reference",
+                    default=False,
+                    optional=True,
+                    advanced=True,
+                    tooltip="The paper's stress test: the twin is held to the second picture, which is not aligned, "
+                    "instead of to itself.",
+                ),
+            ],
+            outputs=[
+                io.Latent.Output(
+                    "latent",
+                    display_name="LATENT",
+                    tooltip="Three rows: the first picture, the second, and the second aligned with the first.",
+                )
+            ],
+        )
+
+    @classmethod
+    def execute(cls, model, width, height, overlap, adjacency, stop, fixed_reference=False, **as_in_ksampler):
+        space, native = latent_space(model), native_window(model)
+        size = Size(
+            cells("height", height, space.ratio, space.grid) or native.height,
+            cells("width", width, space.ratio, space.grid) or native.width,
+        )
+        twin = Twin(
+            overlap=overlap_of(model, size, overlap),
+            crop_fusion=CropFusionParams(adjacency=adjacency, stop=stop),
+            fixed_reference=fixed_reference,
+        )
+        latent = sample_twin_images(model, size, twin, **as_in_ksampler)
+        return io.NodeOutput({"samples": latent})
