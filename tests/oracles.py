@@ -77,12 +77,15 @@ def msd_step(canvas, sigma, sigma_next, denoise, plan, weights, omega, scales, h
     return below
 
 
-def sync_diffusion_step(canvas, sigma, sigma_next, denoise, windows, weights, w, anchor, loss):
+def sync_diffusion_step(
+    canvas, sigma, sigma_next, denoise, windows, weights, w, anchor, loss, scale=None, jacobian_free=False
+):
     """Algorithm 1 of SyncDiffusion in x_t of unit variance, as the paper has it; `w` is already decayed.
 
-    `loss(denoised, denoised_anchor)` contains the decoder. The paper's index 0 is `anchor`.
+    `loss(denoised, denoised_anchor)` contains the decoder. The paper's index 0 is `anchor`. canvas = `scale` * x_t,
+    that of models that add noise to x_0 if nothing is said. `jacobian_free`: the gradient ends at the prediction.
     """
-    scale = (1 + sigma**2) ** 0.5  # canvas = scale * x_t
+    scale = (1 + sigma**2) ** 0.5 if scale is None else scale
     x_t = [look(canvas, window) / scale for window in windows]
 
     def phi(x_t):
@@ -94,7 +97,10 @@ def sync_diffusion_step(canvas, sigma, sigma_next, denoise, windows, weights, w,
         if window != anchor:
             leaf = view.clone().requires_grad_()
             reference = phi(x_t[windows.index(anchor)]).detach()
-            loss(phi(leaf), reference).backward()
+            seen = phi(leaf)
+            if jacobian_free:
+                seen = leaf = seen.detach().requires_grad_()
+            loss(seen, reference).backward()
             moved = view - w * leaf.grad
         stepped.append(ddim_step(scale * moved, sigma, sigma_next, denoise).detach())
     return fuse(stepped, windows, canvas.shape, weights)
