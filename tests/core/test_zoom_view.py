@@ -81,8 +81,8 @@ def spiral(p, side=72):
 def test_nothing_pops_when_a_level_takes_over(p, tint, allowed, frames_per_level):
     """From frame to frame, hand-overs change no more than the frames between them.
 
-    Levels that do not agree in brightness cannot reach that: the border of the next one sweeps over the most pixels when
-    it leaves the frame. A level that appeared at once would change 2 to 3 times as much.
+    Levels that do not agree in brightness cannot reach that: the border of the next one sweeps over the most pixels
+    when it leaves the frame. A level that appeared at once would change 2 to 3 times as much.
     """
     count = 4
     levels = (
