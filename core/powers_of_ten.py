@@ -16,6 +16,7 @@ from .resample import downsample
 from .windows import Size, canvas_size, crop
 from .zoom_geometry import Nesting, footprints, levels_nesting
 
+FEATHER = 0.125  # sides of a level; more takes the frames away no better
 ADAM_DECAY = (0.9, 0.999)
 ADAM_EPSILON = 1e-8
 
@@ -61,7 +62,7 @@ def _render(levels: Tensor, p: int, unit: int, gain: int) -> Tensor:
     return rendered.to(levels.dtype)
 
 
-def blend(denoised: Tensor, p: int, unit: int = 1) -> Tensor:
+def blend(denoised: Tensor, p: int, unit: int = 1, feather: float = FEATHER) -> Tensor:
     """Multi-resolution blending, section 4.2: observations of all levels to the layers of one zoom stack.
 
     Layer i is merged from the observations j <= i, each cropped to what level i shows and enlarged p^(i-j) times: their
@@ -74,28 +75,67 @@ def blend(denoised: Tensor, p: int, unit: int = 1) -> Tensor:
         - bands are a factor p apart, so an observation j of layer i speaks in the bands from i - j on: the finest band
           is level i's own, the next one the mean of two, and so on; `pyramid` keeps the others' enlargement out of it
         - an observation of which level i does not cover one whole cell says nothing
+        - at its border, where it has not seen what is around, level i leaves all but its finest band to the others.
+          The rendered level outside then has no frame around it, which the paper's plain average leaves (`feather` 0)
 
     Since the bands do not leak, nothing is ever enlarged to full size: the sum of pyramids is the pyramid of the sum,
     to which observation j is added at its own resolution. Time and memory are a small multiple of the levels' own.
 
-    Args and errors as `render_image`.
+    Args:
+        denoised: (N, C, ..., H, W), two or more observations x_i.
+        p: zoom factor.
+        unit: as `render_image`.
+        feather: how far inside its border level i speaks as loud as the others, in sides, 0..0.5.
+
+    Raises:
+        ValueError: a feather outside 0..0.5, and as `levels_nesting`.
     """
     levels_nesting(denoised, p, unit)
+    if not 0 <= feather <= 0.5:
+        raise ValueError(f"feather: must be in 0..0.5 sides of a level, got {feather}; 0 is the paper's plain average.")
     observed = _computable(denoised)
-    return _merge(observed, observed, 1, p, footprints(canvas_size(denoised), p, unit)).to(denoised.dtype)
+    (outer, inner), *further = footprints(canvas_size(denoised), p, unit)
+    band, coarse = split(observed[1:], p, inner)
+    merged = _merge(coarse, crop(observed[:-1], outer), 1, observed, feather, p, further)
+    return torch.cat([observed[:1], join(band, merged, p, inner)]).to(denoised.dtype)
 
 
-def _merge(total: Tensor, observed: Tensor, count: int, p: int, steps: Sequence[Nesting]) -> Tensor:
-    """Means of `count` observations and, in the coarser bands, of more; `total[m]` is the sum for one layer.
+def _merge(
+    own: Tensor, others: Tensor, count: int, observed: Tensor, feather: float, p: int, steps: Sequence[Nesting]
+) -> Tensor:
+    """Layers from their own observation and the sum of `count` others, in the bands that all of these speak in.
 
-    The first layer has no observation further out than those in the sum, the second has `observed[0]`, and so on.
+    In the coarser bands there are more: none for the first layer, `observed[0]` for the second, and so on.
     """
-    if len(total) == 1 or not steps:
-        return total / count
+    weight = _inwards(canvas_size(own), feather).to(own)
+
+    def mean(own: Tensor, others: Tensor) -> Tensor:
+        return (others + weight * own) / (count + weight)
+
+    if len(own) == 1 or not steps:
+        return mean(own, others)
     (outer, inner), *further = steps
-    band, coarse = split(total[1:], p, inner)
-    merged = _merge(coarse + crop(observed[: len(coarse)], outer), observed, count + 1, p, further)
-    return torch.cat([total[:1] / count, join(band / count, merged, p, inner)])
+    own_band, own_coarse = split(own[1:], p, inner)
+    band, coarse = split(others[1:], p, inner)
+    coarse = coarse + crop(observed[: len(coarse)], outer)
+    merged = _merge(own_coarse, coarse, count + 1, observed, feather, p, further)
+    # Weights that vary within a coarse cell let a band leak into the coarser ones: once more, only the band of it.
+    band = split(mean(own_band, band), p, inner).band
+    return torch.cat([mean(own[:1], others[:1]), join(band, merged, p, inner)])
+
+
+def _inwards(size: Size, feather: float) -> Tensor:
+    """(height, width) float64: 1, falling smoothly towards the border over `feather` sides."""
+    rows, columns = (_ramp(length, feather) for length in size)
+    return torch.minimum(rows[:, None], columns)
+
+
+def _ramp(length: int, feather: float) -> Tensor:
+    if feather == 0:
+        return torch.ones(length, dtype=torch.float64)
+    start = (torch.arange(length, dtype=torch.float64) + 0.5) / length
+    t = (torch.minimum(start, 1 - start) / feather).clamp(max=1)
+    return t * t * (3 - 2 * t)
 
 
 def fit_photograph(

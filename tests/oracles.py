@@ -162,6 +162,21 @@ def crop_fusion(views, windows, canvas_size, lam, wrap=(False, False)):
     return done
 
 
+def twin_images(z1, z2, sigmas, denoise, overlap, lam, tau, fixed_reference):
+    """Single mode of TwinDiffusion, section 4.1: I1, I2 and I2* from noise with M_r z1 = M_l z2, cell by cell."""
+    x1, x2, twin = z1, z2, z2
+    steps = len(sigmas) - 1
+    for index in range(steps):
+        x1, x2, twin = (ddim_step(x, sigmas[index], sigmas[index + 1], denoise) for x in (x1, x2, twin))
+        if index / steps >= tau:
+            continue
+        twin = (x2 if fixed_reference else twin).clone()
+        for i, j in product(range(twin.shape[1]), range(overlap)):
+            there = twin.shape[2] - overlap + j
+            twin[:, i, j] = (x1[:, i, there] + lam * twin[:, i, j]) / (1 + lam)  # the minimum of Eq. 6
+    return x1, x2, twin
+
+
 def matched_msd_step(canvas, sigma, sigma_next, denoise, plan, weights, omega, jacobian_free):
     """Two scales; the coarse one at its own noise level, denoised predictions compared."""
     coarse = halve(canvas)
@@ -235,15 +250,26 @@ def enlarge(coarse, p, top, left, height, width):
     return torch.stack(column(list(rows.unbind(2)), left, width), 2)
 
 
-def blend(observations, level, p, ways):
+def inwards(height, width, feather):
+    """1, and towards the border a smoothstep of the distance over `feather` sides."""
+    out = torch.ones(height, width, dtype=torch.float64)
+    for i, j in product(range(height), range(width)):
+        y, x = min(i + 0.5, height - i - 0.5) / height, min(j + 0.5, width - j - 0.5) / width
+        if min(y, x) < feather:
+            t = min(y, x) / feather
+            out[i, j] = 3 * t**2 - 2 * t**3
+    return out
+
+
+def blend(observations, level, p, ways, feather=1 / 8):
     """Section 4.2 for one layer, every observation enlarged to full size and analysed on its own.
 
     `ways[k]` says where, on level i - k - 1, the whole cells lie that level i covers (top, left, height, width), and
-    the same cells on the image of the step before.
+    the same cells on the image of the step before. Observation i weighs `inwards` in all bands but its finest.
     """
     steps = min(level, len(ways))
     sizes = [observations[level].shape[1:]] + [way.outer[2:] for way in ways[:steps]]
-    bands = [[] for _ in range(steps + 1)]
+    total, weights = [0.0] * (steps + 1), [0.0] * (steps + 1)
     for k in range(steps + 1):
         image = observations[level - k]
         if k:
@@ -251,27 +277,34 @@ def blend(observations, level, p, ways):
             image = image[:, top : top + height, left : left + width]
         for way, size in reversed(list(zip(ways[:k], sizes[:k], strict=True))):
             image = enlarge(image, p, way.inner.top, way.inner.left, *size)
-        for band, way in enumerate(ways[:steps]):
-            top, left, height, width = way.inner
-            coarse = shrink(image[:, top : top + height, left : left + width], p)
+        for band in range(steps + 1):
+            coarse = None
+            if band < steps:
+                top, left, height, width = ways[band].inner
+                coarse = shrink(image[:, top : top + height, left : left + width], p)
             if band >= k:
-                bands[band].append(image - enlarge(coarse, p, top, left, *sizes[band]))
+                weight = inwards(*sizes[band], feather) if k == 0 and band > 0 else 1.0
+                rest = image if coarse is None else image - enlarge(coarse, p, top, left, *sizes[band])
+                total[band] = total[band] + weight * rest
+                weights[band] = weights[band] + weight
             image = coarse
-        bands[steps].append(image)
-    merged = torch.stack(bands[steps]).mean(0)
-    for band, way, size in reversed(list(zip(bands[:steps], ways, sizes, strict=False))):
-        merged = torch.stack(band).mean(0) + enlarge(merged, p, way.inner.top, way.inner.left, *size)
+    merged = total[steps] / weights[steps]
+    for band in reversed(range(steps)):
+        top, left, height, width = ways[band].inner
+        mean = total[band] / weights[band]
+        leaked = shrink(mean[:, top : top + height, left : left + width], p)  # by weights that vary from cell to cell
+        merged = mean + enlarge(merged - leaked, p, top, left, *sizes[band])
     return merged
 
 
-def zoom_step(z, sigma, sigma_next, denoisers, p, ways, noise):
+def zoom_step(z, sigma, sigma_next, denoisers, p, ways, noise, feather=1 / 8):
     """One turn of Algorithm 2 of Generative Powers of Ten, in sigma space, for sizes that nest without rest.
 
     The DDPM update keeps the part (sigma_next / sigma)^2 of the noise and draws the rest from `noise`.
     """
     levels = range(len(z))
     denoised = [denoisers[i](z[i], sigma) for i in levels]
-    layers = [blend(denoised, i, p, ways) for i in levels]
+    layers = [blend(denoised, i, p, ways, feather) for i in levels]
     up = (sigma_next**2 * (sigma**2 - sigma_next**2) / sigma**2) ** 0.5
     down = (sigma_next**2 - up**2) ** 0.5
     out = []

@@ -97,11 +97,12 @@ def test_pixels_can_nest_in_units():
 
 @pytest.mark.parametrize(("size", "p"), CASES)
 @pytest.mark.parametrize("count", [2, 5])
-def test_blending_equals_pyramids_of_enlarged_observations(size, p, count):
+@pytest.mark.parametrize("feather", [0.0, 0.125, 0.5])
+def test_blending_equals_pyramids_of_enlarged_observations(size, p, count, feather):
     observed, ways = randn(count, 2, *size), footprints(size, p)
-    layers = blend(observed, p)
+    layers = blend(observed, p, feather=feather)
     for level in range(count):
-        assert_close(layers[level], blend_by_hand(observed, level, p, ways), rtol=0, atol=1e-11)
+        assert_close(layers[level], blend_by_hand(observed, level, p, ways, feather), rtol=0, atol=1e-11)
 
 
 @pytest.mark.parametrize(("size", "p"), CASES)
@@ -128,8 +129,8 @@ def test_convention_a_layer_listens_to_the_levels_outside_it_and_to_no_other(siz
 def test_a_band_is_not_touched_by_observations_that_have_nothing_to_say_in_it(size, p):
     """The finest band of layer i is that of level i; the second one is the mean of levels i and i - 1."""
     observed = randn(3, 1, *size)
-    layers = blend(observed, p)
-    assert_close(finest_band(layers, p), finest_band(observed, p), rtol=0, atol=1e-12)
+    assert_close(finest_band(blend(observed, p), p), finest_band(observed, p), rtol=0, atol=1e-12)
+    layers = blend(observed, p, feather=0)
     first, *further = footprints(size, p)
     if not further:
         return
@@ -152,6 +153,26 @@ def test_an_observation_is_heard_only_where_it_is():
     crop(inside, nesting(Size(16, 16), 2).outer).fill_(True)
     other[0][..., ~inside] += 1
     assert torch.equal(blend(other, 2)[1], blend(observed, 2)[1])
+
+
+def test_feathering_leaves_no_frame_around_the_next_level():
+    """Two levels of different grey: on the rendered outer one, the step at the frame is half of that without."""
+    observed, p = torch.zeros(2, 1, 64, 64), 2
+    observed[1] = 1
+    outer = nesting(Size(64, 64), p).outer
+
+    def step(feather):
+        row = render_image(blend(observed, p, feather=feather), p)[0, 0, 32]
+        assert row[32] == 0.5  # in the middle both are heard alike
+        return (row[outer.left] - row[outer.left - 1]).item()
+
+    assert step(0.0) == 0.5
+    assert step(0.125) < 0.05
+
+
+def test_a_feather_beyond_the_middle_is_refused():
+    with pytest.raises(ValueError, match=r"feather: must be in 0\.\.0\.5 sides of a level, got 0\.6; 0 is the paper's"):
+        blend(torch.zeros(2, 1, 8, 8), 2, feather=0.6)
 
 
 def test_averaging_without_bands_would_blur():
