@@ -50,8 +50,13 @@ def sample_zoom_stack(
 
     Returns:
         the latent (N, C, ..., h, w), and the levels as IMAGE (N, H, W, 3).
+
+    Raises:
+        ValueError: levels too small for p, the VAE of another model, or something on the model that takes one level
+            for another.
     """
-    nesting(canvas_size(latent), blending.p)  # refuses what cannot nest
+    nesting(canvas_size(latent), blending.p)
+    _refuse_what_mixes_levels_up(model)
     blender = StackBlender(model, vae, blending, photograph, canvas_size(latent))
     model = _with_level_batches(model, len(latent), blender)
     sampler = zoom_sampler(sampler_name, latent.shape, blender, partial(render_noise, p=blending.p))
@@ -70,6 +75,19 @@ def sample_zoom_stack(
         denoise=denoise,
     )
     return blender.finished(sampled)
+
+
+def _refuse_what_mixes_levels_up(model: ModelPatcher) -> None:
+    if model.model_options.get("context_handler") is not None:
+        raise ValueError(
+            "model: Zoom Stack Sampler cannot be combined with Context Windows, which take the levels of a batch for "
+            "windows. Remove the node; for levels larger than the model's own size use Panorama Windows."
+        )
+    if getattr(model.model_options["transformer_options"].get("easycache"), "name", None) == "EasyCache":
+        raise ValueError(
+            "model: Zoom Stack Sampler cannot be combined with EasyCache, which would reuse the result of one level "
+            "for the next. Use LazyCache, which sees whole stacks, or remove the node."
+        )
 
 
 def _with_level_batches(model: ModelPatcher, levels: int, blender: StackBlender) -> ModelPatcher:

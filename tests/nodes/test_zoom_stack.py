@@ -6,6 +6,7 @@ import comfy.model_management
 import comfy.sampler_helpers
 import comfy.sd
 import comfy.supported_models
+import comfy_extras.nodes_easycache
 import latent_preview
 import pytest
 import tiny_models
@@ -328,3 +329,23 @@ def test_a_factor_larger_than_a_level_is_refused(demo):
     model, stack, vae = demo
     with pytest.raises(ValueError, match="height: a level must be at least p = 17 times"):
         sample(model, stack._replace(p=17), vae)
+
+
+def test_caches(demo):
+    """EasyCache would take one level for another; LazyCache sees stacks."""
+    model, stack, vae = demo
+    cached = comfy_extras.nodes_easycache.EasyCacheNode.execute(model, 0.2, 0.0, 1.0, False).args[0]
+    with pytest.raises(ValueError, match="model: .*cannot be combined with EasyCache.*Use LazyCache"):
+        sample(cached, stack, vae)
+    cached = comfy_extras.nodes_easycache.LazyCacheNode.execute(model, 1e-9, 0.0, 1.0, False).args[0]
+    torch.testing.assert_close(
+        sample(cached, stack, vae, blending="latent")[1], sample(*demo, blending="latent")[1], rtol=0, atol=1e-3
+    )
+
+
+def test_context_windows_are_refused(demo):
+    model, stack, vae = demo
+    model = model.clone()
+    model.model_options["context_handler"] = object()
+    with pytest.raises(ValueError, match="model: .*cannot be combined with Context Windows.*use Panorama Windows"):
+        sample(model, stack, vae)
