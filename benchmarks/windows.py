@@ -8,13 +8,14 @@ method costs relative to MultiDiffusion. Medians over interleaved repetitions.
 """
 
 import argparse
-import resource
+import re
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -39,22 +40,38 @@ TALL = 32  # two windows
 
 
 def median_times(repetitions: int, *candidates: Callable[[], Tensor]) -> list[float]:
-    """Median seconds of each candidate; they take turns, so that a busy machine slows all of them alike."""
+    """Median seconds of each candidate; they take turns, so that a busy machine slows all of them alike.
+
+    On a CPU these are seconds of this process, in which the waiting for other processes does not count.
+    """
+    clock = time.perf_counter if torch.cuda.is_available() else time.process_time
     times: list[list[float]] = [[] for _ in candidates]
     for turn in range(repetitions + 1):
         for candidate, measured in zip(candidates, times, strict=True):
-            start = time.perf_counter()
+            start = clock()
             candidate()
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
             if turn:  # the first one warms up
-                measured.append(time.perf_counter() - start)
+                measured.append(clock() - start)
     return [statistics.median(measured) for measured in times]
 
 
-def peak_memory() -> float:
-    """Peak resident memory of this process in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def peak_memory(work: Callable[[], object], device: str) -> float:
+    """How far the memory of this process, or of the GPU, rises above what it was before, in MiB."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        work()
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
+    Path("/proc/self/clear_refs").write_text("5")  # Linux: forget the peak so far, which loading the model made
+    before = _resident("VmRSS")
+    work()
+    return _resident("VmHWM") - before
+
+
+def _resident(field: str) -> float:
+    return int(re.search(rf"{field}:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 1024
 
 
 class Bench:
@@ -112,23 +129,20 @@ def step_cost(bench: Bench, repetitions: int) -> None:
 
 
 def memory(device: str) -> None:
-    """Each width in a process of its own, since a peak does not come down again."""
-    print("\nPeak memory of one joint step above that of the narrowest canvas\n")
-    print("| canvas | canvas tensor, MiB | peak, MiB | growth, MiB | growth in canvas tensors |\n|---|---|---|---|---|")
-    first: tuple[float, float] | None = None
+    """Each width in a process of its own, because memory that was used once is not all given back."""
+    print("\nPeak memory of one joint step above that of the loaded model\n")
+    print("| canvas | canvas tensor, MiB | peak, MiB |\n|---|---|---|")
     for width in (128, 512, 2048):
         code = (
             "import torch; torch.set_grad_enabled(False)\n"
             "from benchmarks.windows import Bench, JointParams, peak_memory\n"
             f"bench = Bench({device!r})\n"
-            f"bench.joint(bench.canvas({width}), JointParams(windows=bench.windows))(); print(peak_memory())"
+            f"step = bench.joint(bench.canvas({width}), JointParams(windows=bench.windows))\n"
+            f"print(peak_memory(step, {device!r}))"
         )
         run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        peak, tensor = float(run.stdout), CHANNELS * TALL * width * 4 / 2**20
-        first = first or (peak, tensor)
-        growth, more = peak - first[0], tensor - first[1]
-        ratio = f"{growth / more:.1f}" if more else ""
-        print(f"| {TALL} x {width} | {tensor:.2f} | {peak:.0f} | {growth:.1f} | {ratio} |", flush=True)
+        tensor = CHANNELS * TALL * width * 4 / 2**20
+        print(f"| {TALL} x {width} | {tensor:.2f} | {float(run.stdout):.1f} |", flush=True)
 
 
 def main() -> None:
