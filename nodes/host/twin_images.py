@@ -45,7 +45,7 @@ def overlap_of(model: ModelPatcher, size: Size, overlap: float) -> int:
     columns = size.width - stride_of(size, overlap, step).width
     if columns < 1:
         raise ValueError(
-            f"overlap: must be at least half a step of the model's grid, {step / 2 / size.width:.3f} of this width, got "
+            f"overlap: must be at least {step / size.width:.3g}, one step of the model's grid in this width, got "
             f"{overlap}; pictures that do not meet are no twins."
         )
     return columns
