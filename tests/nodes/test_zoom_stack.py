@@ -12,7 +12,7 @@ import pytest
 import tiny_models
 import torch
 from joint_diffusion.core.multidiffusion import WindowParams
-from joint_diffusion.core.powers_of_ten import render_image
+from joint_diffusion.core.powers_of_ten import blend, render_image
 from joint_diffusion.core.windows import Size
 from joint_diffusion.nodes.host.demo_model import LandscapeVAE, demo_clip, demo_model
 from joint_diffusion.nodes.host.joined_sampling import contact_sheet
@@ -161,10 +161,12 @@ def test_levels_wider_than_the_model_by_panorama_windows(demo):
 
 
 def test_odd_sizes_and_factors(demo):
+    """Pixels nest as the latent cells do; the pictures are what the core makes of the decoded latents."""
     model, stack, vae = demo
-    _, image = sample(model, stack._replace(p=3), vae, width=160, height=128)
-    levels = image.movedim(-1, 1)
-    torch.testing.assert_close(render_image(levels, 3, unit=8), levels, rtol=0, atol=1e-5)
+    latent, image = sample(model, stack._replace(p=3), vae, width=160, height=128)
+    decoded = 2 * vae.decode(latent["samples"]).movedim(-1, 1) - 1
+    expected = render_image(blend(decoded, 3, unit=8).clamp(-1, 1), 3, unit=8)
+    torch.testing.assert_close(2 * image.movedim(-1, 1) - 1, expected, rtol=0, atol=1e-5)
 
 
 FAMILIES = {"sd15": (4,), "sdxl": (4,), "flux": (16,), "qwen_image": (16, 1)}
@@ -185,11 +187,22 @@ def test_every_family(family, blending):
     assert_levels_agree(image)
 
 
-def test_models_that_paint_pixels():
+class ScaledPixels(comfy.latent_formats.ChromaRadiance):
+    """A model that works on pixels of another range than pictures have."""
+
+    def process_in(self, latent):
+        return 3 * latent
+
+    def process_out(self, latent):
+        return latent / 3
+
+
+@pytest.mark.parametrize("latent_format", [comfy.latent_formats.ChromaRadiance, ScaledPixels])
+def test_models_that_paint_pixels(latent_format):
     """Their latents are pictures in -1..1, one cell a pixel: joining either is the same, but for what pixels clip."""
     settings = comfy.supported_models.Flux({**tiny_models.FLUX, "in_channels": 3, "out_channels": 3})
     settings.set_inference_dtype(torch.float32, None)
-    settings.latent_format = comfy.latent_formats.ChromaRadiance()
+    settings.latent_format = latent_format()
     model = tiny_models._patcher(comfy.model_base.Flux(settings, device=tiny_models.CPU))
     vae = comfy.sd.VAE(sd={"pixel_space_vae": torch.tensor(1.0)}, device=tiny_models.CPU, dtype=torch.float32)
     options = {"pooled_output": torch.ones(1, 32)}
