@@ -15,6 +15,9 @@ NAMES = {
     "MultiScaleSampler": "Multi-Scale Sampler",
     "MultiScaleGuidance": "Multi-Scale Guidance",
     "PanoramaDecode": "Panorama Decode",
+    "ZoomVideo": "Zoom Video",
+    "ZoomFrames": "Zoom Frames",
+    "ExploreZoomStack": "Explore Zoom Stack",
 }
 
 
