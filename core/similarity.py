@@ -30,10 +30,13 @@ class LatentSimilarity:
     the mean over the window is its palette, the covariance of the channels its contrast and texture. Both forget
     *where* in the window something is, so that windows are asked to look alike and not to show the same thing twice.
 
-        distance = (n / 2 |mean - mean_a|^2 + n / 4 |cov - cov_a|^2) / FULL_WEIGHT     over the n cells of a window
+        distance = n / FULL_WEIGHT * (|mean - mean_a|^2 / 2 + |cov - cov_a|^2 / (4 |cov| + 4 |cov_a|))
 
-    The factor n makes it a sum like the loss of MSD, so that it does not depend on the size of the window: at
-    FULL_WEIGHT every cell moves by the whole difference of the means, and at the paper's weight of 20 by half of it.
+    over the n cells of a window, |cov| the Frobenius norm. The factor n makes it a sum like the loss of MSD, so that it
+    does not depend on the size of the window: at FULL_WEIGHT every cell moves by the whole difference of the means, and
+    at the paper's weight of 20 by half of it. The norms do the same for the contrast. A plain square of the difference
+    asks a cell to move in proportion to the variance: channels of a latent vary together, in one direction four times
+    as much as one does, and there it overshoots step after step, until highlights burn and cells show as a grid.
     """
 
     FULL_WEIGHT = 40.0
@@ -51,7 +54,8 @@ class LatentSimilarity:
         mean, covariance, count = self.features(denoised)
         anchor_mean, anchor_covariance, _ = anchor
         palette = (mean - anchor_mean).square().sum(1) / 2
-        texture = (covariance - anchor_covariance).square().sum((1, 2)) / 4
+        norms = torch.linalg.matrix_norm(covariance) + torch.linalg.matrix_norm(anchor_covariance)
+        texture = (covariance - anchor_covariance).square().sum((1, 2)) / (4 * norms.clamp(min=1e-12))  # both flat: 0
         return count * (palette + texture) / self.FULL_WEIGHT
 
 

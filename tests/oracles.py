@@ -120,7 +120,8 @@ def latent_distance(view, anchor):
     (mean, covariance), (anchor_mean, anchor_covariance) = style_of_latent(view), style_of_latent(anchor)
     cells = view.shape[1] * view.shape[2]
     palette = ((mean - anchor_mean) ** 2).sum() / 2
-    texture = ((covariance - anchor_covariance) ** 2).sum() / 4
+    norms = (covariance**2).sum() ** 0.5 + (anchor_covariance**2).sum() ** 0.5
+    texture = ((covariance - anchor_covariance) ** 2).sum() / 4 / norms
     return cells * (palette + texture) / 40
 
 

@@ -109,6 +109,33 @@ def test_the_full_weight_moves_the_mean_of_a_window_to_its_anchor():
         torch.testing.assert_close(moved.mean((-2, -1)), anchor)
 
 
+def test_the_contrast_of_a_window_comes_to_that_of_its_anchor_without_overshooting():
+    """Channels that vary together, five times as much as one alone: step after step the difference falls."""
+    x = random_canvas(1, 1, 8, 24) * torch.tensor([1.0, 1.2, 0.9, 1.1], dtype=torch.float64)[:, None, None]
+    x[..., :8] *= 1.4
+    similarity, plan = LatentSimilarity(), windows(stride=Size(8, 8))
+    params = sync(SyncParams(weight=LatentSimilarity.FULL_WEIGHT), plan)
+    differences = []
+    for _ in range(4):
+        covariances = [similarity.features(x[..., left : left + 8])[1] for left in (0, 8)]
+        differences.append((covariances[0] - covariances[1]).norm().item())
+        shifts = guidance_shifts(x, step(), lambda v, *_: v, params)
+        x[..., :8] += next(shift for window, shift in shifts.items() if window.left == 0)
+    assert covariances[1].norm() > 3  # a plain square of the difference would have this for a factor
+    assert all(after < 0.5 * before for before, after in zip(differences, differences[1:], strict=False))
+
+
+@pytest.mark.parametrize("flat", ["anchor", "window", "both"])
+def test_a_window_without_contrast_is_no_singularity(flat):
+    x = random_canvas(1, 3, 8, 24)
+    for name, left in (("window", 0), ("anchor", 8)):
+        if flat in (name, "both"):
+            x[..., left : left + 8] = x[..., :1, left : left + 1]
+    full = SyncParams(weight=LatentSimilarity.FULL_WEIGHT)
+    shifts = guidance_shifts(x, step(), lambda v, *_: v, sync(full, windows(stride=Size(8, 8))))
+    assert all(shift.isfinite().all() and shift.abs().max() < 8 for shift in shifts.values())
+
+
 def test_latent_features_forget_where_things_are():
     view = random_canvas(1, 4, 6, 6)
     shuffled = view.flatten(2)[..., torch.randperm(36)].unflatten(2, (6, 6))
