@@ -11,6 +11,7 @@ from ...core.joint_step import check_canvas
 from ...core.step import Step
 from ...core.windows import Size, Window, canvas_size
 from .conditioning import Entry, WindowConditioning
+from .memory import fits
 from .rehearsal import kept_per_step
 from .settings import LEVEL, joint_params, settings_of
 
@@ -19,8 +20,6 @@ Active = tuple[tuple[int, ...], ...]
 
 # Beyond this many windows a GPU is busy anyway, and an interrupt would only wait longer.
 MOST_WINDOWS = 8
-# What the host itself keeps free when it decides whether conds go into one batch.
-HEADROOM = 1.5
 # A backward pass holds about this many times the memory of a prediction with, and without, checkpoints in the model.
 GRADIENT_MEMORY = 4
 GRADIENT_MEMORY_WITHOUT_CHECKPOINTS = 20
@@ -96,17 +95,10 @@ class Run:
         return not self._fits(conds, x, windows, GRADIENT_MEMORY_WITHOUT_CHECKPOINTS)
 
     def _fits(self, conds: Conds, x: Tensor, windows: int, factor: float) -> bool:
-        # Of a zoom stack each row has the prompts of one level only.
+        # Of a zoom stack each row has the prompts of one level only: those of level 0 stand for all.
         entries = [entry for entries in conds for entry in entries or () if not entry.get(LEVEL)]
-        rows = windows * len(x)
-        shapes: dict[str, list[Any]] = {}
-        for entry in entries:
-            for key, value in entry["model_conds"].items():
-                # Of each row: the host repeats the conditioning for every view.
-                shapes.setdefault(key, []).append([rows, *list(value.size())[1:]])
         view = [min(window, side) for window, side in zip(self.params.windows.window, canvas_size(x), strict=True)]
-        needed = self.model.memory_required([rows * len(entries), *x.shape[1:-2], *view], cond_shapes=shapes)
-        return needed * HEADROOM * factor < self.model.current_patcher.get_free_memory(x.device)
+        return fits(self.model, entries, (windows * len(x), *x.shape[1:-2], *view), x.device, factor)
 
 
 def _refuse_what_cannot_be_windowed(guider: CFGGuider, options: dict[str, Any], noise: Tensor) -> None:

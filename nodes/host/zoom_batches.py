@@ -1,13 +1,12 @@
 """The rows of a zoom stack, each with the prompts of its level, in as few model calls as memory allows."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import comfy.model_management
 import torch
 from torch import Tensor
 
-from .run import HEADROOM
+from .memory import fits
 from .zoom_conditioning import Conds, can_share, of_level, stacked
 
 
@@ -55,7 +54,8 @@ class LevelBatches:
 
     def _batch_size(self, model, conds: Conds, x: Tensor, rows: int) -> int:
         count = min(rows, self._most or rows)
-        while count > 1 and not _fits(model, conds, x, count):
+        entries = [entry for entries in conds for entry in entries or ()]
+        while count > 1 and not fits(model, entries, (count, *x.shape[1:]), x.device):
             count = -(-count // 2)
         return count
 
@@ -70,13 +70,3 @@ def _alike(by_level: Sequence[Conds]) -> list[list[int]]:
         else:
             group.append(level)
     return groups
-
-
-def _fits(model, conds: Conds, x: Tensor, rows: int) -> bool:
-    entries = [entry for entries in conds for entry in entries or ()]
-    shapes: dict[str, list[Any]] = {}
-    for entry in entries:
-        for key, value in entry["model_conds"].items():
-            shapes.setdefault(key, []).append([rows, *list(value.size())[1:]])
-    needed = model.memory_required([rows * len(entries), *x.shape[1:]], cond_shapes=shapes)
-    return needed * HEADROOM < model.current_patcher.get_free_memory(x.device)
