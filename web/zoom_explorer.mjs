@@ -7,11 +7,12 @@ const KEY_STEP = 0.25 // levels per + or -
 const PAN_STEP = 0.1 // sides of the frame per arrow key
 const MOVE_MS = 450
 const MIDDLE = { x: 0.5, y: 0.5 }
-const HELP = 'Wheel, pinch or + and - zoom; drag or arrow keys move; double click zooms in; Home and End go to the ends.'
+const HELP =
+  'Wheel, pinch or + and - zoom; drag or arrow keys move; double click zooms in; Home and End go to the ends.'
 
 const STYLE = `
-.zoom-explorer { position: relative; overflow: hidden; min-height: 0; height: 100%; background: #111; border-radius: 4px;
-  color: #eee; font: 12px sans-serif; outline: none; touch-action: none; user-select: none }
+.zoom-explorer { position: relative; overflow: hidden; min-height: 0; height: 100%; background: #111;
+  border-radius: 4px; color: #eee; font: 12px sans-serif; outline: none; touch-action: none; user-select: none }
 .zoom-explorer:focus-visible { box-shadow: inset 0 0 0 2px #6cf }
 .zoom-explorer canvas { position: absolute; inset: 0; width: 100%; height: 100%; cursor: grab }
 .zoom-explorer canvas:active { cursor: grabbing }
@@ -135,7 +136,8 @@ export function zoomExplorer(onView) {
 
   function tell() {
     const near = Math.round(view.zoom)
-    const words = `${view.zoom.toFixed(1)} of ${stack.count - 1}${stack.captions[near] ? `: ${stack.captions[near]}` : ''}`
+    const place = `${view.zoom.toFixed(1)} of ${stack.count - 1}`
+    const words = stack.captions[near] ? `${place}: ${stack.captions[near]}` : place
     if (caption.textContent !== words) caption.textContent = caption.title = words
     ;[...marks.children].forEach((mark, level) => mark.setAttribute('aria-current', String(level === near)))
   }
