@@ -13,6 +13,8 @@ import comfy.supported_models
 import torch
 from comfy.ldm.models.autoencoder import AutoencoderKL
 from comfy.ldm.wan.vae import WanVAE
+from joint_diffusion.core.lpips import lpips_shapes
+from joint_diffusion.core.vgg import vgg_shapes
 
 CPU = torch.device("cpu")
 
@@ -189,3 +191,27 @@ def video_vae() -> comfy.sd.VAE:
         dropout=0.0,
     )
     return _vae(WanVAE(**shape), 0.2)
+
+
+def lora_weights(model) -> dict[str, torch.Tensor]:
+    """A LoRA on every attention query of a U-Net, in the common file format."""
+    generator = torch.Generator().manual_seed(4)
+    weights = {}
+    for name, value in model.model.diffusion_model.state_dict().items():
+        if name.endswith("to_q.weight"):
+            key = "diffusion_model." + name.removesuffix(".weight")
+            weights[f"{key}.lora_up.weight"] = torch.randn(value.shape[0], 2, generator=generator)
+            weights[f"{key}.lora_down.weight"] = torch.randn(2, value.shape[1], generator=generator)
+    return weights
+
+
+def perceptual_weights() -> dict[str, torch.Tensor]:
+    """Random weights of VGG-16 and of LPIPS' linear layers, with activations of about unit size everywhere."""
+    generator = torch.Generator().manual_seed(6)
+    weights = {
+        name: torch.randn(shape, generator=generator) * (2 / (9 * shape[1])) ** 0.5
+        if len(shape) == 4
+        else torch.zeros(shape)
+        for name, shape in vgg_shapes().items()
+    }
+    return weights | {name: torch.rand(shape, generator=generator) for name, shape in lpips_shapes().items()}

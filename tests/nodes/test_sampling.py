@@ -192,20 +192,8 @@ def test_noise_masks_keep_what_they_keep(sd15):
     assert (result[..., 20:] - latent[..., 20:]).abs().mean() > 0.1
 
 
-def lora_weights(model):
-    """A LoRA on every attention query of the U-Net, in the common file format."""
-    generator = torch.Generator().manual_seed(4)
-    weights = {}
-    for name, value in model.model.diffusion_model.state_dict().items():
-        if name.endswith("to_q.weight"):
-            key = "diffusion_model." + name.removesuffix(".weight")
-            weights[f"{key}.lora_up.weight"] = torch.randn(value.shape[0], 2, generator=generator)
-            weights[f"{key}.lora_down.weight"] = torch.randn(2, value.shape[1], generator=generator)
-    return weights
-
-
 def test_a_lora_on_the_model(sd15):
-    latent, lora = torch.zeros(1, 4, 16, 40), lora_weights(sd15)
+    latent, lora = torch.zeros(1, 4, 16, 40), tiny_models.lora_weights(sd15)
     with_lora, _ = comfy.sd.load_lora_for_models(sd15, None, lora, 1.0, 0.0)
     before = run(with_settings(with_lora, windows=windows()), latent)
     patched_later, _ = comfy.sd.load_lora_for_models(with_settings(sd15, windows=windows()), None, lora, 1.0, 0.0)
@@ -215,7 +203,7 @@ def test_a_lora_on_the_model(sd15):
 
 def test_lora_hooks_on_one_prompt(sd15):
     """One window over the canvas is the host's own result; several windows see the hook as well."""
-    hooks = comfy.hooks.create_hook_lora(lora_weights(sd15), strength_model=1.0, strength_clip=0.0)
+    hooks = comfy.hooks.create_hook_lora(tiny_models.lora_weights(sd15), strength_model=1.0, strength_clip=0.0)
     hooked = {"positive": prompt(1, hooks=hooks)}
     small, wide = torch.zeros(1, 4, 16, 16), torch.zeros(1, 4, 16, 40)
     model = with_settings(sd15, windows=windows())
@@ -290,7 +278,7 @@ def test_gradients_through_windows_of_different_prompts(sd15):
 
 
 def test_lora_hooks_refuse_gradients_and_name_the_way_out(sd15):
-    hooks = comfy.hooks.create_hook_lora(lora_weights(sd15), strength_model=1.0, strength_clip=0.0)
+    hooks = comfy.hooks.create_hook_lora(tiny_models.lora_weights(sd15), strength_model=1.0, strength_clip=0.0)
     model, latent = with_settings(sd15, windows=windows()), torch.zeros(1, 4, 32, 32)
     with pytest.raises(RuntimeError, match="jacobian_free"):
         run(
