@@ -3,12 +3,11 @@
 from comfy_api.latest import io
 
 from ..core.multidiffusion import WindowParams
-from ..core.windows import Size, Wrap
-from .host.families import grid, native_window
-from .host.latents import latent_space
+from ..core.windows import Wrap
+from .host.families import grid
 from .host.sampling import with_settings
 from .host.settings import DEFAULT_OVERLAP, stride_of
-from .pixels import cells
+from .pixels import size_or_native
 
 
 class PanoramaWindows(io.ComfyNode):
@@ -98,11 +97,7 @@ class PanoramaWindows(io.ComfyNode):
     ):
         if not 0 <= overlap < 1:
             raise ValueError(f"overlap: must be at least 0 and below 1 (a part of the window), got {overlap}.")
-        ratio, step, native = latent_space(model).ratio, grid(model), native_window(model)
-        window = Size(
-            cells("window_height", window_height, ratio * step) * step or native.height,
-            cells("window_width", window_width, ratio * step) * step or native.width,
-        )
+        window, step = size_or_native(model, window_height, window_width, "window_"), grid(model)
         params = WindowParams(
             window=window,
             stride=stride_of(window, overlap, step),

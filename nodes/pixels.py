@@ -1,5 +1,9 @@
 """Sizes in pixels, as people set them, to latent cells, as the core counts them."""
 
+from ..core.windows import Size
+from .host.families import native_window
+from .host.latents import latent_space
+
 
 def cells(field: str, pixels: int, ratio: int, grid: int = 1, least: int = 0) -> int:
     """`pixels` in cells of `ratio` pixels; a multiple of `grid` cells, and at least `least`.
@@ -17,3 +21,16 @@ def cells(field: str, pixels: int, ratio: int, grid: int = 1, least: int = 0) ->
             f"got {pixels}; nearest: {' or '.join(map(str, nearest))}."
         )
     return pixels // ratio
+
+
+def size_or_native(model, height: int, width: int, prefix: str = "") -> Size:
+    """`height` and `width` in cells on the model's grid; 0 is the size that the model was trained on.
+
+    Raises:
+        ValueError: as `cells`, naming the fields `prefix`height and `prefix`width.
+    """
+    space, native = latent_space(model), native_window(model)
+    return Size(
+        cells(f"{prefix}height", height, space.ratio, space.grid) or native.height,
+        cells(f"{prefix}width", width, space.ratio, space.grid) or native.width,
+    )

@@ -4,7 +4,6 @@ from comfy_api.latest import io
 
 from ..core.twindiffusion import CropFusionParams, CrossSamplingParams
 from ..core.windows import Size
-from .host.families import grid
 from .host.latents import latent_space
 from .host.sampling import with_settings
 from .pixels import cells
@@ -79,7 +78,7 @@ class TwinCropFusion(io.ComfyNode):
         fusion = CropFusionParams(adjacency=adjacency, stop=stop)
         cross = None
         if cross_sampling:
-            step = grid(model)
-            moved = cells("cross_stride", cross_stride, latent_space(model).ratio * step) * step
+            space = latent_space(model)
+            moved = cells("cross_stride", cross_stride, space.ratio, space.grid)
             cross = CrossSamplingParams(groups=groups, cross_stride=Size(moved, moved) if moved else None)
         return io.NodeOutput(with_settings(model, crop_fusion=fusion, cross_sampling=cross))

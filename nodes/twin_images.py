@@ -4,13 +4,10 @@ from comfy_api.latest import io
 
 from ..core.twin_images import TwinImages as Twin
 from ..core.twindiffusion import CropFusionParams
-from ..core.windows import Size
-from .host.families import native_window
 from .host.ksampler import SAMPLERS, SCHEDULERS
-from .host.latents import latent_space
 from .host.settings import DEFAULT_OVERLAP
 from .host.twin_images import overlap_of, sample_twin_images
-from .pixels import cells
+from .pixels import size_or_native
 
 DEFAULT = CropFusionParams()
 
@@ -109,11 +106,7 @@ class TwinImages(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, width, height, overlap, adjacency, stop, fixed_reference=False, **as_in_ksampler):
-        space, native = latent_space(model), native_window(model)
-        size = Size(
-            cells("height", height, space.ratio, space.grid) or native.height,
-            cells("width", width, space.ratio, space.grid) or native.width,
-        )
+        size = size_or_native(model, height, width)
         twin = Twin(
             overlap=overlap_of(model, size, overlap),
             crop_fusion=CropFusionParams(adjacency=adjacency, stop=stop),

@@ -2,13 +2,11 @@
 
 from comfy_api.latest import io
 
-from ..core.windows import Size
-from .host.families import native_window
 from .host.ksampler import SAMPLERS, SCHEDULERS
 from .host.latents import empty, latent_space, stack_latent
 from .host.zoom_blending import SPACES, ZoomBlending
 from .host.zoom_sampling import sample_zoom_stack
-from .pixels import cells
+from .pixels import size_or_native
 from .zoom_prompts import StackPrompts, ZoomPromptsType
 
 DEFAULT = ZoomBlending(p=2)
@@ -170,7 +168,7 @@ class ZoomStackSampler(io.ComfyNode):
                 "for example with Get Image from Batch."
             )
         if latent_image is None:
-            latent = empty(latent_space(model), levels, _size(model, width, height))
+            latent = empty(latent_space(model), levels, size_or_native(model, height, width))
         else:
             latent = stack_latent(model, latent_image, levels)
         latent, image = sample_zoom_stack(
@@ -189,11 +187,3 @@ class ZoomStackSampler(io.ComfyNode):
             denoise=denoise,
         )
         return io.NodeOutput({"samples": latent}, image)
-
-
-def _size(model, width: int, height: int) -> Size:
-    space, native = latent_space(model), native_window(model)
-    return Size(
-        cells("height", height, space.ratio, space.grid) or native.height,
-        cells("width", width, space.ratio, space.grid) or native.width,
-    )
