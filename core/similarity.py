@@ -54,9 +54,13 @@ class LatentSimilarity:
         mean, covariance, count = self.features(denoised)
         anchor_mean, anchor_covariance, _ = anchor
         palette = (mean - anchor_mean).square().sum(1) / 2
-        norms = torch.linalg.matrix_norm(covariance) + torch.linalg.matrix_norm(anchor_covariance)
+        norms = _norm(covariance) + _norm(anchor_covariance)
         texture = (covariance - anchor_covariance).square().sum((1, 2)) / (4 * norms.clamp(min=1e-12))  # both flat: 0
         return count * (palette + texture) / self.FULL_WEIGHT
+
+
+def _norm(matrices: Tensor) -> Tensor:
+    return torch.linalg.matrix_norm(matrices)  # type: ignore[no-any-return]  # its gradient at 0 is 0
 
 
 class Perception(Protocol):
