@@ -1,16 +1,21 @@
 """Wrong input gets a message that names the field, the rule or the value, and the way out; never a silent repair."""
 
 import comfy.sample
+import folder_paths
 import pytest
 import tiny_models
 import torch
 from joint_diffusion.core.multiscale import MultiScaleParams
+from joint_diffusion.nodes.host.perceptual_weights import FOLDER
 from joint_diffusion.nodes.host.sampling import with_settings
 from joint_diffusion.nodes.multi_scale import MultiScaleGuidance, MultiScaleSampler
 from joint_diffusion.nodes.panorama_decode import PanoramaDecode
 from joint_diffusion.nodes.panorama_latent import PanoramaLatent
 from joint_diffusion.nodes.panorama_plan import PanoramaPlan
 from joint_diffusion.nodes.panorama_windows import PanoramaWindows
+from joint_diffusion.nodes.sync_guidance import SyncGuidance
+from joint_diffusion.nodes.twin_crop_fusion import TwinCropFusion
+from safetensors.torch import save_file
 from tiny_models import prompt
 
 NAN, INFINITY = float("nan"), float("inf")
@@ -108,6 +113,51 @@ def test_multi_scale(sd15, node, changes, message):
         node.execute(sd15, **values)
 
 
+def use_folder(folder, monkeypatch):
+    """In place of the pack's folder of perceptual weights."""
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, FOLDER, ([str(folder)], {".safetensors"}))
+    monkeypatch.delitem(folder_paths.filename_list_cache, FOLDER, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"weight": -1.0}, r"weight: must be a number of at least 0, got -1"),
+        ({"weight": NAN}, r"weight: must be a number of at least 0, got nan"),
+        ({"loss": "ssim"}, r"loss: must be latent, style or lpips, got 'ssim'"),
+        ({"loss": "style"}, r"vae: the loss style compares decoded pictures; connect a VAE, or choose latent"),
+        ({"loss": "lpips", "vae": TinyVAE()}, r'(?s)The loss "lpips" needs .*Put vgg16.* into .*Put vgg\.pth .* into '),
+        ({"loss": "style", "vae": TinyVAE()}, r'The loss "style" needs weights that are missing'),
+        ({"decay": 1.5}, r"decay: must be in 0\.\.1 .*got 1\.5"),
+        ({"every": 0}, r"every: must be 1 .* or more, got 0"),
+        ({"stop": NAN}, r"stop: must be in 0\.\.1 .*got nan"),
+        ({"anchors": "all"}, r"anchors: must be one per row or one, got 'all'"),
+        ({"anchor_x": -0.5}, r"anchor x: must be in 0\.\.1 .*got -0\.5"),
+        ({"anchor_y": 2.0}, r"anchor y: must be in 0\.\.1 .*got 2"),
+    ],
+)
+def test_sync_guidance(sd15, changes, message, tmp_path, monkeypatch):
+    use_folder(tmp_path, monkeypatch)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        SyncGuidance.execute(sd15, **{"weight": 20.0, "loss": "latent", **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"adjacency": 0.0}, r"lambda: must be a number above 0, got 0.*small values copy the neighbour"),
+        ({"adjacency": INFINITY}, r"lambda: must be a number above 0, got inf"),
+        ({"stop": 1.5}, r"stop: must be in 0\.\.1 .*got 1\.5"),
+        ({"groups": 1}, r"groups: must be at least 2 sets of windows that take turns, got 1"),
+        ({"cross_stride": 20}, r"cross_stride: must be a multiple of 16 pixels.*got 20; nearest: 16 or 32"),
+        ({"cross_stride": -16}, r"cross_stride: .*got -16"),
+    ],
+)
+def test_twin_crop_fusion(sd15, changes, message):
+    with pytest.raises(ValueError, match=message):
+        TwinCropFusion.execute(sd15, **{"adjacency": 1.0, "stop": 0.5, "cross_sampling": True, **changes})
+
+
 def sample(model, latent):
     noise = torch.zeros_like(latent)
     with torch.inference_mode():
@@ -190,3 +240,13 @@ def test_a_picture_patched_into_the_model(sd15):
 def test_panorama_decode(changes, message):
     with pytest.raises(ValueError, match=message):
         PanoramaDecode.execute(**{"samples": {"samples": torch.zeros(1, 4, 32, 32)}, "vae": TinyVAE(), **changes})
+
+
+def test_pictures_too_small_to_be_compared(sd15, tmp_path, monkeypatch):
+    """VGG-16 halves four times: of windows below 32 pixels it sees nothing."""
+    save_file(tiny_models.perceptual_weights(), tmp_path / "random.safetensors")
+    use_folder(tmp_path, monkeypatch)
+    small = windowed(sd15, window_width=16, window_height=16)
+    model = SyncGuidance.execute(small, 20.0, "style", tiny_models.vae()).args[0]
+    with pytest.raises(ValueError, match=r"window: .* at least 32 x 32 pixels, got 16 x 16; use larger windows, or"):
+        sample(model, torch.zeros(1, 4, 2, 4))

