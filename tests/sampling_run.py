@@ -55,7 +55,7 @@ def run(
     )
 
 
-def run_by_hand(model, shape, step, steps=3, cfg=4.0, seed=1, prompt=None):
+def run_by_hand(model, shape, step, steps=3, cfg=4.0, scheduler="normal", seed=1, prompt=None):
     """The same of an empty latent, with `step(x, sigma, sigma_next, denoise, index)` (C, H, W) in place of Euler's.
 
     `denoise(view, sigma)` is the model, with CFG. Everything it touches must have been made outside of inference mode.
@@ -63,7 +63,7 @@ def run_by_hand(model, shape, step, steps=3, cfg=4.0, seed=1, prompt=None):
     with torch.inference_mode(False), differentiable():
         denoise = denoiser(model, *(prompt or prompts()), cfg, has_time=len(shape) == 5)
         sampling = model.get_model_object("model_sampling")
-        sigmas = comfy.samplers.calculate_sigmas(sampling, "normal", steps)
+        sigmas = comfy.samplers.calculate_sigmas(sampling, scheduler, steps)
         latent = torch.zeros(shape)
         x = sampling.noise_scaling(sigmas[0], comfy.sample.prepare_noise(latent, seed), latent, True)
         x = x.reshape(shape[1], *shape[-2:])

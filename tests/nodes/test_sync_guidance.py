@@ -343,7 +343,7 @@ def test_on_the_server(server, perceptual):
         return server.images(server.run(sync_over_http(**inputs)), "save")[0]
 
     style = {"loss": "style", "vae": ["demo", 2]}
-    with pytest.raises(PromptFailed, match=r'(?s)The loss "style" needs .*Put vgg .* into .*perceptual'):
+    with pytest.raises(PromptFailed, match=r'(?s)The loss "style" needs .*Put vgg16.* into .*perceptual'):
         paint(**style)
     folder = server.base / "models" / FOLDER
     folder.mkdir(parents=True)
