@@ -1,5 +1,7 @@
 """The shipped workflows on the real server, and against the command line."""
 
+import copy
+import itertools
 import json
 import subprocess
 import sys
@@ -8,13 +10,15 @@ import urllib.parse
 import numpy as np
 import pytest
 from browser import front_end, why_not
-from comfy_server import PACK
+from comfy_server import PACK, PromptFailed
 from host import ROOT
 from PIL import Image
 
 FOLDER = ROOT / "workflows"
 PROMPTS = {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("api/*.json"))}
 DEMOS = [name for name in PROMPTS if name.endswith("_demo")]
+PANORAMAS = [name for name in DEMOS if "panorama" in name]
+CHECKPOINTS = sorted(set(PROMPTS) - set(DEMOS))
 
 
 def node_of(prompt, class_type):
@@ -36,9 +40,17 @@ def painted(server):
     return paint
 
 
+def without_sync(prompt):
+    prompt = copy.deepcopy(prompt)
+    prompt[node_of(prompt, "SyncGuidance")]["inputs"]["weight"] = 0.0
+    return prompt
+
+
 def test_there_are_workflows_for_the_demo_model_and_for_checkpoints():
-    assert {"panorama_demo", "panorama_msd_demo", "panorama_360_demo", "image_to_panorama_demo"} == set(DEMOS)
-    assert {"panorama_sd15", "panorama_sdxl"} == set(PROMPTS) - set(DEMOS)
+    demos = {f"panorama_{topic}_demo" for topic in ("msd", "360", "sync", "360_sync", "twin", "layout", "full")}
+    assert demos | {"panorama_demo", "image_to_panorama_demo", "twin_images_demo"} <= set(DEMOS)
+    sd15 = {"panorama_sd15", "panorama_sync_sd15", "panorama_controlnet_sd15"}
+    assert sd15 | {"panorama_sdxl", "panorama_full_sdxl"} <= set(CHECKPOINTS)
 
 
 @pytest.mark.parametrize("name", PROMPTS)
@@ -58,7 +70,22 @@ def test_the_template_browser_shows_it(server, name):
         assert served == (FOLDER / f"{name}.{suffix}").read_bytes()
 
 
-@pytest.mark.parametrize("name", DEMOS)
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_a_prompt_for_a_checkpoint_is_accepted(server, name):
+    """The host checks every value and link of a prompt before it runs. Empty files get it past that, and no further."""
+    prompt, loaders = PROMPTS[name], {"CheckpointLoaderSimple": "checkpoints", "ControlNetLoader": "controlnet"}
+    for loader, folder in loaders.items():
+        for node in prompt.values():
+            if node["class_type"] == loader:
+                (file,) = node["inputs"].values()
+                (server.base / "models" / folder).mkdir(parents=True, exist_ok=True)
+                (server.base / "models" / folder / file).touch()
+    server.add_input("example.png", np.zeros((64, 64, 3), dtype=np.float32))
+    with pytest.raises(PromptFailed, match=rf"^({'|'.join(loaders)}): "):
+        server.run(prompt)
+
+
+@pytest.mark.parametrize("name", PANORAMAS)
 def test_it_paints_a_panorama(painted, name):
     canvas = PROMPTS[name][node_of(PROMPTS[name], "PanoramaLatent")]["inputs"]
     picture = painted(name)
@@ -67,10 +94,51 @@ def test_it_paints_a_panorama(painted, name):
     assert min(quarter.std() for quarter in quarters) > 0.05, "a part of the panorama is flat"
 
 
-def test_the_edges_of_the_360_panorama_meet(painted):
-    picture = painted("panorama_360_demo") / 255
+@pytest.mark.parametrize("name", ["panorama_360_demo", "panorama_360_sync_demo"])
+def test_the_edges_of_the_360_panorama_meet(painted, name):
+    picture = painted(name) / 255
     across = np.abs(picture[:, 0] - picture[:, -1]).mean()
     assert across < 1.5 * np.abs(np.diff(picture, axis=1)).mean()
+
+
+@pytest.mark.parametrize("name", [name for name in PANORAMAS if "sync" in name])
+def test_the_parts_of_a_synchronised_panorama_have_one_palette(painted, server, name):
+    unguided = server.images(server.run(without_sync(PROMPTS[name])), node_of(PROMPTS[name], "SaveImage"))[0]
+
+    def differences(picture):
+        means = [part.mean(axis=(0, 1)) for part in np.split(picture, 8, axis=1)]
+        return np.mean([np.abs(one - other).mean() for one, other in itertools.combinations(means, 2)])
+
+    assert differences(painted(name) / 255) < 0.5 * differences(unguided)
+
+
+def test_each_prompt_of_the_layout_is_painted_in_its_part(painted, server):
+    """Swapping the words left and right moves the water: it is bluer than what is painted there instead."""
+    prompt = copy.deepcopy(PROMPTS["panorama_layout_demo"])
+    left, right = (
+        next(node for node in prompt.values() if node["_meta"]["title"] == title) for title in ("Left", "Right")
+    )
+    left["inputs"]["text"], right["inputs"]["text"] = right["inputs"]["text"], left["inputs"]["text"]
+    swapped = server.images(server.run(prompt), node_of(prompt, "SaveImage"))[0]
+
+    def blue(picture):
+        low = picture[picture.shape[0] // 2 :, : picture.shape[1] // 4]
+        return (low[..., 2] - low[..., :2].mean(axis=-1)).mean()
+
+    assert blue(painted("panorama_layout_demo") / 255) > blue(swapped) + 0.05
+
+
+def test_the_twin_fits_its_neighbour_better(painted):
+    """Above, the second picture lies over the right part of the first; below, its twin."""
+    picture = painted("twin_images_demo") / 255
+    height = (picture.shape[0] - 8) // 2
+    second, twin = picture[:height], picture[-height:]
+    edge = picture.shape[1] // 3
+
+    def step(pair):
+        return np.abs(pair[:, edge] - pair[:, edge - 1]).mean()
+
+    assert step(twin) < 0.5 * step(second)
 
 
 def test_the_picture_stays_in_the_middle_of_its_panorama(painted):
@@ -85,12 +153,18 @@ def test_the_picture_stays_in_the_middle_of_its_panorama(painted):
 
 @pytest.mark.parametrize(
     "name, method, sampler",
-    [("panorama_demo", "multidiffusion", "KSampler"), ("panorama_msd_demo", "msd", "MultiScaleSampler")],
+    [
+        ("panorama_demo", "multidiffusion", "KSampler"),
+        ("panorama_msd_demo", "msd", "MultiScaleSampler"),
+        ("panorama_sync_demo", "sync", "KSampler"),
+        ("panorama_twin_demo", "twin", "KSampler"),
+    ],
 )
 def test_the_command_line_paints_the_same_picture(painted, tmp_path, name, method, sampler):
     prompt = PROMPTS[name]
     sampling = prompt[node_of(prompt, sampler)]["inputs"]
     canvas = prompt[node_of(prompt, "PanoramaLatent")]["inputs"]
+    overlap = prompt[node_of(prompt, "PanoramaWindows")]["inputs"]["overlap"]
     options = {
         "method": method,
         "prompt": prompt[sampling["positive"][0]]["inputs"]["text"],
@@ -99,6 +173,7 @@ def test_the_command_line_paints_the_same_picture(painted, tmp_path, name, metho
         "cfg": sampling["cfg"],
         "width": canvas["width"],
         "height": canvas["height"],
+        "stride": round(16 * (1 - overlap)),
         "out": tmp_path / "cli.png",
     }
     command = [sys.executable, "-m", "demo", "panorama"]

@@ -66,11 +66,11 @@ def test_the_thumbnail_is_small_and_square(name):
     assert path.stat().st_size < 64 * 1024
 
 
-def test_only_the_360_workflow_wraps():
+def test_only_the_360_workflows_wrap():
     wraps = {
         name
         for name in NAMES
         for node in read(name, FOLDER / "api").values()
         if node["inputs"].get("wrap_x") or node["inputs"].get("wrap_y")
     }
-    assert wraps == {"panorama_360_demo"}
+    assert wraps == {"panorama_360_demo", "panorama_360_sync_demo"}

@@ -1,0 +1,275 @@
+"""One look along a panorama, fewer windows, prompts for its parts, ControlNet, and all of it together."""
+
+from .parts import (
+    SD15,
+    SD15_FILE,
+    SDXL,
+    SDXL_FILE,
+    WORDS,
+    checkpoint,
+    demo,
+    finish,
+    models,
+    node,
+    note,
+    prompts,
+    sampler,
+    text_encode,
+)
+
+FREE = "far sky mountains forest meadow"  # no season and no hour: every window may have its own
+ROW = (1024, 128)  # one window high
+CONTROL = "https://huggingface.co/comfyanonymous/ControlNet-v1-1_fp16_safetensors/resolve/main/"
+CONTROL_FILE = "control_v11p_sd15_canny_fp16.safetensors"
+
+
+def sync(**inputs) -> dict:
+    """Sync Guidance, in the column that `chained` gives it."""
+    return node("SyncGuidance", 0, **inputs)
+
+
+def twin(**inputs) -> dict:
+    """Twin Crop Fusion, in the column that `chained` gives it."""
+    return node("TwinCropFusion", 0, **inputs)
+
+
+def layout() -> dict:
+    """Three prompts, each in its part of the canvas; the parts overlap where one thing becomes the other."""
+    parts = {
+        "left": ("wide lake", 0, 448),
+        "middle": ("far sky mountains lake", 320, 384),
+        "right": ("wide forest", 576, 448),
+    }
+    width, height = ROW
+    graph = {
+        "note": note(
+            "## Prompts for parts of a panorama\n\n"
+            "**Conditioning (Set Area)** gives each prompt its part of the canvas; a prompt runs only in the windows "
+            "that its area touches. None of them names a season or an hour: **Sync Guidance** gives all parts one.\n\n"
+            "**Change:** the prompts and their areas (let neighbours overlap by about a window, so that one becomes "
+            "the other); areas may be replaced by masks (*Conditioning (Set Mask)*), the seed; *weight* 0 to see each "
+            f"part with a look of its own. {WORDS}\n\n"
+            "**Expect:** water on the left, mountains in the middle, trees on the right, in one light. The tiny model "
+            "never shows only what it is told to; a real one does.",
+            420,
+        ),
+        "model": node("LoadDemoModel", 0),
+        "latent": node("PanoramaLatent", 3, model=["model", 0], width=width, height=height),
+        "windows": node("PanoramaWindows", 2, model=["model", 0]),
+        "SyncGuidance": node("SyncGuidance", 3, model=["windows", 0]),
+        "negative": text_encode("", title="Negative prompt", column=3),
+    }
+    for name, (text, left, wide) in parts.items():
+        graph[f"{name}_text"] = text_encode(text, column=1, title=name.capitalize())
+        graph[name] = node(
+            "ConditioningSetArea", 2, conditioning=[f"{name}_text", 0], width=wide, height=height, x=left, y=0
+        )
+    graph["both"] = node("ConditioningCombine", 3, conditioning_1=["left", 0], conditioning_2=["middle", 0])
+    graph["positive"] = node("ConditioningCombine", 4, conditioning_1=["both", 0], conditioning_2=["right", 0])
+    graph["sampler"] = sampler("KSampler", 5, model=["SyncGuidance", 0], seed=2, cfg=3.0)
+    return graph | finish("panorama_layout_demo", 6)
+
+
+def controlled() -> dict:
+    """`checkpoint` with edges of a picture as the hint of a ControlNet."""
+    size = (2048, 512)
+    graph = checkpoint(
+        "panorama_controlnet_sd15",
+        "## Panorama along the lines of a picture\n\n"
+        "The edges of a picture, as wide as the canvas, steer a **ControlNet**: every window gets its own part of "
+        "them. **Sync Guidance** gives all windows one look, the windows without a line to follow too (section 5.2 of "
+        "the SyncDiffusion paper).\n\n"
+        "**Change:** the picture in *Load Image*, best a wide one or a sketch (it is cut to the size of the canvas); "
+        "*low_threshold* and *high_threshold* for more or fewer lines; *strength* of the ControlNet. For another kind "
+        "of hint change the ControlNet and the node that makes the hint. Any ControlNet works that is made for the "
+        "checkpoint.\n\n"
+        "**Expect:** the scene of the prompt on the lines of the picture. *latent* needs no more files; *lpips* in "
+        "Sync Guidance is the paper's own and needs two, which its help page names.",
+        SD15_FILE,
+        SD15,
+        size,
+        sampler("KSampler", 2, steps=25, cfg=7.0),
+        guides=[sync()],
+    )
+    width, height = size
+    graph["note"]["size"] = [360, 460]
+    graph |= {
+        "picture": node("LoadImage", 0, image="example.png") | {"size": [300, 340]},
+        "wide": node(
+            "ImageScale", 1, image=["picture", 0], upscale_method="lanczos", width=width, height=height, crop="center"
+        ),
+        "hint": node("Canny", 2, image=["wide", 0]),
+        "look": node("PreviewImage", 3, "The hint", images=["hint", 0]) | {"size": [300, 260]},
+        "net": node("ControlNetLoader", 1, control_net_name=CONTROL_FILE) | models(CONTROL_FILE, CONTROL, "controlnet"),
+    }
+    # The ControlNet needs its hint, and the sampler the ControlNet: all that follows moves by a column.
+    for later in ("sampler", "decode", "save", "plan"):
+        graph[later]["column"] += 1
+    graph["control"] = node(
+        "ControlNetApplyAdvanced",
+        3,
+        positive=["positive", 0],
+        negative=["negative", 0],
+        control_net=["net", 0],
+        image=["hint", 0],
+        strength=0.8,
+    )
+    graph["sampler"]["inputs"] |= {"positive": ["control", 0], "negative": ["control", 1]}
+    return graph
+
+
+def twins() -> dict:
+    """The pair of TwinDiffusion's single mode, next to each other."""
+    shown = {
+        "first": node("ImageFromBatch", 4, "First picture", image=["decode", 0], batch_index=0, length=1),
+        "second": node("ImageFromBatch", 4, "Second picture", image=["decode", 0], batch_index=1, length=1),
+        "twin": node("ImageFromBatch", 4, "Its twin", image=["decode", 0], batch_index=2, length=1),
+        "room": node("ImagePadForOutpaint", 5, image=["first", 0], left=0, top=0, right=64, bottom=0, feathering=0),
+    }
+    for name in ("second", "twin"):
+        shown[f"beside_{name}"] = node(
+            "ImageCompositeMasked", 6, destination=["room", 0], source=[name, 0], x=64, y=0, resize_source=False
+        )
+    both = node(
+        "ImageStitch",
+        7,
+        image1=["beside_second", 0],
+        image2=["beside_twin", 0],
+        direction="down",
+        match_image_size=False,
+        spacing_width=8,
+    )
+    return {
+        "note": note(
+            "## Two pictures that fit\n\n"
+            "**Twin Images** paints a picture, a second one that overlaps its right half, and the second once more, "
+            "aligned with the first in the first half of the steps (Crop Fusion): its twin. Saved is the first with "
+            "the second laid over its right half, and below it the first with the twin laid over it.\n\n"
+            "**Change:** *lambda* (small: the twin copies the first; large: it is the second), *stop*, the prompt, the "
+            "seed, the model. With another *overlap* or size, also *right* in the padding and *x* in both "
+            f"composites: (1 - overlap) x width. {WORDS}\n\n"
+            "**Expect:** an edge in the middle of the first pair, and hardly one in the second. This is what **Twin "
+            "Crop Fusion** does to all neighbours of a panorama.",
+            430,
+        ),
+        "model": node("LoadDemoModel", 0),
+        **prompts(FREE),
+        "twins": node(
+            "TwinImages",
+            2,
+            model=["model", 0],
+            seed=1,
+            control_after_generate="fixed",
+            steps=20,
+            cfg=2.0,
+            sampler_name="euler",
+            scheduler="karras",
+            positive=["positive", 0],
+            negative=["negative", 0],
+        )
+        | {"size": [300, 520]},
+        "decode": node("VAEDecode", 3, samples=["twins", 0], vae=["model", 2]),
+        **shown,
+        "both": both,
+        "save": node("SaveImage", 8, images=["both", 0], filename_prefix="twin_images_demo") | {"size": [420, 340]},
+    }
+
+
+GRAPHS = {
+    "panorama_sync_demo": demo(
+        "panorama_sync_demo",
+        "## One look from end to end\n\n"
+        "The prompt leaves season and hour open, so every window of a long panorama would choose its own. **Sync "
+        "Guidance** pulls all windows towards the look of the one in the middle (SyncDiffusion).\n\n"
+        "**Change:** *weight* (0: every window for itself; 20: the paper's), *anchor_x* (which window decides), the "
+        f"seed (another look), the prompt. {WORDS}\n\n"
+        "**Expect:** one season and one hour from the left to the right edge, for about twice the time. *stop* 0.5 "
+        "costs half of that and keeps most of the effect.",
+        FREE,
+        sampler("KSampler", 2, seed=3),
+        guides=[sync()],
+        size=ROW,
+    ),
+    "panorama_360_sync_demo": demo(
+        "panorama_360_sync_demo",
+        "## All around, in one look\n\n"
+        "With *wrap_x* in **Panorama Windows** windows also lie across the left and the right edge. **Sync Guidance** "
+        "treats them like all others, so that the look stays the same all the way round.\n\n"
+        "**Change:** the seed, the prompt; *weight* 0 to see every window choose for itself. Keep *wrap_x* the same in "
+        "**Panorama Windows** and **Panorama Decode**.\n\n"
+        "**Expect:** two copies side by side have neither a seam nor a change of light.",
+        FREE,
+        sampler("KSampler", 2, seed=4),
+        {"wrap_x": True},
+        [sync()],
+        ROW,
+        wrap_x=True,
+    ),
+    "panorama_twin_demo": demo(
+        "panorama_twin_demo",
+        "## Half of the windows\n\n"
+        "*overlap* 0 in **Panorama Windows**: eight windows side by side in place of fifteen. **Twin Crop Fusion** "
+        "moves them from step to step (Cross Sampling), so that no border stays where it is (TwinDiffusion).\n\n"
+        "**Change:** *cross_sampling* off to see eight separate pictures; *overlap* 0.25, which is the better choice "
+        "for a picture to keep: the windows then also have something in common that Crop Fusion can align, *lambda* "
+        f"says how much. {WORDS}\n\n"
+        "**Expect:** one panorama for the model calls of eight pictures. The first and the last window cannot move; "
+        "their inner borders show most.",
+        "autumn dusk far sky mountains forest lake",
+        sampler("KSampler", 2),
+        {"overlap": 0.0},
+        [twin()],
+        ROW,
+    ),
+    "panorama_layout_demo": layout(),
+    "panorama_full_demo": demo(
+        "panorama_full_demo",
+        "## Everything at once\n\n"
+        "One layout (**Multi-Scale Sampler**), one look (**Sync Guidance**), windows that are aligned and move (**Twin "
+        "Crop Fusion**), from a prompt that leaves season and hour open. The nodes may stand in any order.\n\n"
+        "**Change:** the *weight* of each, 0 to see what is lost without it; the seed, the prompt. Both guides move "
+        "the same windows: this workflow has the layout at 5, half of its usual weight. At 10 the demo model's "
+        "highlights burn.\n\n"
+        "**Expect:** sky above mountains above forest above meadow, in one light, for a little more than twice the "
+        "time of windows alone.",
+        FREE,
+        sampler("MultiScaleSampler", 2, seed=3, weight=5.0),
+        guides=[sync(), twin()],
+        size=(768, 256),
+    ),
+    "twin_images_demo": twins(),
+    "panorama_sync_sd15": checkpoint(
+        "panorama_sync_sd15",
+        "## One look, with Stable Diffusion 1.5\n\n"
+        "2048 x 512 pixels through windows of 512 x 512. **Sync Guidance** pulls all of them towards the look of the "
+        "one in the middle.\n\n"
+        "**Change:** the checkpoint, the prompt, the width. *weight*: 20 is the paper's; lower it if everything looks "
+        "alike but dull. *loss* `lpips` or `style` compares decoded pictures as the paper does: connect the VAE, and "
+        "put the weights that the help page names into models/perceptual.\n\n"
+        "**Expect:** one palette and one light all along, for twice the time of *panorama_sd15*. Mute *Save Image* "
+        "(Ctrl+M) to queue only the **plan**.",
+        SD15_FILE,
+        SD15,
+        (2048, 512),
+        sampler("KSampler", 2, steps=25, cfg=7.0),
+        guides=[sync()],
+    ),
+    "panorama_controlnet_sd15": controlled(),
+    "panorama_full_sdxl": checkpoint(
+        "panorama_full_sdxl",
+        "## Everything at once, with SDXL\n\n"
+        "4096 x 2048 pixels: one layout (**Multi-Scale Sampler**), one look (**Sync Guidance**), and fewer windows "
+        "that move (**Twin Crop Fusion** at *overlap* 0.25).\n\n"
+        "**Change:** the checkpoint, the prompt, width and height (multiples of 128); the *weight* of each guide, 0 "
+        "to see what is lost without it. Start as here, with the layout at 5 and the look at 10, and raise one at a "
+        "time: both move the same windows, and too much burns highlights.\n\n"
+        "**Expect:** a coherent picture two windows high. Mute *Save Image* (Ctrl+M) and queue: the **plan** says how "
+        "many views of the model a step costs.",
+        SDXL_FILE,
+        SDXL,
+        (4096, 2048),
+        sampler("MultiScaleSampler", 2, weight=5.0, steps=30, cfg=6.0),
+        {"overlap": 0.25},
+        [sync(weight=10.0), twin()],
+    ),
+}

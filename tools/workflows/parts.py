@@ -1,0 +1,133 @@
+"""What the graphs of the workflows are put together from."""
+
+from collections.abc import Sequence
+
+SD15 = "https://huggingface.co/Comfy-Org/stable-diffusion-v1-5-archive/resolve/main/"
+SDXL = "https://huggingface.co/stabilityai/stable-diffusion-xl-base-1.0/resolve/main/"
+SD15_FILE, SDXL_FILE = "v1-5-pruned-emaonly-fp16.safetensors", "sd_xl_base_1.0.safetensors"
+
+WORDS = "The demo model knows seasons, hours, distances and a few things; its help page lists them. "
+
+
+def node(class_type: str, column: int, title: str = "", **inputs) -> dict:
+    """One node of a graph for `FrontEnd.build`."""
+    return {"class_type": class_type, "column": column, "title": title, "inputs": inputs}
+
+
+def note(text: str, height: int) -> dict:
+    """What to change and what to expect: the first thing in the first column."""
+    return node("MarkdownNote", 0, "Read me", text=text) | {"size": [360, height], "color": "pale_blue"}
+
+
+def second_row(graph: dict) -> dict:
+    """The same nodes below the others."""
+    return {key: found | {"row": 1} for key, found in graph.items()}
+
+
+def text_encode(text: str, clip: str = "model", column: int = 1, title: str = "Prompt") -> dict:
+    """One prompt."""
+    colour = "red" if title.startswith("Negative") else "green"
+    return node("CLIPTextEncode", column, title, clip=[clip, 1], text=text) | {"color": colour}
+
+
+def prompts(positive: str, negative: str = "", clip: str = "model", column: int = 1) -> dict:
+    """The two prompts."""
+    return {
+        "positive": text_encode(positive, clip, column),
+        "negative": text_encode(negative, clip, column, "Negative prompt"),
+    }
+
+
+def sampler(class_type: str, column: int, title: str = "", **inputs) -> dict:
+    """KSampler or MultiScaleSampler with the links that all workflows share, and the demo model's settings."""
+    shared = {
+        "model": ["windows", 0],
+        "seed": 1,
+        "control_after_generate": "fixed",
+        "steps": 20,
+        "cfg": 2.0,
+        "sampler_name": "euler",
+        "scheduler": "karras",
+        "positive": ["positive", 0],
+        "negative": ["negative", 0],
+        "latent_image": ["latent", 0],
+        "denoise": 1.0,
+    }
+    room = {"KSampler": 500, "MultiScaleSampler": 620}[class_type]  # for the preview below the widgets
+    return node(class_type, column, title, **(shared | inputs)) | {"size": [300, room]}
+
+
+def chained(guides: Sequence[dict], sample: dict) -> dict:
+    """The nodes that guide the windows, one after the other from the third column on, and the sampler behind them."""
+    graph, model = {}, "windows"
+    for column, guide in enumerate(guides, start=2):
+        key = guide["class_type"]
+        graph[key] = guide | {"column": column, "inputs": guide["inputs"] | {"model": [model, 0]}}
+        model = key
+    last = {"column": 2 + len(guides), "inputs": sample["inputs"] | {"model": [model, 0]}}
+    return graph | {"sampler": sample | last}
+
+
+def finish(name: str, column: int, **decode) -> dict:
+    """From the sampler to a file."""
+    return {
+        "decode": node("PanoramaDecode", column, samples=["sampler", 0], vae=["model", 2], **decode),
+        "save": node("SaveImage", column + 1, images=["decode", 0], filename_prefix=name) | {"size": [560, 300]},
+    }
+
+
+def demo(
+    name: str,
+    text: str,
+    prompt: str,
+    sample: dict,
+    windows: dict | None = None,
+    guides: Sequence[dict] = (),
+    size: tuple[int, int] = (1024, 256),
+    **decode,
+) -> dict:
+    """A panorama of `size` (width, height) pixels by the bundled model; `guides` act on its windows."""
+    width, height = size
+    return {
+        "note": note(text, 360 if guides else 330),
+        "model": node("LoadDemoModel", 0),
+        **prompts(prompt),
+        "latent": node("PanoramaLatent", 1, model=["model", 0], width=width, height=height),
+        "windows": node("PanoramaWindows", 1, model=["model", 0], **(windows or {})),
+        **chained(guides, sample),
+        **finish(name, 3 + len(guides), **decode),
+    }
+
+
+def checkpoint(
+    name: str,
+    text: str,
+    file: str,
+    url: str,
+    size: tuple[int, int],
+    sample: dict,
+    windows: dict | None = None,
+    guides: Sequence[dict] = (),
+) -> dict:
+    """A panorama of `size` (width, height) pixels by a checkpoint that people have, with the plan of its windows."""
+    width, height = size
+    positive = "wide panorama of a mountain lake at sunset, pine forest, snowy peaks, photograph, highly detailed"
+    sampled = {"sampler_name": "dpmpp_2m", "scheduler": "karras"}
+    chain = chained(guides, sample | {"inputs": sample["inputs"] | sampled})
+    column = 3 + len(guides)
+    return {
+        "note": note(text, 400 if guides else 360),
+        "model": node("CheckpointLoaderSimple", 0, ckpt_name=file) | models(file, url, "checkpoints"),
+        **prompts(positive, "text, watermark, frame, blurry"),
+        "latent": node("PanoramaLatent", 1, model=["model", 0], width=width, height=height),
+        "windows": node("PanoramaWindows", 1, model=["model", 0], **(windows or {})),
+        **chain,
+        **finish(name, column),
+        "plan": node("PanoramaPlan", column, model=chain["sampler"]["inputs"]["model"], samples=["latent", 0])
+        | {"size": [340, 280]},
+    }
+
+
+def models(file: str, url: str, directory: str) -> dict:
+    """What makes the front end offer a download of a file that is not there."""
+    return {"properties": {"models": [{"name": file, "url": f"{url}{file}", "directory": directory}]}}

@@ -1,0 +1,128 @@
+"""Square pictures for the template browser: what a workflow paints, next to what it paints without what it is about."""
+
+import copy
+import io
+import urllib.parse
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from comfy_server import Server
+from PIL import Image, ImageDraw, ImageFont
+
+SIDE = 512  # pixels
+MARGIN = 16  # around the drawing of Panorama Plan
+CAPTION = 36  # pixels above each picture of a comparison
+WIDEST = 4  # a picture with more times its height is shown in two lines
+NATIVE = {512: "sd15", 1024: "sdxl"}  # windows that a checkpoint knows, by the end of a workflow's name
+
+
+class Without(NamedTuple):
+    """How to run a workflow without what it is about."""
+
+    captions: tuple[str, str]  # without, with
+    off: dict[str, dict]  # inputs of nodes, by class
+
+
+WINDOWS_ALONE = "Panorama Windows alone"
+SYNC_OFF, TWIN_OFF = {"SyncGuidance": {"weight": 0.0}}, {"TwinCropFusion": {"stop": 0.0, "cross_sampling": False}}
+SYNCED = Without((WINDOWS_ALONE, "with Sync Guidance"), SYNC_OFF)
+COMPARED = {
+    "panorama_sync_demo": SYNCED,
+    "panorama_360_sync_demo": SYNCED,
+    "panorama_layout_demo": Without(("Areas alone", "with Sync Guidance"), SYNC_OFF),
+    "panorama_twin_demo": Without(("8 windows, no overlap", "with Twin Crop Fusion"), TWIN_OFF),
+    "panorama_full_demo": Without(
+        (WINDOWS_ALONE, "Multi-Scale + Sync + Twin"), {"MultiScaleSampler": {"weight": 0.0}, **SYNC_OFF, **TWIN_OFF}
+    ),
+}
+TWIN_IMAGES = "Two pictures, and with the twin"
+
+
+def thumbnail(server: Server, name: str, prompt: dict) -> Image.Image:
+    """The middle of what the workflow paints, a comparison, or its plan if it needs a checkpoint."""
+    types = {found["class_type"]: key for key, found in prompt.items()}
+    if "LoadDemoModel" not in types:
+        return plan(server, name, prompt, types)
+    pictures = painted(server, prompt, types["SaveImage"])
+    if name in COMPARED:
+        captions, off = COMPARED[name]
+        return comparison(captions, [*painted(server, changed(prompt, off), types["SaveImage"]), *pictures])
+    if name == "twin_images_demo":
+        return comparison([TWIN_IMAGES], pictures)
+    (picture,) = pictures
+    side = min(picture.size)
+    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+    return picture.crop((left, top, left + side, top + side)).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+
+
+def painted(server: Server, prompt: dict, output: str) -> list[Image.Image]:
+    """Run a prompt and fetch the pictures of one of its nodes."""
+    images = server.run(prompt, timeout=900).outputs[output]["images"]
+    files = [server.get(f"/view?{urllib.parse.urlencode(image)}") for image in images]
+    return [Image.open(io.BytesIO(file)).convert("RGB") for file in files]
+
+
+def changed(prompt: dict, inputs: dict[str, dict]) -> dict:
+    """A prompt with other values for inputs of nodes, by class."""
+    prompt = copy.deepcopy(prompt)
+    for found in prompt.values():
+        found["inputs"] |= inputs.get(found["class_type"], {})
+    return prompt
+
+
+def comparison(captions: Sequence[str], pictures: Sequence[Image.Image]) -> Image.Image:
+    """Pictures one below the other, each as wide as the thumbnail, long ones in two lines."""
+    sheets = [in_lines(picture) for picture in pictures]
+    room = SIDE // len(sheets) - CAPTION
+    sheets = [sheet.resize(inside(sheet.size, room), Image.Resampling.LANCZOS) for sheet in sheets]
+    height = sum(sheet.height + CAPTION for sheet in sheets)
+    square, top = Image.new("RGB", (SIDE, SIDE), (24, 26, 32)), (SIDE - height) // 2
+    for caption, sheet in zip(captions, sheets, strict=True):
+        write(square, top + CAPTION // 4, caption, 24)
+        square.paste(sheet, ((SIDE - sheet.width) // 2, top + CAPTION))
+        top += CAPTION + sheet.height
+    return square
+
+
+def in_lines(picture: Image.Image) -> Image.Image:
+    """The picture, or its left half above its right half if it is long."""
+    if picture.width <= WIDEST * picture.height:
+        return picture
+    half = picture.width // 2
+    sheet = Image.new("RGB", (half, 2 * picture.height + 4), (24, 26, 32))
+    for line in range(2):
+        sheet.paste(picture.crop((line * half, 0, (line + 1) * half, picture.height)), (0, line * (picture.height + 4)))
+    return sheet
+
+
+def inside(size: tuple[int, int], room: int) -> tuple[int, int]:
+    """The largest size of these proportions that is no wider than the thumbnail and at most `room` high."""
+    scale = min(SIDE / size[0], room / size[1])
+    return round(size[0] * scale), round(size[1] * scale)
+
+
+def plan(server: Server, name: str, prompt: dict, types: dict) -> Image.Image:
+    """The windows as Panorama Plan draws them, with the sizes below. The demo model stands in: it has the same grid."""
+    canvas = prompt[types["PanoramaLatent"]]["inputs"]
+    width, height = canvas["width"], canvas["height"]
+    (window,) = (window for window, family in NATIVE.items() if name.endswith(family))
+    prompt[types["CheckpointLoaderSimple"]] = {"class_type": "LoadDemoModel", "inputs": {}}
+    prompt[types["PanoramaWindows"]]["inputs"] |= {"window_width": window, "window_height": window}
+    for output in ("SaveImage", "PreviewImage"):
+        prompt.pop(types.get(output), None)  # and so nothing is sampled
+    (drawn,) = painted(server, prompt, types["PanoramaPlan"])
+    side = drawn.width - 2 * MARGIN
+    view = drawn.crop((MARGIN, MARGIN, MARGIN + side, MARGIN + side * height // width))
+    square = Image.new("RGB", (SIDE, SIDE), drawn.getpixel((0, 0)))
+    shown = SIDE - 2 * MARGIN
+    view = view.resize((shown, shown * height // width), Image.Resampling.LANCZOS)
+    top = (SIDE - view.height) // 2
+    square.paste(view, (MARGIN, top))
+    write(square, top - 60, f"{width} x {height}", 30)
+    write(square, top + view.height + 30, f"windows of {window} x {window}", 30)
+    return square
+
+
+def write(square: Image.Image, top: int, line: str, size: int) -> None:
+    """A line of text in the middle."""
+    ImageDraw.Draw(square).text((SIDE // 2, top), line, "white", ImageFont.load_default(size), anchor="mt")

@@ -1,0 +1,123 @@
+"""Windows, one layout for all of them, edges that meet, and a picture that grows."""
+
+from .parts import (
+    SD15,
+    SD15_FILE,
+    SDXL,
+    SDXL_FILE,
+    WORDS,
+    checkpoint,
+    demo,
+    finish,
+    node,
+    note,
+    prompts,
+    sampler,
+    second_row,
+)
+
+GRAPHS = {
+    "panorama_demo": demo(
+        "panorama_demo",
+        "## Panorama without a checkpoint\n\n"
+        "The demo model paints 128 x 128 pixels at a time. **Panorama Windows** lets it paint 1024 x 256: it sees the "
+        "canvas through overlapping windows, which are fused at every step (MultiDiffusion).\n\n"
+        f"**Change:** the prompt, the seed, width and height (multiples of 32), the overlap. {WORDS}\n\n"
+        "**Expect:** no seams, but windows that each have their own idea of the layout: shores and ridges break off. "
+        "*panorama_msd_demo* repairs that.",
+        "autumn dusk lake mountains",
+        sampler("KSampler", 2),
+    ),
+    "panorama_msd_demo": demo(
+        "panorama_msd_demo",
+        "## Panorama with one layout\n\n"
+        "**Multi-Scale Sampler** first looks at the canvas at half the size, where a window sees a whole scene, and "
+        "guides the windows of the full size towards it.\n\n"
+        "**Change:** *weight* (0 is *panorama_demo*, more is a stricter layout), *scales* (more for canvases many "
+        "windows high), the prompt, the seed.\n\n"
+        "**Expect:** sky above mountains above forest above lake, all along. Both sides of the canvas should be at "
+        "least twice the model's size.",
+        "autumn dusk lake mountains",
+        sampler("MultiScaleSampler", 2),
+    ),
+    "panorama_360_demo": demo(
+        "panorama_360_demo",
+        "## All around\n\n"
+        "With *wrap_x* in **Panorama Windows** windows also lie across the left and the right edge, and with *wrap_x* "
+        "in **Panorama Decode** the decoder sees across them: put two copies side by side and there is no seam.\n\n"
+        "**Change:** *wrap_y* in both for a texture that repeats in both directions, the prompt, the seed.\n\n"
+        "**Expect:** a panorama without an end. It is a cylinder: a model that draws equirectangular pictures makes "
+        "a sphere of it.",
+        "winter dawn mountains forest",
+        sampler("MultiScaleSampler", 2),
+        {"wrap_x": True},
+        wrap_x=True,
+    ),
+    "image_to_panorama_demo": {
+        "note": note(
+            "## A picture becomes a panorama\n\n"
+            "The upper row makes a picture. **Panorama Latent** puts it in the middle of the canvas and masks it, and "
+            "the sampler paints around it.\n\n"
+            "**Change:** put *Load Image* in place of the upper row for a picture of yours (and a checkpoint in place "
+            "of the demo model); *image_scale*, *image_x*, *image_y*: its size and place; *feather*: how much of its "
+            "edge may change. Keep an ancestral sampler: its fresh noise leads the surroundings to the picture.\n\n"
+            "**Expect:** the picture in the middle, as it was, in a wider scene. Describe both with the same prompt.",
+            360,
+        ),
+        "model": node("LoadDemoModel", 0),
+        **prompts("summer day lake mountains"),
+        "small": node("PanoramaLatent", 2, "Canvas of the picture", model=["model", 0], width=256, height=256),
+        "picture_sampler": sampler("MultiScaleSampler", 3, "Picture", latent_image=["small", 0]),
+        "picture": node("VAEDecode", 4, samples=["picture_sampler", 0], vae=["model", 2]),
+        "look": node("PreviewImage", 5, images=["picture", 0]) | {"size": [300, 300]},
+        **second_row(
+            {
+                "windows": node("PanoramaWindows", 1, model=["model", 0]),
+                "latent": node(
+                    "PanoramaLatent",
+                    2,
+                    "Picture on the canvas",
+                    model=["model", 0],
+                    image=["picture", 0],
+                    vae=["model", 2],
+                    width=1024,
+                    height=256,
+                    feather=32,
+                ),
+                # Fresh noise at every step lets the surroundings find their way to the picture; euler leaves edges.
+                "sampler": sampler(
+                    "MultiScaleSampler", 3, "Panorama", seed=3, steps=30, sampler_name="euler_ancestral"
+                ),
+                **finish("image_to_panorama_demo", 4),
+            }
+        ),
+    },
+    "panorama_sd15": checkpoint(
+        "panorama_sd15",
+        "## Panorama with Stable Diffusion 1.5\n\n"
+        "2048 x 512 pixels through windows of 512 x 512, the size that the model knows.\n\n"
+        "**Change:** the checkpoint (any of the SD 1.5 family; 0 in *window_width* and *window_height* means its own "
+        "size), the prompt, width and height. Mute *Save Image* (Ctrl+M) to queue only the **plan**: how many "
+        "windows, and what a step costs.\n\n"
+        "**Expect:** about seven times the time of one 512 x 512 picture. Describe the whole scene and not an object: "
+        "every window gets the prompt. For 1024 pixels of height and more use *Multi-Scale Sampler*.",
+        SD15_FILE,
+        SD15,
+        (2048, 512),
+        sampler("KSampler", 2, steps=25, cfg=7.0),
+    ),
+    "panorama_sdxl": checkpoint(
+        "panorama_sdxl",
+        "## Panorama with SDXL\n\n"
+        "3072 x 1024 pixels through windows of 1024 x 1024, the size that the model knows.\n\n"
+        "**Change:** the checkpoint (any of the SDXL family; for a turbo model 512 in *window_width* and "
+        "*window_height*, few steps and cfg 1), the prompt, width and height.\n\n"
+        "**Expect:** about five times the time of one 1024 x 1024 picture, and the memory of a few windows, whatever "
+        "the width. Describe the whole scene and not an object: every window gets the prompt. For 2048 pixels of "
+        "height and more use *Multi-Scale Sampler*.",
+        SDXL_FILE,
+        SDXL,
+        (3072, 1024),
+        sampler("KSampler", 2, steps=30, cfg=6.0),
+    ),
+}
