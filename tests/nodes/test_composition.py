@@ -24,7 +24,6 @@ from joint_diffusion.core.step import Step
 from joint_diffusion.core.syncdiffusion import SyncParams
 from joint_diffusion.core.twindiffusion import CropFusionParams, CrossSamplingParams
 from joint_diffusion.core.windows import Size, Window, Wrap, crop
-from joint_diffusion.nodes.host.demo_model import demo_clip, demo_model
 from joint_diffusion.nodes.host.placement import area_mask
 from joint_diffusion.nodes.host.sampling import with_settings
 from joint_diffusion.nodes.multi_scale import MultiScaleGuidance
@@ -85,7 +84,10 @@ PARTS: dict[str, Callable[[Case], Case]] = {
         case, sampler="euler_ancestral_cfg_pp" if case.sampler != "euler" else "euler_ancestral"
     ),
 }
-APART = {("controlnet", "video latents")}  # the net is one for SD 1.5
+APART = {
+    ("controlnet", "video latents"),  # the net is one for SD 1.5
+    ("video latents", "cfg_pp"),  # of two steps of a flow model, one from pure noise and one to the end, both are Euler
+}
 PAIRS = [pair for pair in combinations(PARTS, 2) if pair not in APART]
 
 
@@ -226,10 +228,10 @@ NODES = {
     "twin": lambda model: TwinCropFusion.execute(model, 0.5, 1.0, True).args[0],
     "lora": lambda model: comfy.sd.load_lora_for_models(model, None, tiny_models.lora_weights(model), 1.0, 0.0)[0],
 }
-ORDERS = [random.Random(seed).sample(list(NODES), len(NODES)) for seed in range(5)]
+ORDERS = [random.Random(seed).sample(list(NODES), len(NODES)) for seed in range(3)]
 
 
-@pytest.mark.parametrize("sampler", ["euler", "dpmpp_2m_cfg_pp", "dpmpp_sde"])
+@pytest.mark.parametrize("sampler", ["dpmpp_2m_cfg_pp", "dpmpp_sde"])
 def test_the_order_of_the_nodes_does_not_matter(sampler):
     case = replace(case_of("controlnet", "mask", "area", "inpaint"), sampler=sampler)
     pictures = []
@@ -274,29 +276,3 @@ def test_all_methods_with_gradients(family):
     for name in settings:
         without = sampled(**{other: value for other, value in settings.items() if other != name})
         assert (without - expected).abs().max() > 10 * error, f"{name} does nothing"
-
-
-@cache
-def demo():
-    clip = demo_clip()
-    model = with_settings(demo_model())
-    stack = with_settings(
-        model,
-        multiscale=MultiScaleParams(),
-        sync=SyncParams(),
-        crop_fusion=CropFusionParams(),
-        cross_sampling=CrossSamplingParams(),
-    )
-    prompts = [clip.encode_from_tokens_scheduled(clip.tokenize(text)) for text in ("summer day", "")]
-    return model, stack, prompts
-
-
-@pytest.mark.parametrize("sampler", comfy.samplers.SAMPLER_NAMES)
-def test_the_full_stack_blows_no_sampler_up(sampler):
-    """On the bundled model, since what a random one predicts is no picture."""
-    model, stack, prompt = demo()
-    latent = torch.zeros(1, 8, 16, 32)  # half a window high at the coarse scale
-    plain, full = (run(m, latent, sampler, 3, 2.0, "karras", seed=7, prompt=prompt) for m in (model, stack))
-    assert plain.isfinite().all() and full.isfinite().all()
-    assert full.std() < 1.5 * plain.std()
-    assert not torch.equal(full, plain)

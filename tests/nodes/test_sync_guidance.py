@@ -355,6 +355,5 @@ def test_on_the_server(server, perceptual):
     assert np.array_equal(paint(weight=0.0, **style), plain)
     for jacobian_free in (True, False):
         for guided in (paint(jacobian_free=jacobian_free), paint(jacobian_free=jacobian_free, weight=1000.0, **style)):
-            print(np.abs(guided - plain).mean())
             assert np.abs(guided - plain).mean() > 1e-3 and guided.std() > 0.05
     shutil.rmtree(folder)
