@@ -148,7 +148,7 @@ def twins() -> dict:
             "**Change:** *lambda* (small: the twin copies the first; large: it is the second), *stop*, the prompt, the "
             "seed, the model. With another *overlap* or size, also *right* in the padding and *x* in both "
             f"composites: (1 - overlap) x width. {WORDS}\n\n"
-            "**Expect:** an edge in the middle of the first pair, and hardly one in the second. This is what **Twin "
+            "**Expect:** an edge in the first pair, and a much weaker one in the second. This is what **Twin "
             "Crop Fusion** does to all neighbours of a panorama.",
             430,
         ),
