@@ -5,9 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-BLOCK = (
-    32  # outputs that share one small matrix; a wider block multiplies by more zeros, a narrower one calls more often
-)
+# Outputs that share one small matrix. A wider block multiplies by more zeros, a narrower one calls more often.
+BLOCK = 32
 
 
 class Sampling(NamedTuple):
