@@ -4,7 +4,13 @@ from comfy_api.latest import io
 from torch import Tensor
 
 IMAGES = io.Image.Input("images", tooltip="The levels of the zoom, outermost first, as Zoom Stack Sampler gives them.")
-P = io.Int.Input("p", default=2, min=2, max=64, tooltip="How many times each level is enlarged over the one before.")
+P = io.Int.Input(
+    "p",
+    default=2,
+    min=2,
+    max=64,
+    tooltip="How many times each level is enlarged over the one before; connect the p of Zoom Prompts.",
+)
 UNIT = io.Int.Input(
     "unit",
     default=8,

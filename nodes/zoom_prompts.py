@@ -73,6 +73,7 @@ class ZoomPrompts(io.ComfyNode):
                     "zoom_prompts", display_name="ZOOM_PROMPTS", tooltip="For Zoom Stack Sampler and the explorer."
                 ),
                 io.String.Output("text", display_name="prompts", tooltip="The prompts, one per line, to read or edit."),
+                io.Int.Output("factor", display_name="p", tooltip="The p in use, for Zoom Video and the explorer."),
             ],
         )
 
@@ -98,7 +99,7 @@ class ZoomPrompts(io.ComfyNode):
             prompts=lines,
             p=p,
         )
-        return io.NodeOutput(stack, "\n".join(lines))
+        return io.NodeOutput(stack, "\n".join(lines), p)
 
 
 def _number(name: str) -> int:

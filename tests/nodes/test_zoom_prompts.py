@@ -29,7 +29,7 @@ def encoded(clip, text):
 
 
 def test_one_prompt_a_line(clip):
-    stack, text = make(clip, prompts="\n far lake \n\nnear forest\n", negative="clouds")
+    stack, text, _ = make(clip, prompts="\n far lake \n\nnear forest\n", negative="clouds")
     assert stack.prompts == ("far lake", "near forest")
     assert text == "far lake\nnear forest"
     assert stack.p == 2
@@ -40,11 +40,12 @@ def test_one_prompt_a_line(clip):
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_brings_its_prompts_and_its_factor(clip, name):
-    stack, text = make(clip, name)
+    stack, text, p = make(clip, name)
     assert len(stack.levels) == len(stack.prompts) >= 4
     assert text.splitlines() == list(PRESETS[name].prompts)
-    assert stack.p == PRESETS[name].p
-    assert make(clip, name, p=3)[0].p == 3
+    assert stack.p == p == PRESETS[name].p
+    stack, _, p = make(clip, name, p=3)
+    assert stack.p == p == 3
 
 
 def test_presets_cover_the_subjects_of_the_paper():
@@ -61,13 +62,13 @@ def test_the_demo_preset_speaks_the_words_of_the_demo_model(clip, caplog):
 
 def test_connected_levels_in_their_order(clip):
     conditionings = {f"level_{number}": prompt(number) for number in (10, 2, 0)}
-    stack, text = make(clip, levels=conditionings)
+    stack, text, _ = make(clip, levels=conditionings)
     assert all(
         level is conditionings[name]
         for level, name in zip(stack.levels, ("level_0", "level_2", "level_10"), strict=True)
     )
     assert stack.prompts == ("level 0", "level 1", "level 2")
-    named, _ = make(clip, prompts="all\nhalf\na quarter", levels=conditionings)
+    named, *_ = make(clip, prompts="all\nhalf\na quarter", levels=conditionings)
     assert named.prompts == ("all", "half", "a quarter")
 
 

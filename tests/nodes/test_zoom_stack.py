@@ -35,7 +35,7 @@ def _inference_mode():
 def demo():
     """MODEL, ZOOM_PROMPTS of three levels, VAE."""
     clip = demo_clip()
-    (stack, _) = ZoomPrompts.execute(
+    (stack, *_) = ZoomPrompts.execute(
         clip, "own prompts", "far forest lake, summer day\nwide forest, summer day\nnear forest, summer day", "", 0
     ).result
     return demo_model(), stack, LandscapeVAE()
