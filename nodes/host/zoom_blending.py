@@ -17,6 +17,8 @@ from .vae import decoder
 
 Space = Literal["pixel", "latent", "mixed"]
 SPACES: tuple[Space, ...] = get_args(Space)
+# Blending and rendering need the memory of so many stacks beside the one they are given, measured.
+WORKING_STACKS = 7
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,16 +94,19 @@ class StackBlender:
         """(N, C, ..., h, w) in the model's space, consistent with one another."""
         if not self._blending.in_pixels(step, steps):
             return self._joined_latents(denoised, self._photograph and self._photograph.latent)
-        pixels = self._decoded(self._model.process_latent_out(denoised)).to(denoised.device)
+        pixels = self._decoded(self._model.process_latent_out(denoised))
+        pixels = where_there_is_room(pixels, denoised.device)
         pixels = self._joined_pixels(pixels, self._photograph and self._photograph.pixels)
         latent = self._encoded(pixels, canvas_size(denoised)).to(denoised)
         comfy.model_management.load_models_gpu(self.models)  # the VAE may have pushed them out of memory
         return self._model.process_latent_in(latent)
 
     def finished(self, latent: Tensor) -> tuple[Tensor, Tensor]:
-        """The sampled latent (N, C, ..., h, w), and its pictures (N, H, W, 3) in 0..1, both rendered once more.
+        """The latent (N, C, ..., h, w) and its pictures (N, H, W, 3) in 0..1, which agree exactly.
 
-        Some samplers leave a rest of noise, and decoding treats each level for itself.
+        Pictures are rendered once more, since some samplers leave a rest of noise and decoding treats each level for
+        itself; latents only where nothing but latents was joined. Joined in pixels, the latent is what was sampled, and
+        its levels agree but for that noise and what the VAE does to each.
         """
         if self._blending.space == "latent":
             latent = render_image(latent, self._blending.p)
@@ -142,6 +147,12 @@ class StackBlender:
         pixels = comfy.utils.common_upscale(photograph[..., :3].movedim(-1, 1), width, height, "lanczos", "center")
         latent = encode(self._vae, pixels.movedim(1, -1), self._space, size)
         return Photograph(2 * pixels[0] - 1, self._model.process_latent_in(latent)[0])
+
+
+def where_there_is_room(pixels: Tensor, device: torch.device) -> Tensor:
+    """A stack on the device that blends fast, or where the VAE has left it if there is too little memory."""
+    free = comfy.model_management.get_free_memory(device)
+    return pixels.to(device) if (1 + WORKING_STACKS) * pixels.nbytes <= free else pixels
 
 
 def _to_image(pixels: Tensor) -> Tensor:

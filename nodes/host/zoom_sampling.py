@@ -12,6 +12,7 @@ from ...core.powers_of_ten import render_noise
 from ...core.windows import canvas_size
 from ...core.zoom_geometry import nesting
 from .joined_sampling import sample_joined
+from .settings import joint_params
 from .zoom_batches import LevelBatches
 from .zoom_blending import StackBlender, ZoomBlending
 from .zoom_conditioning import of_all_levels
@@ -53,27 +54,32 @@ def sample_zoom_stack(
 
     Raises:
         ValueError: levels too small for p, the VAE of another model, or something on the model that takes one level
-            for another.
+            for another or makes predictions that are no pictures, where pictures are joined.
     """
     nesting(canvas_size(latent), blending.p)
     _refuse_what_mixes_levels_up(model)
+    _refuse_guidance_in_pixels(model, blending)
     blender = StackBlender(model, vae, blending, photograph, canvas_size(latent))
     model = _with_level_batches(model, len(latent), blender)
     sampler = zoom_sampler(sampler_name, latent.shape, blender, partial(render_noise, p=blending.p))
-    sampled = sample_joined(
-        model,
-        latent,
-        render_noise(comfy.sample.prepare_noise(latent, seed), blending.p),
-        sampler,
-        of_all_levels(levels),
-        negative,
-        seed=seed,
-        steps=steps,
-        cfg=cfg,
-        sampler_name=sampler_name,
-        scheduler=scheduler,
-        denoise=denoise,
-    )
+    try:
+        sampled = sample_joined(
+            model,
+            latent,
+            render_noise(comfy.sample.prepare_noise(latent, seed), blending.p),
+            sampler,
+            of_all_levels(levels),
+            negative,
+            seed=seed,
+            steps=steps,
+            cfg=cfg,
+            sampler_name=sampler_name,
+            scheduler=scheduler,
+            denoise=denoise,
+        )
+    finally:
+        # The model's wrapper knows the blender, which knows the model: such a circle would keep VAE and photograph.
+        blender.models = []
     return blender.finished(sampled)
 
 
@@ -87,6 +93,15 @@ def _refuse_what_mixes_levels_up(model: ModelPatcher) -> None:
         raise ValueError(
             "model: Zoom Stack Sampler cannot be combined with EasyCache, which would reuse the result of one level "
             "for the next. Use LazyCache, which sees whole stacks, or remove the node."
+        )
+
+
+def _refuse_guidance_in_pixels(model: ModelPatcher, blending: ZoomBlending) -> None:
+    # A guided prediction is D + r / (1 - r) times the shift of the windows: no picture, and the VAE would cut it off.
+    if blending.space != "latent" and joint_params(model).guided:
+        raise ValueError(
+            f"blending: must be latent for a model with Multi-Scale or Sync Guidance, got {blending.space}: what is "
+            "guided is no picture that the VAE could encode. Choose latent, or remove the guidance node."
         )
 
 

@@ -1,5 +1,7 @@
 """Zoom Stack Sampler on the host: pictures of the bundled model, and tiny models of every family."""
 
+import gc
+
 import comfy.latent_formats
 import comfy.model_base
 import comfy.model_management
@@ -12,12 +14,14 @@ import pytest
 import tiny_models
 import torch
 from joint_diffusion.core.multidiffusion import WindowParams
+from joint_diffusion.core.multiscale import MultiScaleParams
 from joint_diffusion.core.powers_of_ten import blend, render_image
+from joint_diffusion.core.syncdiffusion import SyncParams
 from joint_diffusion.core.windows import Size
 from joint_diffusion.nodes.host.demo_model import LandscapeVAE, demo_clip, demo_model
 from joint_diffusion.nodes.host.joined_sampling import contact_sheet
 from joint_diffusion.nodes.host.sampling import with_settings
-from joint_diffusion.nodes.host.zoom_blending import ZoomBlending
+from joint_diffusion.nodes.host.zoom_blending import WORKING_STACKS, StackBlender, ZoomBlending, where_there_is_room
 from joint_diffusion.nodes.zoom_prompts import StackPrompts, ZoomPrompts
 from joint_diffusion.nodes.zoom_stack_sampler import ZoomStackSampler
 from tiny_models import prompt
@@ -286,6 +290,29 @@ def test_memory_is_asked_for_one_level(monkeypatch):
     assert asked == [(1, 4, 8, 8)]
 
 
+def test_nothing_of_a_run_is_kept(demo):
+    """Not even until the next collection of garbage: a blender holds the VAE and the photograph."""
+
+    def blenders():
+        return sum(type(found) is StackBlender for found in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        sample(*demo, steps=1, photograph=torch.zeros(1, 64, 64, 3))
+        assert blenders() == 0
+    finally:
+        gc.enable()
+
+
+def test_pictures_are_blended_on_the_device_only_if_that_has_room(monkeypatch):
+    """A device without memory of its own stands in for a graphics card."""
+    pixels, card = torch.zeros(3, 3, 16, 16), torch.device("meta")
+    for free, where in ((1 + WORKING_STACKS) * pixels.nbytes, "meta"), (WORKING_STACKS * pixels.nbytes, "cpu"):
+        monkeypatch.setattr(comfy.model_management, "get_free_memory", lambda device, free=free: free)
+        assert where_there_is_room(pixels, card).device.type == where
+
+
 def test_mixed_blending_is_in_pixels_in_the_last_step_and_every_so_many_before():
     mixed = ZoomBlending(p=2, space="mixed", pixel_every=3)
     assert [step for step in range(10) if mixed.in_pixels(step, 10)] == [0, 3, 6, 9]
@@ -362,3 +389,25 @@ def test_context_windows_are_refused(demo):
     model.model_options["context_handler"] = object()
     with pytest.raises(ValueError, match="model: .*cannot be combined with Context Windows.*use Panorama Windows"):
         sample(model, stack, vae)
+
+
+@pytest.mark.parametrize("blending", ["pixel", "mixed"])
+@pytest.mark.parametrize(
+    "guide", [{"sync": SyncParams()}, {"multiscale": MultiScaleParams()}], ids=lambda guide: [*guide][0]
+)
+def test_guided_predictions_are_no_pictures(demo, guide, blending):
+    model, stack, vae = demo
+    windows = WindowParams(window=Size(16, 16), stride=Size(8, 8), grid=4)
+    guided = with_settings(model, windows=windows, **guide)
+    with pytest.raises(
+        ValueError, match=f"blending: must be latent .* Guidance, got {blending}: .*Choose latent, or remove"
+    ):
+        sample(guided, stack, vae, width=256, blending=blending)
+    _, image = sample(guided, stack, vae, width=256, blending="latent", steps=2)
+    assert_levels_agree(image)
+
+
+def test_guidance_of_no_weight_is_none(demo):
+    model, stack, vae = demo
+    off = with_settings(model, sync=SyncParams(weight=0.0))
+    assert sample(off, stack, vae, steps=1, blending="pixel")[1].isfinite().all()
