@@ -36,7 +36,9 @@ def frames_of(images, p: int, unit: int, seconds_per_level: float, fps: float, e
     path = ZoomPath(frames_per_level=seconds_per_level * fps, easing=easing, direction=direction)
     zooms = path.zooms(len(levels))
     size = Size(even(levels.shape[-2]), even(levels.shape[-1]))
-    return render_frames(levels, zooms, p, size, unit), len(zooms), size
+    frames = render_frames(levels, zooms, p, unit=unit)
+    # Cut, where a size of the renderer's would stretch.
+    return (frame[:, : size.height, : size.width] for frame in frames), len(zooms), size
 
 
 class ZoomVideo(io.ComfyNode):

@@ -46,6 +46,13 @@ def test_the_file_shows_what_the_core_renders(tmp_path, ending, direction):
         assert np.abs(picture - expected).mean() < ENCODED
 
 
+def test_odd_sides_lose_a_row_or_a_column_and_nothing_is_stretched():
+    levels = smooth_levels(2, 41, 63)
+    (frames,) = ZoomFrames.execute(levels, 2, **PATH, unit=1).args
+    assert torch.equal(frames[0], levels[0, :40, :62])
+    assert torch.equal(frames[-1], levels[-1, :40, :62])
+
+
 @pytest.mark.parametrize(("ending", "codec"), [("mp4", "h264"), ("webm", "vp9")])
 def test_colours_rate_and_metadata_are_in_the_file(tmp_path, ending, codec):
     path = tmp_path / f"zoom.{ending}"
