@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from .denoiser import Denoiser
+from .step import signal
 from .windows import Size, Window, canvas_size, crop_batch
 
 Decay = Literal["cosine", "constant"]
@@ -28,27 +29,37 @@ class Term:
             a *sum* over the views, so that one backward pass gives the gradient of each.
         jacobian_free: the gradient with respect to the predictions moves the views as it is, without being taken
             back through the model. No backward pass, so it runs on quantized, offloaded and compiled models.
+        unit_variance: the gradient is meant in the papers' x_t, which is x divided so that its variance is 1 at any
+            noise level (for data of unit variance); else in pictures plus noise, x0 + s n.
     """
 
     loss: Loss
     jacobian_free: bool
+    unit_variance: bool = False
 
 
 def window_shifts(
     x: Tensor,
     sigma: float,
+    flow: bool,
     denoise: Denoiser,
     batches: Sequence[Sequence[Window]],
     terms: Sequence[Term],
 ) -> dict[Window, Tensor]:
     """x^_i - x_i for every window of the canvas x: minus the gradient of the sum of `terms`, (B, C, ..., h, w) each.
 
+    Convention:
+        - guidance is the same for all kinds of models: it moves y = x0 + s n. Flow models see x = a y, a = 1 - sigma,
+          so their views move by a times as much, and grad_y is a times grad_x
+        - the papers' x_t is x / sqrt(v), v the variance of x for data of unit variance. A step along its gradient moves
+          x by v grad_x
+
     Raises:
         FloatingPointError: a non-finite gradient, which would become a black picture; names the windows.
     """
     shifts: dict[Window, Tensor] = {}
     for windows in batches:
-        shift = _shift(crop_batch(x, windows), sigma, denoise, canvas_size(x), windows, terms)
+        shift = _shift(crop_batch(x, windows), sigma, flow, denoise, canvas_size(x), windows, terms)
         if not bool(shift.isfinite().all()):
             places = ", ".join(f"({window.left}, {window.top})" for window in windows)
             raise FloatingPointError(
@@ -60,8 +71,16 @@ def window_shifts(
 
 
 def _shift(
-    views: Tensor, sigma: float, denoise: Denoiser, canvas: Size, windows: Sequence[Window], terms: Sequence[Term]
+    views: Tensor,
+    sigma: float,
+    flow: bool,
+    denoise: Denoiser,
+    canvas: Size,
+    windows: Sequence[Window],
+    terms: Sequence[Term],
 ) -> Tensor:
+    factor = signal(sigma, flow)
+    variance = factor**2 + sigma**2
     through_model = [term for term in terms if not term.jacobian_free]
     beside_model = [term for term in terms if term.jacobian_free]
     shift = torch.zeros_like(views)
@@ -69,7 +88,9 @@ def _shift(
         with torch.inference_mode(False), torch.enable_grad():
             leaf = views.detach().clone().requires_grad_()  # the clone turns an inference tensor into a normal one
             denoised = denoise(leaf, sigma, windows, canvas)
-            loss = sum((term.loss(leaf, denoised, windows) for term in through_model), leaf.new_zeros(()))
+            loss = leaf.new_zeros(())
+            for term in through_model:
+                loss = loss + (variance if term.unit_variance else factor**2) * term.loss(leaf, denoised, windows)
             shift = shift - torch.autograd.grad(loss, leaf)[0]
             denoised = denoised.detach()
     else:
@@ -78,7 +99,7 @@ def _shift(
         with torch.inference_mode(False), torch.enable_grad():
             known, leaf = views.detach().clone(), denoised.detach().clone().requires_grad_()
             loss = sum((term.loss(known, leaf, windows) for term in beside_model), leaf.new_zeros(()))
-            shift = shift - torch.autograd.grad(loss, leaf)[0]
+            shift = shift - factor * torch.autograd.grad(loss, leaf)[0]
     return shift
 
 

@@ -80,11 +80,18 @@ def check_canvas(canvas: Size, params: JointParams) -> None:
     """Refuse a canvas that the methods cannot work on, before the first step.
 
     Raises:
-        ValueError: see `plan_windows`, `CrossSamplingParams.shift_at` and `check_scales`.
+        ValueError: a single window, which has nothing to be synchronised with; and see `plan_windows`,
+            `CrossSamplingParams.shift_at` and `check_scales`.
     """
     turns = 1 if params.cross_sampling is None else params.cross_sampling.groups
     for index in range(turns):
-        params.windows_at(Step(sigma=1.0, kept=0.0, index=index, count=turns)).plan(canvas)
+        windows = params.windows_at(Step(sigma=1.0, kept=0.0, index=index, count=turns)).plan(canvas)
+        if params.sync is not None and params.sync.weight > 0 and len(windows) == 1:
+            raise ValueError(
+                f"sync guidance: one window of {windows[0].width} x {windows[0].height} latent cells covers this "
+                "canvas, so there is nothing to synchronise it with; make the canvas larger, the windows smaller, or "
+                "turn Sync Guidance off."
+            )
     if params.multiscale is not None and params.multiscale.weight_at(0.0) > 0:
         check_scales(canvas, params.windows, params.multiscale)
 
@@ -117,27 +124,29 @@ def guidance_shifts(
     if params.multiscale is not None and (term := multiscale_term(x, step, denoise, windows, params.multiscale)):
         terms.append(term)
     if params.sync is not None:
-        anchor_of = params.sync.anchor_of(plan, canvas)
+        anchor_of = params.sync.anchor_of(plan, canvas, windows.wrap)
         if term := sync_term(anchor_of, step, params.sync, similarity or LatentSimilarity()):
             terms.append(term)
             plan = anchors_first(plan, anchor_of)
-    return window_shifts(x, step.sigma, denoise, windows.batches(plan), terms) if terms else None
+    if not terms:
+        return None
+    return window_shifts(x, step.sigma, step.flow, denoise, windows.batches(plan), terms)
 
 
 def fusion_weights(x: Tensor, step: Step, params: JointParams) -> WindowWeights:
     """Part 5: the weights of every window of the step, with Crop Fusion in them while it is on."""
+    windows, canvas, precision = params.windows_at(step), canvas_size(x), fusion_precision(x)
     fusion = params.crop_fusion
-    adjacency = fusion.adjacency if fusion is not None and fusion.is_on(step) else None
-    return _fusion_weights(params.windows_at(step), canvas_size(x), adjacency, x.device, fusion_precision(x))
+    if fusion is None or not fusion.is_on(step):
+        return shared_weights(windows.weights, windows.plan(canvas), x.device, precision)
+    aligned = _aligned_weights(windows, canvas, fusion.adjacency).to(x.device, precision)
+    return dict(zip(windows.plan(canvas), aligned, strict=True))
 
 
-@lru_cache(maxsize=16)  # one plan for each turn of Cross Sampling, with and without Crop Fusion
-def _fusion_weights(
-    windows: WindowParams, canvas: Size, adjacency: float | None, device: torch.device, precision: torch.dtype
-) -> WindowWeights:
+@lru_cache(maxsize=64)  # one for each turn of Cross Sampling; in main memory, which a device has more need of
+def _aligned_weights(windows: WindowParams, canvas: Size, adjacency: float) -> Tensor:
+    """(N, h, w) for the N windows on the canvas."""
     plan = windows.plan(canvas)
-    if adjacency is None:
-        return shared_weights(windows.weights, plan, device, precision)
-    plain = shared_weights(windows.weights, plan, torch.device("cpu"), precision)
+    plain = shared_weights(windows.weights, plan, torch.device("cpu"), torch.float64)
     aligned = crop_fusion_weights(plan, plain, canvas, windows.wrap, adjacency)
-    return dict(zip(plan, torch.stack([aligned[window] for window in plan]).to(device), strict=True))
+    return torch.stack([aligned[window] for window in plan])

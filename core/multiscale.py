@@ -16,7 +16,7 @@ from .denoiser import Denoiser
 from .guidance import Decay, Term, decayed, window_shifts
 from .multidiffusion import WindowParams, denoise_jointly
 from .resample import Downsampling, NoisyScale, at_own_noise_level, downsample, downsampled_size, upsample
-from .step import Step
+from .step import Step, signal
 from .windows import Size, Window, canvas_size, crop_batch
 
 Target = Literal["jacobian_free", "matched", "literal"]
@@ -90,19 +90,19 @@ def multiscale_term(
     weight = params.weight_at(step.progress)
     if weight == 0:
         return None
-    # Literally, both scales are compared after the step (r z + (1 - r) D); else their denoised predictions are (r = 0).
-    kept = step.kept if params.target == "literal" else 0.0
+    kept = _kept(step, params)
     *finer, coarsest = _noisy_scales(x, step, params)
     target = _stepped(coarsest.x, denoise_jointly(coarsest.x, coarsest.sigma, denoise, windows), kept)
     for scale in reversed(finer[1:]):
         size = canvas_size(scale.x)
-        term = _towards(target, size, kept, weight, params)
-        shifts = window_shifts(scale.x, scale.sigma, denoise, windows.batches(windows.plan(size)), [term])
+        term = _towards(target, size, step, weight, params)
+        batches = windows.batches(windows.plan(size))
+        shifts = window_shifts(scale.x, scale.sigma, step.flow, denoise, batches, [term])
         # Line 8 of Algorithm 1: the guided windows, stepped and fused.
         kept_of_shift = kept / (1 - kept)
         denoised = denoise_jointly(scale.x, scale.sigma, denoise, windows, shifts, kept_of_shift)
         target = _stepped(scale.x, denoised, kept)
-    return _towards(target, canvas_size(x), kept, weight, params)
+    return _towards(target, canvas_size(x), step, weight, params)
 
 
 def scale_sizes(canvas: Size, scales: int) -> list[Size]:
@@ -147,14 +147,22 @@ def _noisy_scales(x: Tensor, step: Step, params: MultiScaleParams) -> list[Noisy
     return scales
 
 
-def _towards(target: Tensor, canvas: Size, kept: float, weight: float, params: MultiScaleParams) -> Term:
+def _kept(step: Step, params: MultiScaleParams) -> float:
+    """Literally, both scales are compared after the step, r z + (1 - r) D; else their denoised predictions are."""
+    return step.kept if params.target == "literal" else 0.0
+
+
+def _towards(target: Tensor, canvas: Size, step: Step, weight: float, params: MultiScaleParams) -> Term:
     """Eq. 9 for the windows of a canvas: the loss that compares them with `target`, the next coarser scale."""
+    kept = _kept(step, params)
     # Upsampled once, then cropped and downsampled by each window on its own cells: for windows on even offsets this is
     # exactly F_i' of the paper, and for the others (the last one before an edge) it is right as well.
     target = upsample(target, FACTOR, canvas)
     if params.target == "jacobian_free":
         # The gradient of the sum of squares is 2 ds^T (ds(D) - target), and ds^T of a mean is us / FACTOR^2.
         weight = weight / PAPER_WEIGHT * FACTOR**2 / 2
+    # What is compared literally is still noisy; of flow models it is smaller than x0 + s n by the signal in it.
+    weight = weight / signal(kept * step.sigma, step.flow) ** 2
 
     def loss(views: Tensor, denoised: Tensor, windows: Sequence[Window]) -> Tensor:
         wanted = downsample(crop_batch(target, windows), FACTOR)

@@ -9,10 +9,11 @@ class Step:
 
     Attributes:
         sigma: noise level of x.
-        kept: the part of x that the sampler's step keeps, r in x' = r x + (1 - r) D; sigma_next / sigma for Euler.
+        kept: the part of x that the sampler's step keeps, 0 <= r < 1; sigma_next / sigma for Euler.
         index: steps done so far, 0 <= index < count.
         count: all steps.
         flow: whether x = (1 - sigma) x0 + sigma n (flow models) rather than x0 + sigma n.
+        span: noise levels at which the step starts and ends; None where it starts at sigma and is Euler's.
     """
 
     sigma: float
@@ -20,6 +21,7 @@ class Step:
     index: int
     count: int
     flow: bool = False
+    span: tuple[float, float] | None = None
 
     @property
     def progress(self) -> float:
@@ -27,14 +29,18 @@ class Step:
         return self.index / self.count
 
     @property
-    def variance(self) -> float:
-        """Variance of x for data of unit variance. Of the papers' x_t it is 1 at any noise level."""
-        signal = 1 - self.sigma if self.flow else 1.0
-        return signal**2 + self.sigma**2
-
-    @property
     def shift_kept(self) -> float:
-        """r / (1 - r): how much of a window's shift the effective prediction must carry (`predict_jointly`)."""
+        """r / b: how much of a window's shift the effective prediction must carry (`predict_jointly`).
+
+        A step is x' = r x + b D, apart from noise. It leaves a picture without noise as it is, which in x stands with
+        the factor `signal`: so b = signal' - r signal, which is 1 - r but for stochastic samplers of flow models.
+        """
         if not 0 <= self.kept < 1:
             raise ValueError(f"kept: a denoising step keeps a part of x in [0, 1), got {self.kept}.")
-        return self.kept / (1 - self.kept)
+        start, end = self.span or (self.sigma, self.kept * self.sigma)
+        return self.kept / (signal(end, self.flow) - self.kept * signal(start, self.flow))
+
+
+def signal(sigma: float, flow: bool) -> float:
+    """The factor with which the picture stands in x at this noise level."""
+    return 1 - sigma if flow else 1.0

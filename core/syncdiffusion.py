@@ -7,6 +7,7 @@ Lee et al., "SyncDiffusion: Coherent Montage via Synchronized Joint Diffusions",
 Compared are denoised predictions, because noisy pictures all look alike (Fig. 3 of the paper).
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -17,7 +18,7 @@ from torch import Tensor
 from .guidance import Term
 from .similarity import Features, LatentSimilarity, Similarity
 from .step import Step
-from .windows import Size, Window
+from .windows import NO_WRAP, Size, Window, Wrap
 
 Anchors = Literal["one per row", "one"]
 ANCHORS: tuple[Anchors, ...] = get_args(Anchors)
@@ -35,7 +36,8 @@ class SyncParams:
         every: only every n-th step is guided, >= 1.
         stop: part of the steps after which guidance ends, 0..1.
         anchors: `one` for the whole canvas as in the paper, whose canvases are a single row; `one per row` lets upper
-            and lower windows, which show different things, keep different looks. The same on a single row.
+            and lower windows, which show different things, keep different looks. The same on a single row, and on a
+            single column, where each window would be its own anchor.
         anchor_place: (y, x) on the canvas, 0..1; the window whose centre is nearest is the anchor.
         jacobian_free: the gradient with respect to the denoised prediction moves the view, without going back through
             the model.
@@ -70,26 +72,33 @@ class SyncParams:
             return 0.0
         return self.weight * self.decay**step.index
 
-    def anchor_of(self, windows: Sequence[Window], canvas: Size) -> dict[Window, Window]:
+    def anchor_of(self, windows: Sequence[Window], canvas: Size, wrap: Wrap = NO_WRAP) -> dict[Window, Window]:
         """For every window the one whose look it is given; an anchor is its own."""
-        return {window: self._nearest(window, windows, canvas) for window in windows}
 
-    def _nearest(self, window: Window, windows: Sequence[Window], canvas: Size) -> Window:
-        y, x = self.anchor_place[0] * canvas.height, self.anchor_place[1] * canvas.width
+        def distance(window: Window) -> float:
+            """Of its centre to the place of the anchor; around a loop the shorter way."""
+            centre = (window.top + window.height / 2, window.left + window.width / 2)
+            total = 0.0
+            for at, place, side, loop in zip(centre, self.anchor_place, canvas, wrap, strict=True):
+                straight = abs(at % side - place * side)
+                total += min(straight, side - straight) if loop else straight
+            return total
 
-        def distance(other: Window) -> float:
-            centre_y = (other.top + other.height / 2) % canvas.height
-            centre_x = (other.left + other.width / 2) % canvas.width
-            return abs(centre_y - y) + abs(centre_x - x)
-
-        if self.anchors == "one":
-            return min(windows, key=distance)
-        return min((other for other in windows if other.top == window.top), key=distance)
+        if self.anchors == "one" or len({window.left for window in windows}) == 1:
+            return dict.fromkeys(windows, min(windows, key=distance))
+        rows: dict[int, list[Window]] = {}
+        for window in windows:
+            rows.setdefault(window.top, []).append(window)
+        anchors = {top: min(row, key=distance) for top, row in rows.items()}
+        return {window: anchors[window.top] for window in windows}
 
 
 def anchors_first(windows: Sequence[Window], anchor_of: Mapping[Window, Window]) -> list[Window]:
-    """The windows in an order in which each comes after its anchor, so that the anchor needs no pass of its own."""
-    return sorted(windows, key=lambda window: anchor_of[window] != window)
+    """The windows in an order in which each follows its anchor, so that the anchor needs no pass of its own.
+
+    Row by row, so that few anchors are remembered at a time.
+    """
+    return sorted(windows, key=lambda window: (anchor_of[window], anchor_of[window] != window))
 
 
 def sync_term(
@@ -101,18 +110,17 @@ def sync_term(
     prediction is a constant in the gradient, and the anchor itself gets none.
 
     Convention:
-        - the paper's x_t has unit variance; here x = sqrt(v) x_t, v = `Step.variance`. Eq. 14 then reads
-          x^ = x - w v grad L, and that is what losses of pictures get: the paper's weights are meant for it
-        - jacobian-free there is no v: for data of unit variance D(x) = x / v, so that v grad L = dL / dD
-        - `LatentSimilarity` never takes v. It compares the statistics of whole windows, which the model knows long
-          before it knows their cells: a gradient that is scaled by v would overshoot at high noise
+        - Eq. 14 is meant in the paper's x_t of unit variance (`Term.unit_variance`), and so are its weights: losses of
+          pictures are taken so. Jacobian-free they need no such scale: for data of unit variance the scaled gradient
+          is that with respect to the prediction
+        - `LatentSimilarity` is not. It compares the statistics of whole windows, which the model knows long before it
+          knows their cells: a gradient that is scaled so would overshoot at high noise
     """
     weight = params.weight_at(step)
     if weight == 0:
         return None
-    if not params.jacobian_free and not isinstance(similarity, LatentSimilarity):
-        weight *= step.variance
-    known: dict[Window, list[Features]] = {}  # of every picture of the batch
+    waiting = Counter(anchor_of.values())
+    known: dict[Window, list[Features]] = {}  # of every picture of the batch, while somebody waits for them
 
     def loss(_views: Tensor, denoised: Tensor, batch: Sequence[Window]) -> Tensor:
         by_window = dict(zip(batch, denoised.chunk(len(batch)), strict=True))
@@ -127,6 +135,10 @@ def sync_term(
             for picture, features in enumerate(known[anchor]):
                 views = torch.cat([views[picture : picture + 1] for views in its_followers])
                 total = total + similarity.distance(views, features).sum()
+        waiting.subtract(anchor_of[window] for window in batch)
+        for anchor in [anchor for anchor in known if not waiting[anchor]]:
+            del known[anchor]
         return weight * total
 
-    return Term(loss=loss, jacobian_free=params.jacobian_free)
+    of_pictures = not isinstance(similarity, LatentSimilarity)
+    return Term(loss=loss, jacobian_free=params.jacobian_free, unit_variance=of_pictures)

@@ -87,7 +87,7 @@ class SyncGuidance(io.ComfyNode):
                     optional=True,
                     advanced=True,
                     tooltip="one per row: upper and lower windows, which show different things, keep different looks. "
-                    "one: a single anchor for the whole canvas, as in the paper.",
+                    "one: a single anchor for the whole canvas, as in the paper. The same on one row or one column.",
                 ),
                 io.Float.Input(
                     "anchor_x",

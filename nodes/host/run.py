@@ -57,7 +57,8 @@ class Run:
         """The step that an evaluation at `sigma` belongs to: the last one that begins at or above it."""
         index = max((i for i, level in enumerate(self._levels[:-1]) if level >= sigma * (1 - 1e-4)), default=0)
         flow = isinstance(self.model.model_sampling, comfy.model_sampling.CONST)
-        return Step(sigma=sigma, kept=self._kept[index], index=index, count=len(self._kept), flow=flow)
+        span = (self._levels[index], self._levels[index + 1])
+        return Step(sigma=sigma, kept=self._kept[index], index=index, count=len(self._kept), flow=flow, span=span)
 
     def groups(self, conds: Conds, windows: Iterable[Window], canvas: Size) -> dict[Active, list[Window]]:
         """The windows by what the conditioning has to say there; each group can be one model batch."""

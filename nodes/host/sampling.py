@@ -26,6 +26,7 @@ from ...core.step import Step
 from ...core.windows import Size, Window, canvas_size, crop
 from .conditioning import scheduled
 from .gradients import evenly_scaled, input_gradients
+from .input_gradient_layers import as_the_host_runs_it
 from .prediction import HostPrediction
 from .replacing import replaced
 from .run import Run
@@ -134,7 +135,13 @@ def _views_denoiser(executor, model_options, seed, run: Run, step_sigma: float, 
         def predict(views: Tensor) -> Tensor:
             return executor(views, views.new_full((len(views),), sigma), options, seed)
 
-        return evenly_scaled(predict, views) if gradients and views.requires_grad else predict(views)
+        if gradients:
+            return evenly_scaled(predict, views) if views.requires_grad else predict(views)
+        if run.picture_loss is None:
+            return predict(views)
+        # Around us gradients flow through the VAE; the model has no part in that.
+        with as_the_host_runs_it(), replaced([(vars(comfy.model_management), "in_training", False)]):
+            return predict(views)
 
     return denoise
 

@@ -16,6 +16,14 @@ def test_progress_is_a_part_of_the_steps():
     assert [step(index=index, count=4).progress for index in range(4)] == [0.0, 0.25, 0.5, 0.75]
 
 
-def test_the_variance_of_unit_data():
-    assert step(sigma=3.0).variance == 10
-    assert step(sigma=0.75, flow=True).variance == pytest.approx(0.25**2 + 0.75**2)
+@pytest.mark.parametrize("flow", [False, True])
+def test_eulers_step_carries_r_over_1_minus_r(flow):
+    assert step(sigma=0.8, kept=0.6, flow=flow).shift_kept == pytest.approx(0.6 / 0.4)
+
+
+def test_ancestral_steps_of_flow_models_keep_a_picture_without_noise():
+    """x' = r x + b D with D = x0 must turn (1 - s) x0 into (1 - s') x0."""
+    start, end, kept = 0.95, 0.88, 0.557
+    carried = step(sigma=start, kept=kept, flow=True, span=(start, end)).shift_kept
+    assert kept * (1 - start) + kept / carried == pytest.approx(1 - end)
+    assert step(sigma=5.0, kept=0.4, span=(5.0, 3.0)).shift_kept == pytest.approx(0.4 / 0.6)

@@ -1,8 +1,10 @@
+import weakref
+
 import pytest
 import torch
 from analytic import convolution, gaussian, single
 from joint_diffusion.core.fusion import window_weights
-from joint_diffusion.core.joint_step import JointParams, denoise_step, guidance_shifts
+from joint_diffusion.core.joint_step import JointParams, check_canvas, denoise_step, guidance_shifts
 from joint_diffusion.core.multidiffusion import WindowParams, denoise_jointly
 from joint_diffusion.core.similarity import LatentSimilarity, PictureSimilarity
 from joint_diffusion.core.step import Step
@@ -257,3 +259,41 @@ def test_it_runs_under_inference_mode_and_on_latents_with_time(jacobian_free):
 def test_wrong_parameters_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         SyncParams(**options)
+
+
+def test_a_single_column_has_one_anchor():
+    plan = windows(stride=Size(4, 8)).plan(Size(24, 8))
+    anchor_of = SyncParams(anchors="one per row").anchor_of(plan, Size(24, 8))
+    assert set(anchor_of.values()) == {Window(8, 0, 8, 8)}
+
+
+def test_around_a_loop_the_shorter_way_to_the_anchor_counts():
+    plan = windows(wrap=Wrap(x=True), stride=Size(8, 6)).plan(Size(8, 24))  # centres at 4, 10, 16, 22
+    params = SyncParams(anchor_place=(0.5, 0.0))
+    assert params.anchor_of(plan, Size(8, 24), Wrap(x=True))[plan[0]].left == 18
+    assert params.anchor_of(plan, Size(8, 24))[plan[0]].left == 0
+
+
+def test_a_single_window_has_nothing_to_be_synchronised_with():
+    with pytest.raises(ValueError, match="one window of 8 x 8 latent cells .* turn Sync Guidance off"):
+        check_canvas(Size(8, 8), sync(SyncParams()))
+    check_canvas(Size(8, 8), sync(SyncParams(weight=0.0)))
+
+
+def test_only_the_anchors_of_two_rows_are_remembered_at_a_time():
+    """In batches of 4 windows a batch may end one row and begin the next."""
+    alive, most = set(), 0
+
+    class Watched(LatentSimilarity):
+        def features(self, denoised):
+            nonlocal most
+            features = super().features(denoised)
+            if not denoised.requires_grad:
+                alive.add(id(features[0]))
+                weakref.finalize(features[0], alive.discard, id(features[0]))
+                most = max(most, len(alive))
+            return features
+
+    x = random_canvas(1, 3, 64, 24)
+    guidance_shifts(x, step(), convolution(), sync(SyncParams(), windows(batch=4)), Watched())
+    assert most <= 3

@@ -111,11 +111,19 @@ def test_crop_fusion_of_steps_equals_that_of_predictions():
     torch.testing.assert_close(fast[0], slow, rtol=0, atol=1e-9)
 
 
-def test_weights_of_a_plan_are_made_once():
-    x = torch.randn(1, 3, 8, 24)
-    windows = WindowParams(window=Size(8, 8), stride=Size(8, 4))
+def test_weights_of_a_plan_are_made_once(monkeypatch):
+    made = []
+
+    def counted(*arguments):
+        made.append(arguments)
+        return crop_fusion_weights(*arguments)
+
+    monkeypatch.setattr("joint_diffusion.core.joint_step.crop_fusion_weights", counted)
+    x, windows = torch.randn(1, 3, 8, 26), WindowParams(window=Size(8, 8), stride=Size(8, 5))
     params = JointParams(windows=windows, crop_fusion=CropFusionParams())
-    assert fusion_weights(x, step(0), params) is fusion_weights(x + 1, step(1), params)
+    for index in range(3):
+        fusion_weights(x + index, step(index), params)
+    assert len(made) == 1
 
 
 @pytest.mark.parametrize("wrap", [Wrap(), Wrap(x=True), Wrap(y=True, x=True)])
