@@ -16,6 +16,7 @@ from joint_diffusion.core.fusion import window_weights
 from joint_diffusion.core.joint_step import guidance_shifts
 from joint_diffusion.core.lpips import Lpips
 from joint_diffusion.core.multidiffusion import WindowParams
+from joint_diffusion.core.step import signal
 from joint_diffusion.core.style import Style
 from joint_diffusion.core.windows import Size, Wrap, canvas_size, crop
 from joint_diffusion.nodes.host import sampling
@@ -92,7 +93,8 @@ def algorithm_1(family, loss, weight, jacobian_free, weights, steps):
 
     def step(x, sigma, after, denoise, index):
         signal = 1 if family == "sd15" else 1 - sigma
-        variance = 1 if jacobian_free or perception is None else signal**2 + sigma**2
+        in_the_papers_x_t = perception is not None and not jacobian_free
+        scale = (signal**2 + sigma**2) ** 0.5 if in_the_papers_x_t else max(signal, 1e-6)  # pure noise moves nowhere
         return oracles.sync_diffusion_step(
             x,
             sigma,
@@ -103,7 +105,7 @@ def algorithm_1(family, loss, weight, jacobian_free, weights, steps):
             weight * 0.95**index,
             plan[1],
             distance,
-            scale=variance**0.5,
+            scale=scale,
             jacobian_free=jacobian_free,
         )
 
@@ -275,7 +277,8 @@ def test_the_gradient_agrees_with_finite_differences(family, change, options, lo
             reference = similarity.features(denoise(crop(x, anchor), step.sigma, [anchor], canvas))
         view, size = crop(x, window), 1e-3 * step.sigma
         slope = (distance(view + size * direction) - distance(view - size * direction)) / (2 * size)
-        weight = params.sync.weight_at(step) * (1 if loss == "latent" else step.variance)
+        variance = signal(step.sigma, step.flow) ** 2 + step.sigma**2  # of the paper's x_t, for losses of pictures
+        weight = params.sync.weight_at(step) * (1 if loss == "latent" else variance)
         rises.append(((shifts[window] * direction).sum() / -weight, slope.sum()))
         return shifts
 
@@ -357,3 +360,12 @@ def test_on_the_server(server, perceptual):
         for guided in (paint(jacobian_free=jacobian_free), paint(jacobian_free=jacobian_free, weight=1000.0, **style)):
             assert np.abs(guided - plain).mean() > 1e-3 and guided.std() > 0.05
     shutil.rmtree(folder)
+
+
+def test_a_controlnet_beside_a_loss_of_pictures_without_the_jacobian(sd15, vae, perceptual):
+    """Gradients flow through the VAE only: the ControlNet, whose weights want gradients, must not notice."""
+    guided, plain = (
+        run(model, torch.zeros(1, 4, 4, 8), steps=2, prompt=prompts(**with_control()))
+        for model in (synchronised(sd15, "style", vae=vae), with_settings(sd15, windows=windows()))
+    )
+    assert guided.isfinite().all() and not torch.equal(guided, plain)
