@@ -2,7 +2,7 @@
 
 Each workflow is written down in `workflows/` beside this file as an API prompt, built in ComfyUI's front end in
 headless Chromium, and saved by the front end itself, so both files are what a person would get from its menus. The
-demo workflows are then run for their thumbnails; those for checkpoints that are not here show their plan of windows
+demo workflows are then run for their thumbnails; those for checkpoints that are not here show their plan
 instead. With names as arguments only these workflows are made.
 """
 
@@ -15,11 +15,12 @@ from pathlib import Path
 from browser import front_end
 from comfy_server import Server, running_server
 from workflows.thumbnails import thumbnail
+from workflows.zoom_thumbnails import zoom_thumbnail
 
-from workflows import guidance, windows
+from workflows import guidance, windows, zoom
 
 WORKFLOWS = Path(__file__).parents[1] / "workflows"
-GRAPHS = windows.GRAPHS | guidance.GRAPHS
+GRAPHS = windows.GRAPHS | guidance.GRAPHS | zoom.GRAPHS
 
 
 def make_files(server: Server, names: list[str]) -> None:
@@ -42,7 +43,8 @@ def write(path: Path, data: dict) -> None:
 def make_thumbnail(server: Server, name: str) -> None:
     """The picture of a workflow in the template browser."""
     prompt = json.loads((WORKFLOWS / "api" / f"{name}.json").read_text())
-    thumbnail(server, name, prompt).save(WORKFLOWS / f"{name}.jpg", quality=88, optimize=True)
+    picture = zoom_thumbnail(server, prompt) if name in zoom.GRAPHS else thumbnail(server, name, prompt)
+    picture.save(WORKFLOWS / f"{name}.jpg", quality=88, optimize=True)
 
 
 def main() -> None:

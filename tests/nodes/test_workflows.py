@@ -49,6 +49,7 @@ def without_sync(prompt):
 def test_there_are_workflows_for_the_demo_model_and_for_checkpoints():
     demos = {f"panorama_{topic}_demo" for topic in ("msd", "360", "sync", "360_sync", "twin", "layout", "full")}
     assert demos | {"panorama_demo", "image_to_panorama_demo", "twin_images_demo"} <= set(DEMOS)
+    assert {"zoom_demo", "zoom_photograph_demo"} <= set(DEMOS) and "zoom_sdxl" in CHECKPOINTS
     sd15 = {"panorama_sd15", "panorama_sync_sd15", "panorama_controlnet_sd15"}
     assert sd15 | {"panorama_sdxl", "panorama_full_sdxl"} <= set(CHECKPOINTS)
 
@@ -149,6 +150,24 @@ def test_the_picture_stays_in_the_middle_of_its_panorama(painted):
     # 32 pixels at the edges may change, and next to them the decoder sees what did.
     difference = np.abs(inside - alone)[:, 64:-64]
     assert difference.mean() < 0.03
+
+
+@pytest.mark.parametrize("name, count", [("zoom_demo", 4), ("zoom_photograph_demo", 3)])
+def test_a_zoom_nests_and_is_seen_as_a_video_and_in_the_explorer(server, name, count):
+    run, prompt = server.run(PROMPTS[name]), PROMPTS[name]
+    shown = run.outputs[node_of(prompt, "ExploreZoomStack")]
+    (view,) = shown["zoom_view"]
+    assert view["p"] == 2 and len(view["captions"]) == count
+    run.outputs["levels"] = {"images": shown["zoom_levels"]}
+    levels = server.images(run, "levels")
+    assert levels.shape == (count, 128, 128, 3) and levels.std(axis=(1, 2)).max(axis=-1).min() > 0.02
+    for outer, inner in itertools.pairwise(levels):
+        np.testing.assert_allclose(outer[32:96, 32:96], inner.reshape(64, 2, 64, 2, 3).mean((1, 3)), atol=1.5 / 255)
+    (video,) = run.outputs[node_of(prompt, "ZoomVideo")]["images"]
+    assert server.get(f"/view?{urllib.parse.urlencode(video)}")
+    if name == "zoom_photograph_demo":
+        (photograph,) = server.images(run, node_of(prompt, "PreviewImage"))
+        assert np.abs(levels[0] - photograph).mean() < 0.05
 
 
 @pytest.mark.parametrize(

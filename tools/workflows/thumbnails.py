@@ -6,7 +6,7 @@ import urllib.parse
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from comfy_server import Server
+from comfy_server import Run, Server
 from PIL import Image, ImageDraw, ImageFont
 
 SIDE = 512  # pixels
@@ -43,13 +43,13 @@ def thumbnail(server: Server, name: str, prompt: dict) -> Image.Image:
     types = {found["class_type"]: key for key, found in prompt.items()}
     if "LoadDemoModel" not in types:
         return plan(server, name, prompt, types)
-    pictures = painted(server, prompt, types["SaveImage"])
+    paintings = painted(server, prompt, types["SaveImage"])
     if name in COMPARED:
         captions, off = COMPARED[name]
-        return comparison(captions, [*painted(server, changed(prompt, off), types["SaveImage"]), *pictures])
+        return comparison(captions, [*painted(server, changed(prompt, off), types["SaveImage"]), *paintings])
     if name == "twin_images_demo":
-        return comparison([TWIN_IMAGES], pictures)
-    (picture,) = pictures
+        return comparison([TWIN_IMAGES], paintings)
+    (picture,) = paintings
     side = min(picture.size)
     left, top = (picture.width - side) // 2, (picture.height - side) // 2
     return picture.crop((left, top, left + side, top + side)).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
@@ -57,8 +57,12 @@ def thumbnail(server: Server, name: str, prompt: dict) -> Image.Image:
 
 def painted(server: Server, prompt: dict, output: str) -> list[Image.Image]:
     """Run a prompt and fetch the pictures of one of its nodes."""
-    images = server.run(prompt, timeout=900).outputs[output]["images"]
-    files = [server.get(f"/view?{urllib.parse.urlencode(image)}") for image in images]
+    return pictures(server, server.run(prompt, timeout=900), output)
+
+
+def pictures(server: Server, run: Run, output: str, key: str = "images") -> list[Image.Image]:
+    """The pictures that a node has shown."""
+    files = [server.get(f"/view?{urllib.parse.urlencode(image)}") for image in run.outputs[output][key]]
     return [Image.open(io.BytesIO(file)).convert("RGB") for file in files]
 
 

@@ -1,0 +1,133 @@
+"""Zooms: from prompts, into a photograph, and with a checkpoint."""
+
+from .parts import SDXL, SDXL_FILE, WORDS, models, node, note, prompts, second_row
+
+FOREST = (
+    "winter day far sky mountains forest lake",
+    "winter day wide mountains forest",
+    "winter day near mountains forest",
+    "winter day close mountains forest",
+)
+INTO_THE_PICTURE = ("summer day far sky mountains lake forest", "summer day wide lake forest", "summer day near forest")
+
+
+def zoom_prompts(column: int, **inputs) -> dict:
+    """What each level shows."""
+    room = {"size": [420, 460]}  # for the lines
+    return node("ZoomPrompts", column, clip=["model", 1], **inputs) | room
+
+
+def zoom_sampler(column: int, **inputs) -> dict:
+    """Zoom Stack Sampler with the demo model's settings."""
+    shared = {
+        "model": ["model", 0],
+        "zoom_prompts": ["prompts", 0],
+        "vae": ["model", 2],
+        "seed": 1,
+        "control_after_generate": "fixed",
+        "steps": 30,
+        "cfg": 2.5,
+        "sampler_name": "euler_ancestral",
+        "scheduler": "karras",
+        "blending": "pixel",
+    }
+    return node("ZoomStackSampler", column, **(shared | inputs)) | {"size": [330, 860]}
+
+
+def shown(name: str, column: int, **video) -> dict:
+    """The zoom as a video, and to look around in; both with the factor and the names of Zoom Prompts."""
+    zoom = {"images": ["sampler", 1], "p": ["prompts", 2]}
+    options = {"easing": "ease in-out", "direction": "in and out", "filename_prefix": f"video/{name}"}
+    return {
+        "video": node("ZoomVideo", column, **zoom, **(options | video)) | {"size": [330, 700]},
+        "explore": node("ExploreZoomStack", column + 1, **zoom, prompts=["prompts", 1]) | {"size": [560, 660]},
+    }
+
+
+def into_a_photograph() -> dict:
+    """A picture by the demo model stands in for a photograph."""
+    name = "zoom_photograph_demo"
+    picture = {
+        "model": ["model", 0],
+        "seed": 4,
+        "control_after_generate": "fixed",
+        "steps": 20,
+        "cfg": 2.5,
+        "sampler_name": "euler",
+        "scheduler": "karras",
+        "positive": ["positive", 0],
+        "negative": ["negative", 0],
+        "latent_image": ["small", 0],
+        "denoise": 1.0,
+    }
+    return {
+        "note": note(
+            "## A zoom into a photograph\n\n"
+            "The outermost level must show the photograph: at every step **Zoom Stack Sampler** fits the levels to it, "
+            "and the nearer levels add what the photograph is too coarse for. Here the upper row paints one.\n\n"
+            "**Change:** put *Load Image* in place of the upper row for a photograph of yours (and a checkpoint in "
+            "place of the demo model). Let the first line describe the photograph and the others its middle. Keep "
+            f"*blending* at *pixel*: in latents an enlarged photograph shows its grid. {WORDS}\n\n"
+            "**Expect:** the photograph first, then more detail in its middle than it has.",
+            400,
+        ),
+        "model": node("LoadDemoModel", 0),
+        **prompts(INTO_THE_PICTURE[0]),
+        "small": node("PanoramaLatent", 1, "Size of the picture", model=["model", 0], width=128, height=128),
+        "painter": node("KSampler", 2, "Picture", **picture) | {"size": [330, 500]},
+        "photograph": node("VAEDecode", 3, samples=["painter", 0], vae=["model", 2]),
+        "look": node("PreviewImage", 4, "The photograph", images=["photograph", 0]) | {"size": [330, 360]},
+        **second_row(
+            {
+                "prompts": zoom_prompts(1, prompts="\n".join(INTO_THE_PICTURE)),
+                "sampler": zoom_sampler(4, photograph=["photograph", 0]),
+                **shown(name, 5),
+            }
+        ),
+    }
+
+
+def sdxl() -> dict:
+    """Seven levels of a preset."""
+    name = "zoom_sdxl"
+    return {
+        "note": note(
+            "## A zoom with SDXL\n\n"
+            "Seven prompts of a *preset*, from an island in the ocean to its crater lake: seven pictures of 1024 x "
+            "1024 pixels, each the exact centre of the one before, painted together (Generative Powers of Ten).\n\n"
+            "**Change:** the checkpoint; the *preset*, or *own prompts* with one prompt per line, whose subjects stand "
+            "in the middle (the help of **Zoom Prompts** says how to write them). *blending*: *pixel* is the paper's, "
+            "through the VAE at every step; *mixed* does so in every fourth and costs a quarter of that. *steps*: the "
+            "paper has 256.\n\n"
+            "**Expect:** the time of seven pictures and some more for the VAE, a video, and an explorer for the wheel. "
+            "If a level ignores its prompt, look at those of its neighbours.",
+            440,
+        ),
+        "model": node("CheckpointLoaderSimple", 0, ckpt_name=SDXL_FILE) | models(SDXL_FILE, SDXL, "checkpoints"),
+        "prompts": zoom_prompts(1, preset="island to crater", negative="text, watermark, frame, border, blurry"),
+        "sampler": zoom_sampler(2, steps=50, cfg=7.0, blending="mixed"),
+        **shown(name, 3),
+    }
+
+
+GRAPHS = {
+    "zoom_demo": {
+        "note": note(
+            "## A zoom without a checkpoint\n\n"
+            "Four prompts, one per line, from far to near; four pictures, each the exact centre of the one before, "
+            "painted together (Generative Powers of Ten). **Zoom Video** saves them as one smooth zoom. In **Explore "
+            "Zoom Stack** click into the picture and turn the wheel.\n\n"
+            "**Change:** the lines (as many as you like, two at least), *p* in **Zoom Prompts**, the seed; "
+            f"*blending*: *latent* needs no VAE, and borders of levels may show. {WORDS}\n\n"
+            "**Expect:** trees that come nearer without a jump. The distances *far*, *wide*, *near* and *close* "
+            "are all that the tiny model knows of scale: a real one can go from the road to the grain of the bark.",
+            420,
+        ),
+        "model": node("LoadDemoModel", 0),
+        "prompts": zoom_prompts(1, prompts="\n".join(FOREST)),
+        "sampler": zoom_sampler(2),
+        **shown("zoom_demo", 3),
+    },
+    "zoom_photograph_demo": into_a_photograph(),
+    "zoom_sdxl": sdxl(),
+}

@@ -1,0 +1,73 @@
+"""Square pictures of zooms: the levels with the part of each that the next one shows, or how they nest."""
+
+from math import ceil
+
+from comfy_server import Server
+from PIL import Image, ImageDraw, ImageFont
+
+from .thumbnails import MARGIN, SIDE, pictures, write
+
+BACK, LINE = (24, 26, 32), (255, 255, 255)
+COLUMNS = 2
+
+
+def zoom_thumbnail(server: Server, prompt: dict) -> Image.Image:
+    """The levels that a workflow paints, after its photograph if it has one; how they nest if it needs a checkpoint."""
+    types = {found["class_type"]: key for key, found in prompt.items()}
+    count, p = stack(server, prompt[types["ZoomPrompts"]])
+    if "LoadDemoModel" not in types:
+        return nested(count, p)
+    run = server.run(prompt, timeout=900)
+    levels = pictures(server, run, types["ExploreZoomStack"], "zoom_levels")
+    shown = [*(framed(level, p) for level in levels[:-1]), levels[-1]]
+    named = [(f"level {number}", level) for number, level in enumerate(shown)]
+    if "PreviewImage" in types:
+        named = [("photograph", *pictures(server, run, types["PreviewImage"])), *named]
+    return contact_sheet(named)
+
+
+def stack(server: Server, zoom_prompts: dict) -> tuple[int, int]:
+    """How many levels, and the factor between them, as Zoom Prompts says."""
+    asked = {
+        "model": {"class_type": "LoadDemoModel", "inputs": {}},
+        "prompts": zoom_prompts | {"inputs": zoom_prompts["inputs"] | {"clip": ["model", 1]}},
+        "lines": {"class_type": "PreviewAny", "inputs": {"source": ["prompts", 1]}},
+        "p": {"class_type": "PreviewAny", "inputs": {"source": ["prompts", 2]}},
+    }
+    outputs = server.run(asked).outputs
+    return len(outputs["lines"]["text"][0].splitlines()), int(outputs["p"]["text"][0])
+
+
+def framed(level: Image.Image, p: int) -> Image.Image:
+    """A level with a line around what the next one shows."""
+    scale = ceil(SIDE // COLUMNS / min(level.size))
+    level = level.resize((scale * level.width, scale * level.height), Image.Resampling.LANCZOS)
+    around(ImageDraw.Draw(level), level.width / 2, level.height / 2, level.width / p)
+    return level
+
+
+def around(draw: ImageDraw.ImageDraw, x: float, y: float, side: float) -> None:
+    """A square line."""
+    draw.rectangle((x - side / 2, y - side / 2, x + side / 2, y + side / 2), outline=LINE, width=2)
+
+
+def contact_sheet(named: list[tuple[str, Image.Image]]) -> Image.Image:
+    """Pictures two by two, each with its name."""
+    square, side = Image.new("RGB", (SIDE, SIDE), BACK), SIDE // COLUMNS
+    for index, (name, picture) in enumerate(named):
+        top, left = (side * place for place in divmod(index, COLUMNS))
+        square.paste(picture.resize((side - 4, side - 4), Image.Resampling.LANCZOS), (left + 2, top + 2))
+        at = (left + 12, top + 10)
+        ImageDraw.Draw(square).text(at, name, LINE, ImageFont.load_default(22), stroke_width=2, stroke_fill=BACK)
+    return square
+
+
+def nested(count: int, p: int) -> Image.Image:
+    """Squares in squares, each `p` times smaller."""
+    square, largest = Image.new("RGB", (SIDE, SIDE), BACK), SIDE - 8 * MARGIN
+    draw = ImageDraw.Draw(square)
+    for level in range(count):
+        around(draw, SIDE / 2, SIDE / 2, largest / p**level)
+    write(square, MARGIN, f"{count} levels", 30)
+    write(square, SIDE - 3 * MARGIN, f"each {p} x larger: {p ** (count - 1)} x in all", 30)
+    return square
