@@ -24,7 +24,7 @@ demo: $(VENV)/demo.stamp
 	$(BIN)/python -m demo zoom --out out/zoom
 
 test: $(if $(HOST),$(VENV)/host$(subst /,-,$(HOST)).stamp) $(VENV)/test.stamp
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(VENV)/lint.stamp
 	$(BIN)/ruff check
