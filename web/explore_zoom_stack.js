@@ -48,10 +48,17 @@ function attach(node) {
     explorer.stop()
     onRemoved?.apply(this, arguments)
   }
-  restorers.set(node, () => show(app.nodeOutputs?.[String(node.id)]))
+  restorers.set(node, () => show(app.nodeOutputs?.[outputKey(node)]))
 }
 
-const restore = () => app.graph?.nodes?.forEach((node) => restorers.get(node)?.())
+// Nodes of a subgraph have ids of their own, which mean nothing without it.
+const outputKey = ({ id, graph }) => (graph.isRootGraph ? String(id) : `${graph.id}:${id}`)
+
+function restore() {
+  const root = app.rootGraph ?? app.graph
+  const graphs = root ? [root, ...(root.subgraphs?.values() ?? [])] : []
+  for (const node of graphs.flatMap((graph) => graph.nodes)) restorers.get(node)?.()
+}
 
 app.registerExtension({
   name: 'jointDiffusion.exploreZoomStack',

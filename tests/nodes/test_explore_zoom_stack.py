@@ -274,6 +274,31 @@ def test_the_view_survives_queueing_again_and_loading_the_workflow(editor, graph
 
 
 @needs_browser
+@pytest.mark.parametrize("within", [False, True], ids=["graph", "subgraph"])
+def test_a_tab_that_is_shown_again_has_its_levels(editor, graph, within):
+    """The front end then makes new nodes, keeps their outputs, and calls them with none."""
+    explore(editor, graph)
+    page = editor.page
+    if within:
+        page.evaluate(f"app.graph.convertToSubgraph(new Set([{NODE_OF}]))")
+        editor.queue()
+        page.wait_for_timeout(STILL)
+    marks = page.evaluate(
+        """async () => {
+          const kept = {...app.nodeOutputs}, saved = (await app.graphToPrompt()).workflow
+          await app.loadGraphData(saved)
+          app.nodeOutputs = kept
+          app.extensions.find(({name}) => name === 'jointDiffusion.exploreZoomStack').afterLoadGraph()
+          await new Promise(resolve => setTimeout(resolve, 700))
+          const nodes = [app.graph, ...app.graph.subgraphs.values()].flatMap(({nodes}) => nodes)
+          const {widgets} = nodes.find(({type}) => type === 'ExploreZoomStack')
+          return widgets.find(({name}) => name === 'explorer').element.querySelectorAll('nav button').length
+        }"""
+    )
+    assert marks == COUNT
+
+
+@needs_browser
 def test_it_can_be_told_what_it_is(editor, graph):
     explore(editor, graph)
     box = editor.page.locator(BOX)
