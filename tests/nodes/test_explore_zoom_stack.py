@@ -91,7 +91,7 @@ def no_complaints(request):
 
 
 MODULE = f"/extensions/{PACK}/zoom_view.mjs"
-BOX, NODE_OF = ".zoom-explorer", "app.graph.nodes.find(node => node.type === 'ExploreZoomStack')"
+BOX, NODE_OF = ".zoom-explorer:visible", "app.graph.nodes.find(node => node.type === 'ExploreZoomStack')"
 STILL = 700  # ms: longer than the explorer's own movements
 
 
@@ -238,7 +238,7 @@ def test_two_fingers_zoom(editor, graph):
     x, y = explore(editor, graph)
     editor.page.evaluate(
         f"""([x, y]) => {{
-          const canvas = document.querySelector('{BOX} canvas')
+          const canvas = [...document.querySelectorAll('.zoom-explorer canvas')].find(found => found.offsetWidth)
           canvas.setPointerCapture = () => {{}}  // no real pointer is down
           const send = (type, pointerId, clientX) => canvas.dispatchEvent(
             new PointerEvent(type, {{pointerId, clientX, clientY: y, bubbles: true, cancelable: true}}))
