@@ -237,15 +237,15 @@ def test_dragging_moves_the_view_and_not_the_node(editor, graph):
 def test_two_fingers_zoom(editor, graph):
     x, y = explore(editor, graph)
     editor.page.evaluate(
-        f"""([x, y]) => {{
+        """([x, y]) => {
           const canvas = [...document.querySelectorAll('.zoom-explorer canvas')].find(found => found.offsetWidth)
-          canvas.setPointerCapture = () => {{}}  // no real pointer is down
+          canvas.setPointerCapture = () => {}  // no real pointer is down
           const send = (type, pointerId, clientX) => canvas.dispatchEvent(
-            new PointerEvent(type, {{pointerId, clientX, clientY: y, bubbles: true, cancelable: true}}))
+            new PointerEvent(type, {pointerId, clientX, clientY: y, bubbles: true, cancelable: true}))
           send('pointerdown', 11, x - 40); send('pointerdown', 12, x + 40)
           send('pointermove', 11, x - 60); send('pointermove', 12, x + 60)
           send('pointerup', 11, x - 60); send('pointerup', 12, x + 60)
-        }}""",
+        }""",
         [x, y],
     )
     assert zoom_of(editor) == pytest.approx(math.log(1.5) / math.log(P), abs=0.02)
