@@ -97,7 +97,7 @@ def _refuse_what_mixes_levels_up(model: ModelPatcher) -> None:
 
 
 def _refuse_guidance_in_pixels(model: ModelPatcher, blending: ZoomBlending) -> None:
-    # A guided prediction carries the shift of the windows (`Step.shift_kept`): it is no picture, and a VAE would cut it.
+    # A guided prediction carries the shift of the windows (`Step.shift_kept`): it is no picture, a VAE would cut it.
     if blending.space != "latent" and joint_params(model).guided:
         raise ValueError(
             f"blending: must be latent for a model with Multi-Scale or Sync Guidance, got {blending.space}: what is "
