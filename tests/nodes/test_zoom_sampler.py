@@ -146,7 +146,7 @@ def test_a_step_is_the_papers_algorithm(sd15, name):
         if name == "euler":
             stepped = torch.stack(literal_euler(z, sigma, sigma_next, denoisers, ways))
         z = stepped
-    torch.testing.assert_close(result, z, rtol=0, atol=1e-4 * z.abs().max().item())
+    torch.testing.assert_close(result.double(), z.double(), rtol=0, atol=1e-4 * z.abs().max().item())
 
 
 def literal_euler(z, sigma, sigma_next, denoisers, ways):
