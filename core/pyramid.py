@@ -46,9 +46,9 @@ def join(band: Tensor, coarse: Tensor, p: int, block: Window) -> Tensor:
 def enlarge(coarse: Tensor, p: int, block: Window, size: Size) -> Tensor:
     """(..., h, w) to (..., H, W), smooth, with the coarse image at `block`; the inverse of the mean over p x p cells.
 
-      In each direction the running sum is interpolated by cubics through the cell borders, and its differences are the
-      fine cells: parabolas that meet at the borders and have the coarse cells as their means. Ramps stay ramps; next to
-    XX, as every smooth interpolation of means must.
+    In each direction the running sum is interpolated by cubics through the cell borders, and its differences are the
+    fine cells: parabolas that meet at the borders and have the coarse cells as their means. Ramps stay ramps; next to
+    an edge the values overshoot, as every smooth interpolation of means must.
     """
     cells = canvas_size(coarse)
     rows = _enlarging(cells.height, p, block.top, size.height).to(coarse)
