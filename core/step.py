@@ -37,6 +37,8 @@ class Step:
         """
         if not 0 <= self.kept < 1:
             raise ValueError(f"kept: a denoising step keeps a part of x in [0, 1), got {self.kept}.")
+        if self.kept == 0:
+            return 0.0  # also of a step to pure noise, of which b is 0
         start, end = self.span or (self.sigma, self.kept * self.sigma)
         return self.kept / (signal(end, self.flow) - self.kept * signal(start, self.flow))
 

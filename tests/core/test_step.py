@@ -16,6 +16,11 @@ def test_progress_is_a_part_of_the_steps():
     assert [step(index=index, count=4).progress for index in range(4)] == [0.0, 0.25, 0.5, 0.75]
 
 
+@pytest.mark.parametrize("span", [None, (0.9, 1.0)])
+def test_a_step_that_keeps_nothing_carries_nothing_even_to_pure_noise(span):
+    assert step(sigma=0.9, kept=0.0, flow=True, span=span).shift_kept == 0
+
+
 @pytest.mark.parametrize("flow", [False, True])
 def test_eulers_step_carries_r_over_1_minus_r(flow):
     assert step(sigma=0.8, kept=0.6, flow=flow).shift_kept == pytest.approx(0.6 / 0.4)
