@@ -42,17 +42,17 @@ class LatentSimilarity:
     FULL_WEIGHT = 40.0
 
     def features(self, denoised: Tensor) -> Features:
-        """(M, C) means, (M, C, C) covariances and the number of cells; `denoised` is (M, C, ..., h, w)."""
+        """(M, C) means and (M, C, C) covariances; `denoised` is (M, C, ..., h, w)."""
         cells = denoised.flatten(2).to(torch.promote_types(denoised.dtype, torch.float32))
         mean = cells.mean(2)
         centred = cells - mean[:, :, None]
-        count = cells.shape[2]
-        return mean, centred @ centred.transpose(1, 2) / count, mean.new_full((len(mean),), count)
+        return mean, centred @ centred.transpose(1, 2) / cells.shape[2]
 
     def distance(self, denoised: Tensor, anchor: Features) -> Tensor:
         """(M,)."""
-        mean, covariance, count = self.features(denoised)
-        anchor_mean, anchor_covariance, _ = anchor
+        mean, covariance = self.features(denoised)
+        anchor_mean, anchor_covariance = anchor
+        count = denoised[0, 0].numel()
         palette = (mean - anchor_mean).square().sum(1) / 2
         norms = _norm(covariance) + _norm(anchor_covariance)
         texture = (covariance - anchor_covariance).square().sum((1, 2)) / (4 * norms.clamp(min=1e-12))  # both flat: 0
