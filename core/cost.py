@@ -17,7 +17,8 @@ def views_per_step(canvas: Size, params: JointParams, step: Step) -> int:
     finest = len(windows.plan(canvas))
     if not params.is_guided(step):
         return finest
-    if params.multiscale is None or params.multiscale.weight_at(step.progress) == 0:
+    multiscale = params.multiscale_at(step)
+    if multiscale is None:
         return 2 * finest
-    *middle, coarsest = [len(windows.plan(size)) for size in scale_sizes(canvas, params.multiscale.scales)[1:]]
+    *middle, coarsest = [len(windows.plan(size)) for size in scale_sizes(canvas, multiscale.scales)[1:]]
     return 2 * finest + 2 * sum(middle) + coarsest

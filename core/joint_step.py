@@ -49,31 +49,34 @@ class JointParams:
         multiscale = self.multiscale is not None and self.multiscale.weight_at(0.0) > 0
         return multiscale or (self.sync is not None and self.sync.weight > 0 and self.sync.stop > 0)
 
+    @property
+    def differs_by_step(self) -> bool:
+        """Whether any step may differ from the others in more than its noise level."""
+        return self.guided or self.crop_fusion is not None or self.cross_sampling is not None
+
     def windows_at(self, step: Step) -> WindowParams:
         """The windows of this step."""
         if self.cross_sampling is None:
             return self.windows
         return replace(self.windows, shift=self.cross_sampling.shift_at(step, self.windows))
 
-    def is_guided(self, step: Step) -> bool:
-        """Whether windows are moved in this step."""
-        return self._multiscale_at(step) is not None or self._sync_at(step) is not None
-
-    def is_synchronised(self, step: Step) -> bool:
-        """Whether windows are compared with an anchor in this step."""
-        return self._sync_at(step) is not None
-
-    def needs_gradients(self, step: Step) -> bool:
-        """Whether this step goes backward through the model."""
-        multiscale, sync = self._multiscale_at(step), self._sync_at(step)
-        return (multiscale is not None and multiscale.needs_gradients) or (sync is not None and not sync.jacobian_free)
-
-    def _multiscale_at(self, step: Step) -> MultiScaleParams | None:
+    def multiscale_at(self, step: Step) -> MultiScaleParams | None:
+        """Multi-Scale Diffusion, if it moves windows in this step."""
         on = self.multiscale is not None and self.multiscale.weight_at(step.progress) > 0
         return self.multiscale if on else None
 
-    def _sync_at(self, step: Step) -> SyncParams | None:
+    def sync_at(self, step: Step) -> SyncParams | None:
+        """SyncDiffusion, if it moves windows in this step."""
         return self.sync if self.sync is not None and self.sync.weight_at(step) > 0 else None
+
+    def is_guided(self, step: Step) -> bool:
+        """Whether windows are moved in this step."""
+        return self.multiscale_at(step) is not None or self.sync_at(step) is not None
+
+    def needs_gradients(self, step: Step) -> bool:
+        """Whether this step goes backward through the model."""
+        multiscale, sync = self.multiscale_at(step), self.sync_at(step)
+        return (multiscale is not None and multiscale.needs_gradients) or (sync is not None and not sync.jacobian_free)
 
 
 def check_canvas(canvas: Size, params: JointParams) -> None:

@@ -91,8 +91,8 @@ def _cost(canvas: Size, params: JointParams) -> str:
     views = views_per_step(canvas, params, FIRST)
     if not params.guided:
         return f"{views} views of the model in each step (twice that with a negative prompt)"
-    multiscale = params.multiscale is not None and params.multiscale.weight_at(0.0) > 0
-    scales = f" of {params.multiscale.scales} scales" if multiscale else ""
+    multiscale = params.multiscale_at(FIRST)
+    scales = f" of {multiscale.scales} scales" if multiscale else ""
     unguided = len(params.windows_at(FIRST).plan(canvas))
     return (
         f"{views} views of the model in each guided step{scales}, {unguided} in others (twice that with a negative "

@@ -55,7 +55,16 @@ class Run:
 
     def step_at(self, sigma: float) -> Step:
         """The step that an evaluation at `sigma` belongs to: the last one that begins at or above it."""
-        index = max((i for i, level in enumerate(self._levels[:-1]) if level >= sigma * (1 - 1e-4)), default=0)
+        return self._step(
+            sigma, max((i for i, level in enumerate(self._levels[:-1]) if level >= sigma * (1 - 1e-4)), default=0)
+        )
+
+    @property
+    def first_step(self) -> Step:
+        """The step that the run begins with."""
+        return self._step(self._levels[0], 0)
+
+    def _step(self, sigma: float, index: int) -> Step:
         flow = isinstance(self.model.model_sampling, comfy.model_sampling.CONST)
         span = (self._levels[index], self._levels[index + 1])
         return Step(sigma=sigma, kept=self._kept[index], index=index, count=len(self._kept), flow=flow, span=span)

@@ -35,9 +35,10 @@ from .vae_gradients import decoder_gradients, latents_out, views_at_once
 
 
 class CanvasCall(NamedTuple):
-    """A prediction is wanted of the whole canvas, its windows moved by `shifts` if there are any."""
+    """A prediction is wanted of the whole canvas in this step, its windows moved by `shifts` if there are any."""
 
     run: Run
+    step: Step
     shifts: Mapping[Window, Tensor] | None = None
 
 
@@ -72,19 +73,21 @@ def _prepare_sampling(executor, model, noise_shape, conds, model_options=None, *
 
 def _sampler_sample(executor, guider, sigmas, extra_args, callback, noise, *rest):
     run = Run(guider, executor.class_obj, sigmas, extra_args, noise)
-    extra_args = {**extra_args, "model_options": _with_call(extra_args["model_options"], CanvasCall(run))}
+    extra_args = {
+        **extra_args,
+        "model_options": _with_call(extra_args["model_options"], CanvasCall(run, run.first_step)),
+    }
     return executor(guider, sigmas, extra_args, callback, noise, *rest)
 
 
 def _predict_noise(executor, x, timestep, model_options, seed=None):
     call = _call(model_options)
-    if not isinstance(call, CanvasCall) or not call.run.params.guided:
+    # Which step it is need not be asked of a device that is at work, if all are alike.
+    if not isinstance(call, CanvasCall) or not call.run.params.differs_by_step:
         return executor(x, timestep, model_options, seed)
-    step = call.run.step_at(float(timestep[0]))
-    if call.run.params.is_guided(step):
-        shifts = _guidance(executor, x, step, model_options, seed, call.run)
-        model_options = _with_call(model_options, CanvasCall(call.run, shifts))
-    return executor(x, timestep, model_options, seed)
+    run, step = call.run, call.run.step_at(float(timestep[0]))
+    shifts = _guidance(executor, x, step, model_options, seed, run) if run.params.is_guided(step) else None
+    return executor(x, timestep, _with_call(model_options, CanvasCall(run, step, shifts)), seed)
 
 
 def _guidance(executor, x: Tensor, step: Step, model_options, seed, run: Run) -> Mapping[Window, Tensor] | None:
@@ -118,7 +121,7 @@ def _guidance(executor, x: Tensor, step: Step, model_options, seed, run: Run) ->
 def _similarity(run: Run, step: Step, x: Tensor) -> Iterator[Similarity]:
     """By what SyncDiffusion compares windows."""
     loss = run.picture_loss
-    if loss is None or not run.params.is_synchronised(step):
+    if loss is None or run.params.sync_at(step) is None:
         yield LatentSimilarity()
         return
     at_once = views_at_once(loss.vae, crop(x, run.params.windows.plan(canvas_size(x))[0]))
@@ -157,15 +160,15 @@ def _calc_cond_batch(executor, model, conds, x, timestep, model_options):
     )
     if isinstance(call, ViewsCall):
         return prediction.of_views(x, call.windows, call.canvas)
-    step, canvas = call.run.step_at(float(timestep[0])), canvas_size(x)
-    windows = call.run.params.windows_at(step).plan(canvas)
+    canvas = canvas_size(x)
+    windows = call.run.params.windows_at(call.step).plan(canvas)
     return predict_jointly(
         x,
         call.run.batches(conds, x, windows),
         partial(prediction.of_views, canvas=canvas),
-        fusion_weights(x, step, call.run.params),
+        fusion_weights(x, call.step, call.run.params),
         call.shifts,
-        step.shift_kept,
+        call.step.shift_kept,
     )
 
 
