@@ -1,6 +1,7 @@
 # make demo   pictures from the bundled model into out/, without ComfyUI
 # make test   all tests; those on the real ComfyUI run where tests/host.py finds one
 # make lint   ruff and pyright
+# make tables   the tables of README.md and other documents again, from benchmarks/results/
 # make workflows   workflows/ again, from tools/make_workflows.py; needs ComfyUI and Chromium
 #
 # Needs python3 (3.11 or newer) and a package index. Everything is installed into .venv, once per change of requirements.
@@ -14,7 +15,7 @@ INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 HOST := $(shell cd tests && $(if $(filter-out undefined,$(origin COMFYUI_PATH)),COMFYUI_PATH='$(COMFYUI_PATH)') \
 	$(PYTHON) -c "import host; print(host.HOST or '')")
 
-.PHONY: demo test lint workflows clean
+.PHONY: demo test lint tables workflows clean
 
 demo: $(VENV)/demo.stamp
 	mkdir -p out
@@ -30,6 +31,9 @@ lint: $(VENV)/lint.stamp
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+tables:
+	$(PYTHON) -m tools.fill_tables
 
 workflows: $(if $(HOST),$(VENV)/host$(subst /,-,$(HOST)).stamp) $(VENV)/test.stamp
 	PYTHONPATH=tests $(BIN)/python tools/make_workflows.py

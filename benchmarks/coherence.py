@@ -32,7 +32,7 @@ from demo.metrics import (
 from demo.panorama import METHODS, NATIVE, PanoramaParams, measure_panorama
 from demo.pipeline import LandscapePipeline
 
-from .table import Painted, header, paint, row
+from .paint import Painted, header, paint, row
 
 WINDOW = FACTOR * NATIVE  # pixels
 FREE = "far sky mountains forest meadow"  # no season and no hour: every window may choose its own

@@ -1,52 +1,160 @@
-"""Panoramas painted one after the other, and tables of what was measured on them."""
+"""Tables of what was measured: printed line by line, kept as tidy CSV files, and shown in the documents from these.
 
+A file of `results/` has a comment of what made it, then one line for each number:
+
+    # python -m benchmarks.quality msd; CPU, 1 thread; torch 2.14.1
+    # what a reader has to know of all rows
+    method,metric,value,low,high,panoramas
+    MultiDiffusion,order violations,1.297,1.23,1.36,36
+
+`low` and `high` bound the 95 % interval; they and `panoramas` are empty where there are none.
+`python -m tools.fill_tables` puts the tables into the documents.
+"""
+
+import csv
+import os
+import shlex
 import sys
-import time
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from math import floor, isfinite, log10
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    import torch  # not needed to read tables, and slow to load
 
-from demo.panorama import PanoramaParams, paint_panorama
-from demo.pipeline import LandscapePipeline
+RESULTS = Path(__file__).parent / "results"
+FIELDS = ("metric", "value", "low", "high", "panoramas")
 
-
-class Painted(NamedTuple):
-    """Some panoramas of one size and what they cost, each."""
-
-    images: Tensor  # (N, 3, H, W)
-    model_calls: float
-    seconds: float
+Value = float | tuple[float, float, float]  # a number, or one with the bounds of its interval
 
 
-def paint(pipeline: LandscapePipeline, variants: Iterable[PanoramaParams]) -> Painted:
-    """Paint them all, with a dot for each."""
-    images, calls = [], []
-    start = time.perf_counter()
-    for params in variants:
-        image, model_calls = paint_panorama(pipeline, params)
-        images.append(image.float().cpu())
-        calls.append(model_calls)
-        print(".", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
-    seconds = time.perf_counter() - start
-    return Painted(torch.cat(images), sum(calls) / len(calls), seconds / len(calls))
+class Table:
+    """One table, printed while it grows.
+
+    Args:
+        name: of the CSV file, without the ending.
+        first_column: what the rows are.
+        columns: metrics in the order of the printed columns.
+        note: what a reader has to know of all rows, in one line.
+        device: where it was measured, as torch names it.
+        command: what makes this table again; left out, it is this process.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        first_column: str,
+        columns: Sequence[str],
+        *,
+        note: str = "",
+        device: "str | torch.device" = "cpu",
+        command: str = "",
+    ):
+        self.name, self.first_column, self.columns, self.note = name, first_column, tuple(columns), note
+        self.origin = f"{command or this_command()}; {describe_device(device)}"
+        self.lines: list[tuple[str, str, Value, int | None]] = []
+        print(f"\n{note}\n\n{_head(first_column, columns)}", flush=True)
+
+    def row(self, label: str, metrics: Mapping[str, Value], panoramas: int | None = None) -> None:
+        """Print one row and keep it; `panoramas` is how many pictures its numbers rest on."""
+        for metric, value in metrics.items():
+            if metric not in self.columns:
+                raise ValueError(f"{self.name}: metric must be one of {', '.join(self.columns)}, got {metric!r}.")
+            self.lines.append((label, metric, value, panoramas))
+        print(_line(label, [_cell(metrics.get(column)) for column in self.columns]), flush=True)
+
+    def save(self, directory: Path = RESULTS) -> Path:
+        """Write the CSV file and return its path."""
+        directory.mkdir(parents=True, exist_ok=True)
+        path = directory / f"{self.name}.csv"
+        with path.open("w", newline="", encoding="utf-8") as file:
+            file.write(f"# {self.origin}\n" + (f"# {self.note}\n" if self.note else ""))
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow([self.first_column, *FIELDS])
+            for label, metric, value, panoramas in self.lines:
+                middle, *bounds = value if isinstance(value, tuple) else (value, None, None)
+                numbers = ("" if n is None else f"{n:.6g}" for n in (middle, *bounds))
+                writer.writerow([label, metric, *numbers, "" if panoramas is None else panoramas])
+        return path
 
 
-def header(first: str, columns: Sequence[str]) -> None:
-    """The head of a table."""
-    print(f"| {first} | {' | '.join(column.replace('_', ' ') for column in columns)} |")
-    print("|---" * (len(columns) + 1) + "|", flush=True)
+def read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """The comments of a CSV file, without the sign, and its lines; `row` is the name of the first column in them."""
+    text = path.read_text(encoding="utf-8").splitlines()
+    comments = [line.removeprefix("# ") for line in text if line.startswith("# ")]
+    header, *lines = csv.reader(line for line in text if not line.startswith("# "))
+    return comments, [{"first column": header[0]} | dict(zip(("row", *FIELDS), line, strict=True)) for line in lines]
 
 
-def row(label: str, cells: Iterable[Tensor | float | str]) -> None:
-    """One line: of a tensor its mean and the standard error of the mean, of a number the whole."""
-    print(f"| {label} | {' | '.join(_cell(cell) for cell in cells)} |", flush=True)
+def markdown(path: Path, columns: Sequence[str] = (), digits: int | None = None) -> str:
+    """The table of a CSV file.
+
+    Args:
+        path: the file.
+        columns: metrics to show; none are all.
+        digits: behind the point; left out, three that count.
+    """
+    _, lines = read(path)
+    known = list(dict.fromkeys(line["metric"] for line in lines))
+    if unknown := set(columns) - set(known):
+        raise ValueError(f"{path.name}: metrics must be among {', '.join(known)}, got {', '.join(sorted(unknown))}.")
+    cells: dict[str, dict[str, str]] = {}
+    for line in lines:
+        numbers = [float(line[field]) for field in ("value", "low", "high") if line[field]]
+        value = numbers[0] if len(numbers) == 1 else tuple(numbers)
+        cells.setdefault(line["row"], {})[line["metric"]] = _cell(value, digits)
+    columns = columns or known
+    rows = [_line(label, [row.get(column, "") for column in columns]) for label, row in cells.items()]
+    return "\n".join([_head(lines[0]["first column"], columns), *rows])
 
 
-def _cell(value: Tensor | float | str) -> str:
-    if isinstance(value, Tensor):
-        error = value.std() / len(value) ** 0.5 if len(value) > 1 else 0.0
-        return f"{value.mean():.3f} ± {error:.3f}"
-    return value if isinstance(value, str) else f"{value:.0f}"
+def this_command() -> str:
+    """The command of this process, with the number of threads where it was set."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    module = ["-m", spec.name.removesuffix(".__main__")] if spec else []
+    threads = os.environ.get("OMP_NUM_THREADS")
+    return (f"OMP_NUM_THREADS={threads} " if threads else "") + shlex.join(["python", *module, *sys.argv[1:]])
+
+
+def describe_device(device: "str | torch.device") -> str:
+    """A device in words, without the name of the machine, and the version of torch."""
+    import torch
+
+    device = torch.device(device)
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+    else:
+        threads = torch.get_num_threads()
+        name = f"{device.type.upper()}, {threads} thread{'s' * (threads > 1)}"
+    return f"{name}; torch {torch.__version__}"
+
+
+def _head(first_column: str, columns: Sequence[str]) -> str:
+    return _line(first_column, columns) + "\n" + "|---" * (len(columns) + 1) + "|"
+
+
+def _line(label: str, cells: Sequence[str]) -> str:
+    return f"| {' | '.join([label, *cells])} |"
+
+
+def _cell(value: Value | None, digits: int | None = None) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, tuple):
+        return _number(value, _decimals(value) if digits is None else digits)
+    decimals = _decimals(*value) if digits is None else digits
+    middle, low, high = (_number(number, decimals) for number in value)
+    return f"{middle} ({low} to {high})"
+
+
+def _decimals(*values: float) -> int:
+    """Digits behind the point that leave three that count of the largest; whole numbers have none."""
+    largest = max((abs(value) for value in values if isfinite(value)), default=0.0)
+    if largest == 0 or all(float(value).is_integer() for value in values):
+        return 0
+    return max(0, 2 - floor(log10(largest)))
+
+
+def _number(value: float, decimals: int) -> str:
+    return f"{value:.1e}" if decimals > 6 else f"{value:.{decimals}f}"

@@ -27,7 +27,7 @@ from demo.metrics import neighbour_distance, window_deviation
 from demo.panorama import NATIVE, PanoramaParams, measure_panorama
 from demo.pipeline import LandscapePipeline
 
-from .table import header, paint, row
+from .paint import header, paint, row
 
 WINDOW = FACTOR * NATIVE  # pixels
 FREE = "far sky mountains forest meadow"

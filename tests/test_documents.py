@@ -1,0 +1,103 @@
+"""Tables in the documents are what benchmarks/results/ has, and everything there is shown."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+from host import ROOT
+from joint_diffusion.benchmarks.table import Table, markdown, read
+
+DOCUMENTS = ["README.md", "benchmarks/README.md", "demo/README.md"]
+DOCUMENTS += [f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))]
+RESULTS = sorted((ROOT / "benchmarks" / "results").glob("*.csv"))
+
+
+def text_of_documents():
+    return "\n".join((ROOT / name).read_text(encoding="utf-8") for name in DOCUMENTS)
+
+
+def run(code, *args):
+    return subprocess.run([sys.executable, "-c", code, *args], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_filling_in_again_changes_nothing():
+    old = "print(*[path.name for path in documents() if filled(path.read_text()) != path.read_text()])"
+    result = run(f"from tools.fill_tables import documents, filled; {old}")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == [], "python -m tools.fill_tables brings them up to date"
+
+
+def test_every_result_is_shown():
+    shown = set(re.findall(r"<!-- table (\S+)", text_of_documents()))
+    assert {f"benchmarks/results/{path.name}" for path in RESULTS} <= shown
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_table_is_closed(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert len(re.findall(r"<!-- table \S+.* -->", text)) == text.count("<!-- /table -->")
+
+
+@pytest.fixture
+def saved(tmp_path):
+    table = Table("two", "method", ["FID", "calls"], note="2 seeds.", command="python -m benchmarks.two")
+    table.row("plain", {"FID": (12.345, 11.0, 14.5), "calls": 900}, panoramas=2)
+    table.row("guided", {"FID": 0.01234})
+    return table.save(tmp_path)
+
+
+def test_a_table_is_printed_as_it_is_read(tmp_path, capsys):
+    table = Table("one", "method", ["FID", "calls"])
+    table.row("plain", {"FID": (12.345, 11.0, 14.5)})
+    table.row("guided", {"calls": 1940, "FID": -0.0012})
+    assert markdown(table.save(tmp_path)) in capsys.readouterr().out
+
+
+def test_numbers_have_three_digits_that_count(saved):
+    assert markdown(saved).splitlines() == [
+        "| method | FID | calls |",
+        "|---|---|---|",
+        "| plain | 12.3 (11.0 to 14.5) | 900 |",
+        "| guided | 0.0123 |  |",
+    ]
+    assert "12.35 (11.00 to 14.50)" in markdown(saved, ["FID"], digits=2)
+
+
+def test_a_file_says_where_it_comes_from(saved):
+    comments, lines = read(saved)
+    assert comments[0].startswith("python -m benchmarks.two; CPU, ")
+    assert comments[1] == "2 seeds."
+    assert lines[0] == {
+        "first column": "method",
+        "row": "plain",
+        "metric": "FID",
+        "value": "12.345",
+        "low": "11",
+        "high": "14.5",
+        "panoramas": "2",
+    }
+
+
+def test_a_metric_that_is_not_there_is_named(saved):
+    with pytest.raises(ValueError, match=r"two\.csv: metrics must be among FID, calls, got speed"):
+        markdown(saved, ["speed"])
+    with pytest.raises(ValueError, match=r"two: metric must be one of FID, got 'speed'"):
+        Table("two", "method", ["FID"]).row("plain", {"speed": 1.0})
+
+
+def test_a_table_takes_the_place_of_the_one_before(saved):
+    """In a copy of a document, between its comments, and nothing outside them."""
+    document = f"before\n<!-- table {saved} [metrics: calls] -->\nold\n<!-- /table -->\nafter\n"
+    result = run("import sys; from tools.fill_tables import filled; print(filled(sys.argv[1]), end='')", document)
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0] == "before" and lines[-1] == "after" and "old" not in lines
+    assert "| plain | 900 |" in lines and "| method | calls |" in lines
+    assert any(line.startswith("`python -m benchmarks.two` (CPU, ") and line.endswith(": 2 seeds.") for line in lines)
+
+
+def test_a_missing_file_is_named():
+    document = "<!-- table benchmarks/results/nothing.csv -->\n<!-- /table -->"
+    result = run("import sys; from tools.fill_tables import filled; filled(sys.argv[1])", document)
+    assert "benchmarks/results/nothing.csv: no such table; run the benchmark that writes it first." in result.stderr
