@@ -3,8 +3,9 @@
 from comfy_api.latest import io
 
 from ..core.multiscale import MultiScaleParams
-from .host.ksampler import SAMPLERS, SCHEDULERS, sample
+from .host.ksampler import sample
 from .host.sampling import with_settings
+from .ksampler_inputs import denoise_input, ksampler_inputs
 
 CATEGORY = "joint diffusion"
 ALIASES = ["msd", "multi-scale diffusion", "multidiffusion", "panorama", "tiled diffusion", "high resolution", "layout"]
@@ -110,37 +111,11 @@ class MultiScaleSampler(io.ComfyNode):
                     tooltip="Any image model. Its Panorama Windows are used if it has any, else windows of its own "
                     "size at half overlap.",
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=True,
-                    tooltip="The random seed used for creating the noise.",
-                ),
-                io.Int.Input("steps", default=20, min=1, max=10000, tooltip="The number of denoising steps."),
-                io.Float.Input(
-                    "cfg",
-                    default=7.0,
-                    min=0.0,
-                    max=100.0,
-                    step=0.1,
-                    round=0.01,
-                    tooltip="How closely to follow the prompt.",
-                ),
-                io.Combo.Input("sampler_name", options=SAMPLERS, tooltip="The sampling algorithm; every one works."),
-                io.Combo.Input("scheduler", options=SCHEDULERS, tooltip="How noise falls over the steps."),
+                *ksampler_inputs(),
                 io.Conditioning.Input("positive", tooltip="What to show."),
                 io.Conditioning.Input("negative", tooltip="What not to show."),
                 io.Latent.Input("latent_image", tooltip="The canvas, from Panorama Latent."),
-                io.Float.Input(
-                    "denoise",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="1: from pure noise. Less keeps the structure of the latent (img2img).",
-                ),
+                denoise_input("keeps the structure of the latent (img2img)."),
                 *_guidance_inputs(),
             ],
             outputs=[io.Latent.Output("latent", display_name="LATENT", tooltip="The panorama, for Panorama Decode.")],

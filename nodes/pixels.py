@@ -1,5 +1,7 @@
 """Sizes in pixels, as people set them, to latent cells, as the core counts them."""
 
+from comfy_api.latest import io
+
 from ..core.windows import Size
 from .host.families import native_window
 from .host.latents import latent_space
@@ -21,6 +23,16 @@ def cells(field: str, pixels: int, ratio: int, grid: int = 1, least: int = 0) ->
             f"got {pixels}; nearest: {' or '.join(map(str, nearest))}."
         )
     return pixels // ratio
+
+
+def size_inputs(of: str) -> list:
+    """width and height for `size_or_native`."""
+    return [
+        io.Int.Input(
+            side, default=0, min=0, max=16384, step=8, tooltip=f"{side.title()} of {of}; 0 is the model's own."
+        )
+        for side in ("width", "height")
+    ]
 
 
 def size_or_native(model, height: int, width: int, prefix: str = "") -> Size:

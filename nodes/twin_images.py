@@ -4,10 +4,10 @@ from comfy_api.latest import io
 
 from ..core.twin_images import TwinImages as Twin
 from ..core.twindiffusion import CropFusionParams
-from .host.ksampler import SAMPLERS, SCHEDULERS
 from .host.settings import DEFAULT_OVERLAP
 from .host.twin_images import overlap_of, sample_twin_images
-from .pixels import size_or_native
+from .ksampler_inputs import ksampler_inputs
+from .pixels import size_inputs, size_or_native
 
 DEFAULT = CropFusionParams()
 
@@ -26,39 +26,10 @@ class TwinImages(io.ComfyNode):
             search_aliases=["twindiffusion", "crop fusion", "twins", "outpaint", "panorama", "ksampler"],
             inputs=[
                 io.Model.Input("model", tooltip="Any image model."),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=True,
-                    tooltip="The random seed used for creating the noise, which the pictures share where they overlap.",
-                ),
-                io.Int.Input("steps", default=20, min=1, max=10000, tooltip="The number of denoising steps."),
-                io.Float.Input(
-                    "cfg",
-                    default=7.0,
-                    min=0.0,
-                    max=100.0,
-                    step=0.1,
-                    round=0.01,
-                    tooltip="How closely to follow the prompt.",
-                ),
-                io.Combo.Input("sampler_name", options=SAMPLERS, tooltip="The sampling algorithm; every one works."),
-                io.Combo.Input("scheduler", options=SCHEDULERS, tooltip="How noise falls over the steps."),
+                *ksampler_inputs(),
                 io.Conditioning.Input("positive", tooltip="What to show, in all pictures."),
                 io.Conditioning.Input("negative", tooltip="What not to show."),
-                io.Int.Input(
-                    "width", default=0, min=0, max=16384, step=8, tooltip="Width of each picture; 0 is the model's own."
-                ),
-                io.Int.Input(
-                    "height",
-                    default=0,
-                    min=0,
-                    max=16384,
-                    step=8,
-                    tooltip="Height of each picture; 0 is the model's own.",
-                ),
+                *size_inputs("each picture"),
                 io.Float.Input(
                     "overlap",
                     default=DEFAULT_OVERLAP,

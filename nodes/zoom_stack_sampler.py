@@ -2,11 +2,11 @@
 
 from comfy_api.latest import io
 
-from .host.ksampler import SAMPLERS, SCHEDULERS
 from .host.latents import empty, latent_space, stack_latent
 from .host.zoom_blending import SPACES, ZoomBlending
 from .host.zoom_sampling import sample_zoom_stack
-from .pixels import size_or_native
+from .ksampler_inputs import denoise_input, ksampler_inputs
+from .pixels import size_inputs, size_or_native
 from .zoom_prompts import StackPrompts, ZoomPromptsType
 
 DEFAULT = ZoomBlending(p=2)
@@ -28,45 +28,13 @@ class ZoomStackSampler(io.ComfyNode):
                 io.Model.Input("model", tooltip="Any image model; with Panorama Windows levels may be larger."),
                 ZoomPromptsType.Input("zoom_prompts", tooltip="What each level shows, from Zoom Prompts."),
                 io.Vae.Input("vae", tooltip="The VAE of the model."),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=True,
-                    tooltip="The random seed used for creating the noise, which the levels share.",
+                *ksampler_inputs(
+                    steps=30,
+                    sampler_tooltip="The sampling algorithm; every one works. The paper's is ddpm; samplers that add "
+                    "noise join the levels best.",
                 ),
-                io.Int.Input("steps", default=30, min=1, max=10000, tooltip="The number of denoising steps."),
-                io.Float.Input(
-                    "cfg",
-                    default=7.0,
-                    min=0.0,
-                    max=100.0,
-                    step=0.1,
-                    round=0.01,
-                    tooltip="How closely to follow the prompts.",
-                ),
-                io.Combo.Input(
-                    "sampler_name",
-                    options=SAMPLERS,
-                    tooltip="The sampling algorithm; every one works. The paper's is ddpm; samplers that add noise "
-                    "join the levels best.",
-                ),
-                io.Combo.Input("scheduler", options=SCHEDULERS, tooltip="How noise falls over the steps."),
-                io.Float.Input(
-                    "denoise",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="1: from pure noise. Less keeps the structure of latent_image, to refine a finished stack.",
-                ),
-                io.Int.Input(
-                    "width", default=0, min=0, max=16384, step=8, tooltip="Width of each level; 0 is the model's own."
-                ),
-                io.Int.Input(
-                    "height", default=0, min=0, max=16384, step=8, tooltip="Height of each level; 0 is the model's own."
-                ),
+                denoise_input("keeps the structure of latent_image, to refine a finished stack."),
+                *size_inputs("each level"),
                 io.Combo.Input(
                     "blending",
                     options=list(SPACES),
