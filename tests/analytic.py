@@ -1,4 +1,4 @@
-"""Denoisers whose answer is known."""
+"""Denoisers, and a perception of pictures, whose answer is known."""
 
 import torch
 
@@ -27,3 +27,13 @@ def convolution(seed=0, channels=3):
 def single(denoise):
     """The same model for one view (C, h, w), as the oracles call it."""
     return lambda view, sigma: denoise(view[None], sigma)[0]
+
+
+class MeanAndSpread:
+    """A perception of pictures, small and differentiable."""
+
+    def features(self, pictures):
+        return pictures.mean((-2, -1)), pictures.std((-2, -1))
+
+    def distance(self, features, anchor):
+        return sum((a - b).square().sum(1) for a, b in zip(features, anchor, strict=True))

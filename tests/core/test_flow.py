@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from analytic import convolution
+from analytic import MeanAndSpread, convolution
 from joint_diffusion.core.joint_step import JointParams, denoise_step
 from joint_diffusion.core.multidiffusion import WindowParams
 from joint_diffusion.core.multiscale import MultiScaleParams
@@ -12,14 +12,6 @@ from joint_diffusion.core.syncdiffusion import SyncParams
 from joint_diffusion.core.windows import Size
 
 SIGMA, SIGMA_NEXT = 0.6, 0.45  # of the flow
-
-
-class MeanAndSpread:
-    def features(self, pictures):
-        return pictures.mean((-2, -1)), pictures.std((-2, -1))
-
-    def distance(self, features, anchor):
-        return sum((a - b).square().sum(1) for a, b in zip(features, anchor, strict=True))
 
 
 METHODS = {

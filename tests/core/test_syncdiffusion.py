@@ -2,7 +2,7 @@ import weakref
 
 import pytest
 import torch
-from analytic import convolution, gaussian, single
+from analytic import MeanAndSpread, convolution, gaussian, single
 from joint_diffusion.core.fusion import window_weights
 from joint_diffusion.core.joint_step import JointParams, check_canvas, denoise_step, guidance_shifts
 from joint_diffusion.core.multidiffusion import WindowParams, denoise_jointly
@@ -32,16 +32,6 @@ def euler(x, params, model=None, plan=None, at=None, similarity=None):
     at = at or step()
     effective = denoise_step(x, at, model or convolution(), sync(params, plan), similarity)
     return at.kept * x + (1 - at.kept) * effective
-
-
-class MeanAndSpread:
-    """A perception of pictures, small and differentiable."""
-
-    def features(self, pictures):
-        return pictures.mean((-2, -1)), pictures.std((-2, -1))
-
-    def distance(self, features, anchor):
-        return sum((a - b).square().sum(1) for a, b in zip(features, anchor, strict=True))
 
 
 def decode(latent):
