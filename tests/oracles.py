@@ -378,3 +378,38 @@ def zoom_view(levels, zoom, p, outer, inner, frame):
         if opacity > 0:
             out[:, pixel[0], pixel[1]] += opacity * (sample(finer, at) - out[:, pixel[0], pixel[1]])
     return out
+
+
+def relative_step(image, axis, place, cell, loop=False):
+    """The step before row (axis 1) or column (axis 2) `place`, over the mean of those one and two cells away."""
+    side = image.shape[axis]
+
+    def step(place):
+        differences = []
+        for channel, along in product(range(image.shape[0]), range(image.shape[3 - axis])):
+            line = image[channel, :, along] if axis == 1 else image[channel, along]
+            differences.append(abs(line[place] - line[place - 1]))
+        return sum(differences) / len(differences)
+
+    others = [place + cells * cell for cells in (-2, -1, 1, 2)]
+    near = [step(other % side) for other in others if 0 < (other % side if loop else other) < side]
+    return step(place) / (sum(near) / len(near))
+
+
+def gram_distance(one, other):
+    """The second moments of the steps to the right and down, at four resolutions, compared by Frobenius norms."""
+    total = 0.0
+    for _ in range(4):
+        grams = []
+        for image in (one, other):
+            channels, height, width = image.shape
+            gram = torch.zeros(2 * channels, 2 * channels, dtype=image.dtype)
+            for i, j in product(range(height - 1), range(width - 1)):
+                here = image[:, i, j]
+                steps = torch.cat([image[:, i, j + 1] - here, image[:, i + 1, j] - here])
+                gram += steps[:, None] * steps[None] / ((height - 1) * (width - 1))
+            grams.append(gram)
+        norms = [(gram**2).sum() ** 0.5 for gram in grams]
+        total += ((grams[0] - grams[1]) ** 2).sum() ** 0.5 / (sum(norms) / 2) / 4
+        one, other = halve(one), halve(other)
+    return total
