@@ -20,16 +20,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from core.coherence import palette_distance, palette_diversity, style_distance
 from core.syncdiffusion import SyncParams
 from demo.autoencoder import FACTOR
-from demo.metrics import (
-    order_violations_per_column,
-    palette_distance,
-    palette_diversity,
-    style_distance,
-    window_deviation,
-)
-from demo.panorama import METHODS, NATIVE, PanoramaParams, measure_panorama
+from demo.metrics import order_violations_per_column, window_deviation
+from demo.panorama import METHODS, NATIVE, PanoramaParams, distant_strips, measure_panorama
 from demo.pipeline import LandscapePipeline
 
 from .paint import Painted, header, paint, row
@@ -37,8 +32,8 @@ from .paint import Painted, header, paint, row
 WINDOW = FACTOR * NATIVE  # pixels
 FREE = "far sky mountains forest meadow"  # no season and no hour: every window may choose its own
 COLUMNS: dict[str, Callable[[Tensor], Tensor]] = {
-    "palette distance": palette_distance,
-    "style distance": style_distance,
+    "palette distance": lambda images: palette_distance(images, distant_strips(images)),
+    "style distance": lambda images: style_distance(images, distant_strips(images)),
     "window deviation": lambda images: window_deviation(images, FREE),
     "order violations per column": order_violations_per_column,
     "diversity": palette_diversity,

@@ -15,16 +15,18 @@ palette open, windows disagree as much as they can, so this is the hardest case 
 
 import argparse
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from core.coherence import palette_distance
 from core.twindiffusion import CropFusionParams, CrossSamplingParams
 from core.windows import Size
 from demo.autoencoder import FACTOR
-from demo.metrics import neighbour_distance, window_deviation
-from demo.panorama import NATIVE, PanoramaParams, measure_panorama
+from demo.metrics import window_deviation
+from demo.panorama import NATIVE, PanoramaParams, measure_panorama, native_strips
 from demo.pipeline import LandscapePipeline
 
 from .paint import header, paint, row
@@ -55,7 +57,8 @@ class Comparison:
         """Paint and measure one row; `method` has fields of `PanoramaParams`."""
         painted = paint(self.pipeline, [replace(p, **({"stride": self.stride} | method)) for p in self.variants])
         seams = (self._seams(painted.images, stride) for stride in (self.stride, self.stride // 2))
-        others = neighbour_distance(painted.images), window_deviation(painted.images, FREE)
+        neighbours = list(pairwise(native_strips(painted.images)))
+        others = palette_distance(painted.images, neighbours), window_deviation(painted.images, FREE)
         row(label, [*seams, *others, painted.model_calls])
 
     def _seams(self, images: Tensor, stride: int) -> Tensor:

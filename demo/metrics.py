@@ -1,9 +1,10 @@
-"""Numbers for what a panorama should be: in order, seamless, of one palette.
+"""Numbers for what a picture of the world should be: in order, of one palette, the same at every zoom.
 
-Functions take decoded images (B, 3, H, W) in [0, 1] and return one float per image as a (B,) tensor.
+Seams and coherence need not know the world: they are in `core/seams.py` and `core/coherence.py`. Functions take decoded
+images (B, 3, H, W) in [0, 1] and return one float per image as a (B,) tensor.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +13,7 @@ from .layer_colours import REGION, cells, classify, colour_model, palettes_of
 from .palette import LAYERS
 
 SHORTEST_RUN = 5  # cells of 4 pixels; a shorter vertical run is texture or a cloud, not a layer
-STYLE_LEVELS = 4  # resolutions at which textures are compared
-NEIGHBOURS = (-16, -8, 8, 16)  # pixels from a border to the places it is compared with
+NEIGHBOURS = (-16, -8, 8, 16)  # pixels from a frame to those it is compared with
 
 
 def column_runs(column: Sequence[int], shortest: int = SHORTEST_RUN) -> list[int]:
@@ -58,94 +58,10 @@ def order_violations_per_column(image: Tensor, prompt: str = "") -> Tensor:
     return torch.tensor(violations)
 
 
-def seam_energy(image: Tensor, rows: Collection[int] = (), columns: Collection[int] = ()) -> Tensor:
-    """Mean colour step across window borders, relative to the steps in their neighbourhood.
-
-    1 means that a border looks like any other place, 2 that the steps there are twice as large. Compared is only with
-    places nearby, because texture differs from layer to layer, and whole latent cells (8 pixels) away, because a
-    decoder leaves a faint grid of its cells everywhere, which is no seam of windows.
-
-    Args:
-        image: (B, 3, H, W).
-        rows: pixel rows at which a window starts or ends; the step is the one from row - 1 to row.
-        columns: likewise for columns.
-    """
-    ratios = []
-    for dim, borders in ((2, rows), (3, columns)):
-        steps = image.diff(dim=dim).abs().mean(dim=1).mean(dim=2 if dim == 2 else 1)  # (B, length - 1)
-        for border in borders:
-            if not 0 < border < image.shape[dim]:
-                raise ValueError(
-                    f"{'rows' if dim == 2 else 'columns'}: a border must lie inside the image, "
-                    f"1..{image.shape[dim] - 1}, got {border}."
-                )
-            here = steps[:, border - 1]
-            places = [border - 1 + offset for offset in NEIGHBOURS if 0 <= border - 1 + offset < steps.shape[1]]
-            around = steps[:, places].mean(dim=1)
-            ratios.append(here / around.clamp(min=1e-6))
-    if not ratios:
-        return torch.ones(len(image))
-    return torch.stack(ratios).mean(dim=0)
-
-
 def strips(image: Tensor) -> Tensor:
     """Upright strips one native window wide, side by side: (B, N, 3, H, 128); what is left at the right is dropped."""
     count = image.shape[-1] // REGION
     return image[..., : count * REGION].unflatten(-1, (count, REGION)).permute(0, 3, 1, 2, 4)
-
-
-def palette_statistics(image: Tensor) -> Tensor:
-    """The palette of pictures (..., 3, H, W): mean and standard deviation of each channel, (..., 6)."""
-    return torch.cat([image.mean(dim=(-2, -1)), image.std(dim=(-2, -1))], dim=-1)
-
-
-def palette_distance(image: Tensor) -> Tensor:
-    """How much the palette changes along the panorama: RGB units, 0 to about 1.
-
-    The Euclidean distance of the `palette_statistics` of two `strips` that do not touch, averaged over all such pairs.
-    0 for a picture narrower than three windows.
-    """
-    return _mean_over_pairs(palette_statistics(strips(image)), apart=2)
-
-
-def style_distance(image: Tensor) -> Tensor:
-    """How much the texture changes along the panorama: 0 (the same everywhere) to 2.
-
-    A style loss (Gatys et al. 2016) without a network: in place of its feature maps stand the steps of colour from
-    pixel to pixel, to the right and down, of the picture at full, half, quarter and eighth resolution. Compared are
-    the Gram matrices of two `strips` that do not touch, by the norm of their difference over the mean of their norms;
-    averaged over resolutions and pairs. The palette has no part in it.
-    """
-    parts = strips(image)
-    total = torch.zeros(len(image))
-    for level in range(STYLE_LEVELS):
-        small = nn.functional.avg_pool2d(parts.flatten(0, 1), 2**level).unflatten(0, parts.shape[:2])
-        steps = torch.cat([small.diff(dim=-1)[..., :-1, :], small.diff(dim=-2)[..., :-1]], dim=2).flatten(3)
-        gram = steps @ steps.transpose(2, 3) / steps.shape[3]
-        total += _mean_over_pairs(gram.flatten(2), apart=2, relative=True)
-    return total / STYLE_LEVELS
-
-
-def neighbour_distance(image: Tensor) -> Tensor:
-    """How abruptly the palette changes: as `palette_distance`, but of `strips` that touch."""
-    statistics = palette_statistics(strips(image))
-    return (statistics[:, 1:] - statistics[:, :-1]).norm(dim=2).mean(dim=1)
-
-
-def palette_diversity(images: Tensor) -> Tensor:
-    """How much the palette of each picture differs from those of the others: `palette_distance` between pictures."""
-    statistics = palette_statistics(images)
-    return torch.cdist(statistics, statistics).sum(dim=1) / (len(images) - 1)
-
-
-def _mean_over_pairs(statistics: Tensor, apart: int, relative: bool = False) -> Tensor:
-    """(B, N, D) to (B,): the mean distance of two of the N that lie at least `apart` places from each other."""
-    distance = torch.cdist(statistics, statistics)
-    if relative:
-        norm = statistics.norm(dim=2)
-        distance = 2 * distance / (norm[:, :, None] + norm[:, None]).clamp(min=1e-12)
-    i, j = torch.triu_indices(*distance.shape[1:], offset=apart)
-    return distance[:, i, j].mean(dim=1) if len(i) else torch.zeros(len(distance))
 
 
 def palette_deviation(image: Tensor, prompt: str) -> Tensor:

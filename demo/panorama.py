@@ -10,17 +10,19 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from core.coherence import Pair, pairs_apart, palette_distance
 from core.fusion import WeightShape
 from core.joint_step import JointParams, denoise_step
 from core.multidiffusion import WindowParams
 from core.multiscale import MultiScaleParams
+from core.seams import seam_energy, window_borders
 from core.step import Step
 from core.syncdiffusion import SyncParams
 from core.twindiffusion import CropFusionParams, CrossSamplingParams
 from core.windows import Size, Window, canvas_size, plan_windows
 
 from .autoencoder import CHANNELS, FACTOR
-from .metrics import order_violations_per_column, palette_deviation, palette_distance, seam_energy
+from .metrics import order_violations_per_column, palette_deviation
 from .model import DOWNSAMPLING
 from .pipeline import LandscapePipeline
 from .sampling import euler, karras_sigmas, starting_noise
@@ -109,16 +111,25 @@ def paint_panorama(
     return Panorama(pipeline.decode(latent), pipeline.model_calls - before)
 
 
+def native_strips(image: Tensor) -> list[Window]:
+    """Upright windows of the model's width, in pixels, side by side; what is left at the right is dropped."""
+    canvas, width = canvas_size(image), FACTOR * NATIVE
+    return [Window(0, left, canvas.height, width) for left in range(0, canvas.width - width + 1, width)]
+
+
+def distant_strips(image: Tensor) -> list[Pair]:
+    """Those pairs of `native_strips` that do not touch: where the coherence of a panorama is measured."""
+    return pairs_apart(native_strips(image), canvas_size(image))
+
+
 def measure_panorama(image: Tensor, prompt: str, stride: int = 8) -> dict[str, float]:
-    """The numbers of `metrics` for one panorama; borders are those of every window."""
+    """The numbers for one panorama; seams are looked for at the borders of every window."""
     canvas = canvas_size(image)
     native, step = FACTOR * NATIVE, FACTOR * stride
-    windows = plan_windows(canvas, Size(native, native), Size(step, step))
-    rows = {w.top for w in windows} | {w.top + w.height for w in windows}
-    columns = {w.left for w in windows} | {w.left + w.width for w in windows}
+    borders = window_borders(plan_windows(canvas, Size(native, native), Size(step, step)), canvas)
     return {
         "order_violations_per_column": order_violations_per_column(image, prompt).item(),
-        "seam_energy": seam_energy(image, rows - {0, canvas.height}, columns - {0, canvas.width}).item(),
-        "palette_distance": palette_distance(image).item(),
+        "seam_energy": seam_energy(image, borders).item(),
+        "palette_distance": palette_distance(image, distant_strips(image)).item(),
         "palette_deviation": palette_deviation(image, prompt).item(),
     }
