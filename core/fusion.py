@@ -6,7 +6,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from .windows import Size, Window, add_to
+from .windows import Size, Window, add_to, canvas_size, crop
 
 WeightShape = Literal["uniform", "feathered", "gaussian"]
 WEIGHT_SHAPES: tuple[WeightShape, ...] = get_args(WeightShape)
@@ -47,42 +47,58 @@ def shared_weights(
     return dict.fromkeys(windows, window_weights(shape, Size(first.height, first.width)).to(device, precision))
 
 
+def normalised(weights: WindowWeights, canvas: Size) -> WindowWeights:
+    """The weights divided by their sum at every cell of the canvas: with these a weighted sum is the weighted average.
+
+    Exact, with no epsilon below: `plan_windows` leaves no cell uncovered.
+    """
+    total = next(iter(weights.values())).new_zeros(canvas)
+    for window, cells in weights.items():
+        add_to(total, cells, window)
+    return {window: cells / crop(total, window) for window, cells in weights.items()}
+
+
 def fusion_precision(canvas: Tensor) -> torch.dtype:
     """In which sums are kept: float32, or float64 for a float64 canvas."""
     return torch.promote_types(canvas.dtype, torch.float32)
 
 
 class Fusion:
-    """The running weighted average of views on one canvas: sum_i F_i^-1(W_i * x_i) / sum_i F_i^-1(W_i), MSD Eq. 6.
+    """Running weighted averages of views on one canvas: sum_i F_i^-1(W_i * x_i) / sum_i F_i^-1(W_i), MSD Eq. 6.
 
-    Views arrive batch by batch, so memory holds the canvas and one batch, whatever the number of windows. The result
-    has the dtype of the canvas.
+    One average or several of the same windows, such as those of cond and uncond. Views arrive batch by batch, so memory
+    holds the canvas and one batch, whatever the number of windows. A window costs one addition for all averages
+    together: of a GPU every single operation takes as long as many cells do.
     """
 
-    def __init__(self, canvas: Tensor, weights: WindowWeights):
-        """Start an empty average for `canvas` (B, ..., H, W) (only its shape, dtype and device are read)."""
+    def __init__(self, canvas: Tensor, weights: WindowWeights, count: int = 1):
+        """Start `count` empty averages.
+
+        Args:
+            canvas: (B, ..., H, W); only its shape, dtype and device are read.
+            weights: of every window, `normalised`.
+            count: how many averages.
+        """
         self._dtype = canvas.dtype
         self._weights = weights
-        self._total = torch.zeros_like(canvas, dtype=fusion_precision(canvas))
-        self._weight_sum = self._total.new_zeros(canvas.shape[-2:])
+        self._total = canvas.new_zeros((count, *canvas.shape), dtype=fusion_precision(canvas))
 
-    def add(self, views: Tensor, windows: Sequence[Window]) -> None:
-        """Add the views (N*B, ..., height, width) of N windows, stacked window-major."""
-        for view, window in zip(views.to(self._total).chunk(len(windows)), windows, strict=True):
-            weights = self._weights[window]
-            add_to(self._total, view * weights, window)
-            add_to(self._weight_sum, weights, window)
+    def add(self, views: Sequence[Tensor], windows: Sequence[Window]) -> None:
+        """Add to each average its views (N*B, ..., height, width) of N windows, stacked window-major."""
+        weights = torch.stack([self._weights[window] for window in windows])
+        together = torch.stack([*views]).to(self._total)
+        together = together.view(len(views), len(windows), -1, *views[0].shape[1:])
+        together *= weights.view(len(windows), *[1] * (together.ndim - 4), *weights.shape[1:])
+        for view, window in zip(together.unbind(1), windows, strict=True):
+            add_to(self._total, view, window)
 
-    def result(self) -> Tensor:
-        """The average (B, ..., H, W), in the memory of the sum: the fusion ends here.
-
-        Exact, with no epsilon below: `plan_windows` leaves no cell uncovered.
-        """
-        return self._total.div_(self._weight_sum).to(self._dtype)
+    def result(self) -> list[Tensor]:
+        """The averages (B, ..., H, W), with the dtype of the canvas."""
+        return [*self._total.to(self._dtype).unbind()]
 
 
 def fuse(canvas: Tensor, views: Tensor, windows: Sequence[Window], weights: WindowWeights) -> Tensor:
     """Weighted average of all views (N*B, ..., height, width) at once, on a canvas shaped like `canvas`."""
-    fusion = Fusion(canvas, weights)
-    fusion.add(views, windows)
-    return fusion.result()
+    fusion = Fusion(canvas, normalised(weights, canvas_size(canvas)))
+    fusion.add([views], windows)
+    return fusion.result()[0]

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from .denoiser import Denoiser
-from .fusion import WindowWeights, fusion_precision, shared_weights
+from .fusion import WindowWeights, fusion_precision, normalised, shared_weights
 from .guidance import Term, window_shifts
 from .multidiffusion import WindowParams, predict_jointly
 from .multiscale import MultiScaleParams, check_scales, multiscale_term
@@ -68,6 +68,10 @@ class JointParams:
     def sync_at(self, step: Step) -> SyncParams | None:
         """SyncDiffusion, if it moves windows in this step."""
         return self.sync if self.sync is not None and self.sync.weight_at(step) > 0 else None
+
+    def crop_fusion_at(self, step: Step) -> CropFusionParams | None:
+        """Crop Fusion, if it is on in this step."""
+        return self.crop_fusion if self.crop_fusion is not None and self.crop_fusion.is_on(step) else None
 
     def is_guided(self, step: Step) -> bool:
         """Whether windows are moved in this step."""
@@ -137,13 +141,13 @@ def guidance_shifts(
 
 
 def fusion_weights(x: Tensor, step: Step, params: JointParams) -> WindowWeights:
-    """Part 5: the weights of every window of the step, with Crop Fusion in them while it is on."""
+    """Part 5: the normalised weights of every window of the step, with Crop Fusion in them while it is on."""
     windows, canvas, precision = params.windows_at(step), canvas_size(x), fusion_precision(x)
-    fusion = params.crop_fusion
-    if fusion is None or not fusion.is_on(step):
-        return shared_weights(windows.weights, windows.plan(canvas), x.device, precision)
+    fusion = params.crop_fusion_at(step)
+    if fusion is None:
+        return normalised(shared_weights(windows.weights, windows.plan(canvas), x.device, precision), canvas)
     aligned = _aligned_weights(windows, canvas, fusion.adjacency).to(x.device, precision)
-    return dict(zip(windows.plan(canvas), aligned, strict=True))
+    return normalised(dict(zip(windows.plan(canvas), aligned, strict=True)), canvas)
 
 
 @lru_cache(maxsize=64)  # one for each turn of Cross Sampling; in main memory, which a device has more need of

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .denoiser import Denoiser
-from .fusion import WEIGHT_SHAPES, Fusion, WeightShape, WindowWeights, fusion_precision, shared_weights
+from .fusion import WEIGHT_SHAPES, Fusion, WeightShape, WindowWeights, fusion_precision, normalised, shared_weights
 from .windows import NO_SHIFT, NO_WRAP, Size, Window, Wrap, canvas_size, crop_batch, plan_windows
 
 Predict = Callable[[Tensor, Sequence[Window]], Sequence[Tensor]]
@@ -86,23 +86,23 @@ def predict_jointly(
         x: (B, C, ..., H, W) noisy canvas.
         batches: the windows, all of one size, in the batches in which `predict` takes them.
         predict: (views (N*B, ...), N windows) -> predictions, each (N*B, ...): one, or cond and uncond, ...
-        weights: of every window in the fusion.
+        weights: of every window in the fusion, `normalised`.
         shifts: for every window the (B, C, ..., h, w) that guidance adds to its view.
         shift_kept: r / (1 - r), the second term above; 0 where a step forgets x altogether.
 
     Returns:
         One canvas for each prediction.
     """
-    fusions: list[Fusion] = []
+    fusion: Fusion | None = None
     for windows in batches:
         views = crop_batch(x, windows)
         shift = None if shifts is None else torch.cat([shifts[window] for window in windows])
         predictions = predict(views if shift is None else views + shift, windows)
-        if not fusions:
-            fusions = [Fusion(x, weights) for _ in predictions]
-        for fusion, prediction in zip(fusions, predictions, strict=True):
-            fusion.add(prediction if shift is None else prediction + shift_kept * shift, windows)
-    return [fusion.result() for fusion in fusions]
+        if shift is not None:
+            predictions = [prediction + shift_kept * shift for prediction in predictions]
+        fusion = fusion or Fusion(x, weights, len(predictions))
+        fusion.add(predictions, windows)
+    return fusion.result() if fusion else []
 
 
 def denoise_jointly(
@@ -120,6 +120,6 @@ def denoise_jointly(
     def predict(views: Tensor, windows: Sequence[Window]) -> tuple[Tensor]:
         return (denoise(views, sigma, windows, canvas),)
 
-    weights = shared_weights(params.weights, windows, x.device, fusion_precision(x))
+    weights = normalised(shared_weights(params.weights, windows, x.device, fusion_precision(x)), canvas)
     (denoised,) = predict_jointly(x, params.batches(windows), predict, weights, shifts, shift_kept)
     return denoised

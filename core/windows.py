@@ -1,6 +1,7 @@
 """Windows: where on the canvas the model looks, and how a view is cut out and put back."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -39,6 +40,7 @@ def canvas_size(canvas: Tensor) -> Size:
     return Size(canvas.shape[-2], canvas.shape[-1])
 
 
+@lru_cache(maxsize=64)  # asked several times in every step
 def plan_windows(
     canvas: Size, window: Size, stride: Size, wrap: Wrap = NO_WRAP, grid: int = 1, shift: Size = NO_SHIFT
 ) -> tuple[Window, ...]:
@@ -116,13 +118,17 @@ def crop_batch(canvas: Tensor, windows: Sequence[Window]) -> Tensor:
 
 def add_to(canvas: Tensor, view: Tensor, window: Window) -> None:
     """Add `view` to `canvas` through `window`, in place: the transpose of `crop`, F_i^-1 in the papers."""
-    for rows, view_rows in _spans(window.top, window.height, canvas.shape[-2]):
-        for columns, view_columns in _spans(window.left, window.width, canvas.shape[-1]):
-            canvas[..., rows, columns] += view[..., view_rows, view_columns]
+    for rows, view_rows in _parts(canvas, view, -2, window.top):
+        for cells, view_cells in _parts(rows, view_rows, -1, window.left):
+            cells.add_(view_cells)
 
 
-def _spans(start: int, length: int, edge: int) -> list[tuple[slice, slice]]:
-    """Where a side of a window lies on the canvas and in the view: one part, or two where it runs over the edge."""
-    inside = min(length, edge - start)
-    head = slice(start, start + inside), slice(0, inside)
-    return [head] if inside == length else [head, (slice(0, length - inside), slice(inside, length))]
+def _parts(canvas: Tensor, view: Tensor, dim: int, start: int) -> list[tuple[Tensor, Tensor]]:
+    """Where a side of the view lies on the canvas, and the view there: two parts where it runs over the edge."""
+    length = view.shape[dim]
+    inside = min(length, canvas.shape[dim] - start)
+    head = canvas.narrow(dim, start, inside)
+    if inside == length:
+        return [(head, view)]
+    rest = length - inside
+    return [(head, view.narrow(dim, 0, inside)), (canvas.narrow(dim, 0, rest), view.narrow(dim, inside, rest))]

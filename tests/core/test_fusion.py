@@ -1,6 +1,6 @@
 import pytest
 import torch
-from joint_diffusion.core.fusion import Fusion, fuse, fusion_precision, shared_weights, window_weights
+from joint_diffusion.core.fusion import Fusion, fuse, fusion_precision, normalised, shared_weights, window_weights
 from joint_diffusion.core.windows import Size, Wrap, crop_batch, plan_windows
 from oracles import fuse as fuse_by_hand
 
@@ -59,10 +59,22 @@ def test_the_batch_of_windows_does_not_matter(batch):
     windows = plan_windows(Size(20, 30), Size(8, 8), Size(4, 4))
     weights = shared_weights("gaussian", windows, CPU, torch.float32)
     views = torch.randn(len(windows) * 2, 3, 8, 8)
-    fusion = Fusion(canvas, weights)
+    fusion = Fusion(canvas, normalised(weights, Size(20, 30)))
     for start in range(0, len(windows), batch):
-        fusion.add(views[start * 2 : (start + batch) * 2], windows[start : start + batch])
-    assert torch.equal(fusion.result(), fuse(canvas, views, windows, weights))
+        fusion.add([views[start * 2 : (start + batch) * 2]], windows[start : start + batch])
+    assert torch.equal(fusion.result()[0], fuse(canvas, views, windows, weights))
+
+
+@pytest.mark.parametrize("wrap", [Wrap(), Wrap(y=True, x=True)])
+def test_several_averages_at_once_are_those_of_each_alone(wrap):
+    canvas = torch.empty(2, 3, 1, 20, 30, dtype=torch.float64)
+    windows = plan_windows(Size(20, 30), Size(8, 8), Size(5, 5), wrap)
+    weights = shared_weights("gaussian", windows, CPU, torch.float64)
+    views = torch.randn(3, len(windows) * 2, 3, 1, 8, 8, dtype=torch.float64)
+    fusion = Fusion(canvas, normalised(weights, Size(20, 30)), count=3)
+    fusion.add(views.unbind(), windows)
+    for average, alone in zip(fusion.result(), views, strict=True):
+        assert torch.equal(average, fuse(canvas, alone, windows, weights))
 
 
 def test_half_precision_views_are_summed_in_float32():
