@@ -8,6 +8,7 @@ import comfy.sd
 import comfy_extras.nodes_easycache
 import oracles
 import pytest
+import sampling_run
 import tiny_models
 import torch
 from joint_diffusion.core.fusion import window_weights
@@ -358,3 +359,32 @@ def test_equal_neighbouring_noise_levels_are_no_trouble(sd15):
         torch.randn(1, 4, 32, 32), latent, comfy.samplers.sampler_object("euler"), sigmas, disable_pbar=True, seed=1
     )
     assert result.isfinite().all()
+
+
+@pytest.mark.parametrize("family", ["sd15", "flux"])
+def test_unsampling_is_that_of_the_plain_sampler(family):
+    """Noise levels that rise, as for editing by inversion; a flow model's last one is 1, where nothing is left of x."""
+    model = tiny_models.sd15() if family == "sd15" else tiny_models.flux()
+    falling = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), "simple", 4)
+    rising = falling.flip(0)
+    rising[0] = rising[1] / 10  # the level of a finished picture is 0, by which Euler would divide
+    latent = torch.randn(1, 4 if family == "sd15" else 16, 16, 16, generator=torch.Generator().manual_seed(1))
+
+    def unsample(patched):
+        guider = comfy.samplers.CFGGuider(patched)
+        guider.set_conds(*sampling_run.prompts(family))
+        seen = []
+        euler, nothing = comfy.samplers.sampler_object("euler"), torch.zeros_like(latent)
+        guider.sample(
+            nothing,
+            latent,
+            euler,
+            rising,
+            callback=lambda step, x0, x, steps: seen.append(x0),
+            disable_pbar=True,
+            seed=1,
+        )
+        return torch.cat(seen)
+
+    plain = unsample(model)
+    torch.testing.assert_close(unsample(with_settings(model, windows=windows())), plain, rtol=1e-4, atol=1e-4)
