@@ -62,8 +62,12 @@ def seam_energies(image: Tensor, borders: Borders, cell: int = CELL) -> Tensor:
 
 def seam_energy(image: Tensor, borders: Borders, cell: int = CELL) -> Tensor:
     """The mean of `seam_energies`, (B,); 1 where there are no borders."""
-    energies = seam_energies(image, borders, cell)
-    return energies.mean(dim=1) if energies.shape[1] else torch.ones_like(image[:, 0, 0, 0])
+    return mean_energy(seam_energies(image, borders, cell))
+
+
+def mean_energy(energies: Tensor) -> Tensor:
+    """(B, borders) to (B,); 1 where there are no borders."""
+    return energies.mean(dim=1) if energies.shape[1] else energies.new_ones(len(energies))
 
 
 def wrap_error(image: Tensor, axis: Literal["y", "x"], cell: int = CELL) -> Tensor:

@@ -23,6 +23,7 @@ def joint_diffusion_extension():
     from .multi_scale import MultiScaleGuidance, MultiScaleSampler
     from .panorama_decode import PanoramaDecode
     from .panorama_latent import PanoramaLatent
+    from .panorama_metrics import PanoramaMetrics
     from .panorama_plan import PanoramaPlan
     from .panorama_windows import PanoramaWindows
     from .sync_guidance import SyncGuidance
@@ -47,6 +48,7 @@ def joint_diffusion_extension():
                 TwinCropFusion,
                 TwinImages,
                 PanoramaDecode,
+                PanoramaMetrics,
                 ZoomPrompts,
                 ZoomStackSampler,
                 ZoomVideo,

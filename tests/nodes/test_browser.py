@@ -18,6 +18,7 @@ NAMES = {
     "TwinCropFusion": "Twin Crop Fusion",
     "TwinImages": "Twin Images",
     "PanoramaDecode": "Panorama Decode",
+    "PanoramaMetrics": "Panorama Metrics",
     "ZoomPrompts": "Zoom Prompts",
     "ZoomStackSampler": "Zoom Stack Sampler",
     "ZoomVideo": "Zoom Video",
@@ -66,6 +67,7 @@ def panorama():
         "decode": node("PanoramaDecode", 4, samples=["sampler", 0], vae=["demo", 2]),
         "plan": node("PanoramaPlan", 4, model=["windows", 0], samples=["latent", 0]),
         "look": node("PreviewImage", 5, images=["decode", 0]),
+        "metrics": node("PanoramaMetrics", 5, images=["decode", 0], model=["windows", 0]),
     }
 
 
@@ -133,7 +135,7 @@ def test_a_panorama_is_queued_and_shown(editor, tmp_path):
         editor.page.evaluate("id => app.graph.getNodeById(id).type", key): output["images"]
         for key, output in outputs.items()
     }
-    assert shown.keys() == {"PanoramaPlan", "PreviewImage"}
+    assert shown.keys() == {"PanoramaPlan", "PanoramaMetrics", "PreviewImage"}
     for class_type in shown:
         editor.page.wait_for_function(SHOWS_A_PICTURE, arg=class_type)
     editor.page.wait_for_timeout(500)

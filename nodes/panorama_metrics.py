@@ -1,0 +1,118 @@
+"""How good a panorama is, in numbers: its seams, its edges, its coherence."""
+
+from functools import partial
+
+import numpy as np
+import torch
+from comfy_api.latest import io, ui
+from PIL import Image
+
+from ..core.multidiffusion import WindowParams
+from ..core.panorama_metrics import Metrics, panorama_metrics
+from ..core.seams import CELL
+from ..core.windows import Size, Window
+from .host.latents import latent_space
+from .host.settings import joint_params, settings_of
+from .measured_panorama import MeasuredPanorama
+from .metrics_picture import draw_metrics
+
+NO_WINDOWS = "No Panorama Windows before this node: these are the windows of a model without it."
+
+
+class PanoramaMetrics(io.ComfyNode):
+    """Numbers, and a picture of where they come from."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="PanoramaMetrics",
+            display_name="Panorama Metrics",
+            category="joint diffusion",
+            description="Looks for the borders of the windows in a finished panorama and measures how well its edges "
+            "meet and whether distant windows look alike. Needs no network and no prompt. Lower is better.",
+            search_aliases=[
+                "panorama",
+                "seam",
+                "seams",
+                "metrics",
+                "quality",
+                "coherence",
+                "360",
+                "measure",
+                "compare",
+            ],
+            is_output_node=True,
+            inputs=[
+                io.Image.Input("images", tooltip="Panoramas as they were decoded, neither resized nor cropped."),
+                io.Model.Input(
+                    "model", tooltip="The model that painted them: its Panorama Windows say where the windows are."
+                ),
+            ],
+            outputs=[
+                io.Image.Output(
+                    "picture", display_name="picture", tooltip="Each panorama with the borders of its windows."
+                ),
+                io.Float.Output(
+                    "seam_energy",
+                    display_name="seam energy",
+                    tooltip="Colour step across the borders of windows, relative to the steps nearby; 1: no seam.",
+                ),
+                io.Float.Output(
+                    "wrap_error_x",
+                    display_name="wrap error x",
+                    tooltip="The same from the last column to the first; 1: they meet without a seam.",
+                ),
+                io.Float.Output(
+                    "wrap_error_y", display_name="wrap error y", tooltip="The same from the last row to the first."
+                ),
+                io.Float.Output(
+                    "palette_distance",
+                    display_name="palette distance",
+                    tooltip="Between windows that do not touch, in units of RGB; 0: one palette everywhere.",
+                ),
+                io.Float.Output(
+                    "style_distance",
+                    display_name="style distance",
+                    tooltip="Between the textures of windows that do not touch, 0 to 2; 0: one texture everywhere.",
+                ),
+                io.String.Output("summary", display_name="summary", tooltip="All of it in words."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, images, model):
+        plan, ratio = joint_params(model).windows, latent_space(model).ratio
+        windows, cell = windows_in_pixels(images, plan, ratio), -(-CELL // ratio) * ratio
+        about = partial(MeasuredPanorama, canvas=Size(*images.shape[1:3]), windows=windows, wrap=plan.wrap)
+        each = [panorama_metrics(image[None], windows, plan.wrap, cell) for image in images[..., :3].movedim(-1, 1)]
+        note = [] if settings_of(model.model_options).windows else [NO_WINDOWS]
+        drawn = [_drawn(image, about(metrics=one), note) for image, one in zip(images, each, strict=True)]
+        mean = Metrics.mean(each)
+        lines = [f"Means of {len(each)} panoramas"] if len(each) > 1 else []
+        picture, summary = torch.stack(drawn), "\n".join(lines + about(metrics=mean).lines() + note)
+        numbers = [number.item() for number in (mean.seam_energy, *mean[1:])]
+        shown = ui.PreviewImage(picture, cls=cls).as_dict() | {"text": (summary,)}
+        return io.NodeOutput(picture, *numbers, summary, ui=shown)
+
+
+def windows_in_pixels(images: torch.Tensor, plan: WindowParams, ratio: int) -> tuple[Window, ...]:
+    """The windows on pictures (B, H, W, C); `ratio` pixels are a latent cell.
+
+    Raises:
+        ValueError: the pictures are no whole number of cells.
+    """
+    height, width = images.shape[1:3]
+    if height % ratio or width % ratio:
+        raise ValueError(
+            f"images: both sides must be multiples of {ratio} pixels, a latent cell of this model, got {width} x "
+            f"{height}; connect the panorama as it was decoded, before it is resized or cropped."
+        )
+    windows = plan.plan(Size(height // ratio, width // ratio))
+    return tuple(Window(*(side * ratio for side in window)) for window in windows)
+
+
+def _drawn(image: torch.Tensor, measured: MeasuredPanorama, note: list[str]) -> torch.Tensor:
+    """The picture of one panorama (H, W, C), as the host has pictures."""
+    picture = Image.fromarray((image[..., :3].clamp(0, 1) * 255).round().byte().cpu().numpy())
+    sheet = draw_metrics(picture, measured.rows(), measured.columns(), measured.lines() + note)
+    return torch.from_numpy(np.array(sheet)).float() / 255
