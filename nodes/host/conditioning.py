@@ -136,6 +136,8 @@ class WindowConditioning:
         return cut
 
     def _mask(self, entry: Entry, canvas: Size) -> torch.Tensor | None:
+        if entry.get("mask") is None and entry.get("area") is None:
+            return None
         return self._placement.mask(entry, (*self._inner_shape[1:], *self._canvas), self._device, canvas)
 
     def _model_cond(self, key: str, value: comfy.conds.CONDRegular, views: Views) -> comfy.conds.CONDRegular:

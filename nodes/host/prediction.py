@@ -38,18 +38,18 @@ class HostPrediction:
         groups = self.run.groups(self.conds, windows, canvas)
         if len(groups) == 1:
             (active,) = groups
-            return self._of_alike(views, windows, canvas, active)
+            return self.of_alike(views, windows, canvas, active)
         by_window = views.unflatten(0, (len(windows), -1))
         results = [torch.empty_like(by_window) for _ in self.conds]
         for active, group in groups.items():
             rows = [windows.index(window) for window in group]
-            outputs = self._of_alike(by_window[rows].flatten(0, 1), group, canvas, active)
+            outputs = self.of_alike(by_window[rows].flatten(0, 1), group, canvas, active)
             for result, output in zip(results, outputs, strict=True):
                 result[rows] = output.unflatten(0, (len(group), -1))
         return [result.flatten(0, 1) for result in results]
 
-    def _of_alike(self, views: Tensor, windows: Sequence[Window], canvas: Size, active: Active) -> list[Tensor]:
-        """One call for windows of equal conditioning; if memory runs out, one for each half of them."""
+    def of_alike(self, views: Tensor, windows: Sequence[Window], canvas: Size, active: Active) -> list[Tensor]:
+        """The same for windows of equal conditioning, in one call; if memory runs out, one for each half of them."""
         comfy.model_management.throw_exception_if_processing_interrupted()
         batch = len(views) // len(windows)
         cut = self.run.conditioning.cut(self.conds, active, windows, canvas, batch)
@@ -63,6 +63,6 @@ class HostPrediction:
         # Out here, where no traceback keeps the memory of the failed attempt.
         comfy.model_management.soft_empty_cache()
         half = self.run.ran_out_of_memory(len(windows))
-        first = self._of_alike(views[: half * batch], windows[:half], canvas, active)
-        second = self._of_alike(views[half * batch :], windows[half:], canvas, active)
+        first = self.of_alike(views[: half * batch], windows[:half], canvas, active)
+        second = self.of_alike(views[half * batch :], windows[half:], canvas, active)
         return [torch.cat(parts) for parts in zip(first, second, strict=True)]

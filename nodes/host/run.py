@@ -7,8 +7,11 @@ import comfy.model_sampling
 from comfy.samplers import CFGGuider, Sampler
 from torch import Tensor
 
-from ...core.joint_step import check_canvas
+from ...core.fusion import WindowWeights
+from ...core.joint_step import check_canvas, fusion_weights
+from ...core.multidiffusion import WindowParams
 from ...core.step import Step
+from ...core.twindiffusion import CropFusionParams
 from ...core.windows import Size, Window, canvas_size
 from .conditioning import Entry, WindowConditioning
 from .memory import fits
@@ -46,6 +49,7 @@ class Run:
         canvas = canvas_size(noise)
         self._levels: list[float] = sigmas.tolist()
         self._kept = [0.0] * (len(self._levels) - 1)
+        self._weights: dict[tuple[WindowParams, CropFusionParams | None], WindowWeights] = {}
         self._most: dict[bool, int] = {}  # windows in a call without and with gradients, after memory ran out
         check_canvas(canvas, self.params)
         if guided:
@@ -76,14 +80,21 @@ class Run:
             groups.setdefault(self.conditioning.active(conds, window, canvas), []).append(window)
         return groups
 
-    def batches(self, conds: Conds, x: Tensor, windows: Sequence[Window]) -> list[list[Window]]:
-        """Windows of the canvas x in batches of equal conditioning that fit in memory."""
+    def batches(self, conds: Conds, x: Tensor, windows: Sequence[Window]) -> dict[tuple[Window, ...], Active]:
+        """Windows of the canvas x in batches that fit in memory, each with what the conditioning has to say there."""
         canvas, size = canvas_size(x), self.batch_size(conds, x)
-        return [
-            group[start : start + size]
-            for group in self.groups(conds, windows, canvas).values()
+        return {
+            tuple(group[start : start + size]): active
+            for active, group in self.groups(conds, windows, canvas).items()
             for start in range(0, len(group), size)
-        ]
+        }
+
+    def fusion_weights(self, x: Tensor, step: Step) -> WindowWeights:
+        """Of the windows of the canvas x in this step; made in main memory, so once for all steps that share them."""
+        key = self.params.windows_at(step), self.params.crop_fusion_at(step)
+        if key not in self._weights:
+            self._weights[key] = fusion_weights(x, step, self.params)
+        return self._weights[key]
 
     def batch_size(self, conds: Conds, x: Tensor, gradients: bool = False) -> int:
         """How many windows of x go into one model call: what free memory holds, at most what the user set."""

@@ -10,7 +10,6 @@ CALC_COND_BATCH    the canvas is cut into windows, predicted, and each predictio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from functools import partial
 from typing import Any, NamedTuple
 
 import comfy.model_management
@@ -19,7 +18,7 @@ from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ...core.denoiser import Denoiser
-from ...core.joint_step import fusion_weights, guidance_shifts
+from ...core.joint_step import guidance_shifts
 from ...core.multidiffusion import predict_jointly
 from ...core.similarity import LatentSimilarity, PictureSimilarity, Similarity
 from ...core.step import Step
@@ -161,15 +160,13 @@ def _calc_cond_batch(executor, model, conds, x, timestep, model_options):
     if isinstance(call, ViewsCall):
         return prediction.of_views(x, call.windows, call.canvas)
     canvas = canvas_size(x)
-    windows = call.run.params.windows_at(call.step).plan(canvas)
-    return predict_jointly(
-        x,
-        call.run.batches(conds, x, windows),
-        partial(prediction.of_views, canvas=canvas),
-        fusion_weights(x, call.step, call.run.params),
-        call.shifts,
-        call.step.shift_kept,
-    )
+    batches = call.run.batches(conds, x, call.run.params.windows_at(call.step).plan(canvas))
+
+    def predict(views: Tensor, windows: tuple[Window, ...]) -> list[Tensor]:
+        return prediction.of_alike(views, windows, canvas, batches[windows])
+
+    weights = call.run.fusion_weights(x, call.step)
+    return predict_jointly(x, batches, predict, weights, call.shifts, call.step.shift_kept)
 
 
 def _call(model_options: dict[str, Any]) -> CanvasCall | ViewsCall | None:
