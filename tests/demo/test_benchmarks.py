@@ -6,11 +6,7 @@ import sys
 
 from host import ROOT
 
-TINY = "--seeds 2 --steps 1"
 RUNS = {  # and the number of lines in their tables
-    f"coherence {TINY} --windows 3": 2,
-    f"twin {TINY} --windows 2 --strides 16 --ablation cross": 5,
-    "layout --seeds 1 --steps 1 --width 256": 2,
     "guidance --repetitions 1": 4 + 4,  # ends in an error where its two ways differ
 }
 ALL = """

@@ -1,0 +1,115 @@
+"""The ablations of Generative Powers of Ten, section 5.3, on the bundled model: what each part is there for.
+
+independent         every level sampled for itself
+naive averaging     observations enlarged and averaged, without a pyramid
+no shared noise     each level its own noise
+iterative update    each level takes what the levels inside it show, from the innermost outwards, without blending
+ours                blending, rendering and shared noise
+
+Inconsistency is measured between the levels as sampled, before they are rendered once more, which makes every stack
+consistent; frames are those that the levels leave in the rendered stack.
+"""
+
+import argparse
+import sys
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from core.powers_of_ten import blend, render_image
+from core.pyramid import enlarge
+from core.windows import Size, canvas_size, crop
+from core.zoom_geometry import footprints
+from demo.__main__ import save_image
+from demo.autoencoder import FACTOR
+from demo.metrics import ring_energy, sharpness, zoom_inconsistency
+from demo.pipeline import LandscapePipeline
+from demo.zoom import Merge, ZoomParams, paint_zoom
+
+from .bootstrap import mean_interval
+from .gallery import Gallery
+from .plots import Point, draw
+from .table import Table
+
+SCENES = ("autumn day", "summer dawn", "winter dusk")
+LEVELS = ("far sky forest meadow", "wide forest", "near forest", "close forest")
+SEEDS, P = 4, 2
+OF = "Generative Powers of Ten, section 5.3: simpler versions of the method"
+METRICS = ("inconsistency", "sharpness of the innermost level", "frames")
+
+
+def average(observed: Tensor, p: int, unit: int) -> Tensor:
+    """Layer i is the mean of all observations j <= i, enlarged to its size."""
+    whole, steps = canvas_size(observed), footprints(canvas_size(observed), p, unit)
+    layers = []
+    for level in range(len(observed)):
+        enlarged = [observed[level]]
+        for outside in range(1, min(level, len(steps)) + 1):
+            image = crop(observed[level - outside], steps[outside - 1].outer)
+            for depth in reversed(range(outside)):
+                outer = steps[depth - 1].outer if depth else None
+                size = Size(outer.height, outer.width) if outer else whole
+                image = enlarge(image, p, steps[depth].inner, size)
+            enlarged.append(image)
+        layers.append(torch.stack(enlarged).mean(dim=0))
+    return torch.stack(layers)
+
+
+def as_they_are(observed: Tensor, _p: int, _unit: int) -> Tensor:
+    """Every layer is its own observation."""
+    return observed
+
+
+METHODS: dict[str, tuple[dict[str, object], Merge]] = {
+    "independent": ({"blending": "none", "shared_noise": False}, blend),
+    "naive averaging": ({}, average),
+    "no shared noise": ({"shared_noise": False}, blend),
+    "iterative update": ({}, as_they_are),
+    "ours": ({}, blend),
+}
+
+
+def zoom_figure(pipeline: LandscapePipeline, gallery: Gallery, args: argparse.Namespace) -> None:
+    """Paint, measure, print, write and draw, with the first stack of every method as a picture."""
+    steps, seeds = args.steps or ZoomParams.steps, args.seeds or SEEDS
+    prompts = [tuple(f"{scene} {level}" for level in LEVELS) for scene in SCENES]
+    stacks = [ZoomParams(prompts=p, seed=seed, p=P, steps=steps) for p in prompts for seed in range(seeds)]
+    note = f"{OF}. {len(stacks)} zoom stacks a row ({len(SCENES)} scenes x {seeds} seeds), {len(LEVELS)} levels, "
+    note += f"p = {P}, {steps} steps; in brackets 95 % bootstrap intervals."
+    table = Table("zoom", "method", METRICS, note=note, device=args.device)
+    panels: dict[str, list[Point]] = {metric: [] for metric in METRICS}
+    pictures = []
+    for name, (changes, merge) in METHODS.items():
+        measured = []
+        for params in stacks:
+            sampled, levels = _stack(pipeline, gallery, name, replace(params, **changes), merge, args.bfloat16)
+            rendered = render_image(levels, P, FACTOR)
+            apart, frames = zoom_inconsistency(sampled, P).mean(), ring_energy(rendered, P).mean()
+            measured.append(torch.stack([apart, sharpness(levels)[-1], frames]))
+            if params is stacks[0]:
+                pictures.append(torch.cat(list(rendered), dim=-1))
+        values = dict(zip(METRICS, map(mean_interval, torch.stack(measured, dim=1)), strict=True))
+        table.row(name, values, panoramas=len(stacks))
+        for metric, value in values.items():
+            panels[metric].append(Point(name, value))
+    table.save(args.results)
+    draw(args.results / "zoom.svg", OF, panels)
+    save_image(torch.cat(pictures, dim=-2)[None].clamp(0, 1), args.results / "zoom.jpg")
+    print(f"{gallery.painted} stacks painted, all others were there", file=sys.stderr)
+
+
+def _stack(
+    pipeline: LandscapePipeline, gallery: Gallery, name: str, params: ZoomParams, merge: Merge, bfloat16: bool
+) -> tuple[Tensor, Tensor]:
+    """The levels as sampled and joined, (N, 3, H, W) each; kept as one picture of two rows."""
+
+    def paint() -> tuple[Tensor, int]:
+        with torch.autocast(pipeline.device.type, torch.bfloat16, enabled=bfloat16):
+            zoom = paint_zoom(pipeline, params, merge=merge)
+        rows = [torch.cat(list(levels), dim=-1) for levels in (zoom.sampled, zoom.levels)]
+        return torch.cat(rows, dim=-2), zoom.model_calls
+
+    image = gallery.picture((name, params), paint).image
+    sampled, levels = (torch.stack(row.split(params.width, dim=-1)) for row in image.split(params.height, dim=-2))
+    return sampled, levels
