@@ -2,6 +2,7 @@
 # make test   all tests; those on the real ComfyUI run where tests/host.py finds one
 # make lint   ruff and pyright
 # make tables   the tables of README.md and other documents again, from benchmarks/results/
+# make pictures   those of README.md again, from tools/make_pictures.py; needs ComfyUI and Chromium
 # make workflows   workflows/ again, from tools/make_workflows.py; needs ComfyUI and Chromium
 #
 # Needs python3 (3.11 or newer) and a package index. Everything is installed into .venv, once per change of requirements.
@@ -15,7 +16,7 @@ INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 HOST := $(shell cd tests && $(if $(filter-out undefined,$(origin COMFYUI_PATH)),COMFYUI_PATH='$(COMFYUI_PATH)') \
 	$(PYTHON) -c "import host; print(host.HOST or '')")
 
-.PHONY: demo test lint tables workflows clean
+.PHONY: demo test lint tables pictures workflows clean
 
 demo: $(VENV)/demo.stamp
 	mkdir -p out
@@ -37,6 +38,9 @@ tables:
 
 workflows: $(if $(HOST),$(VENV)/host$(subst /,-,$(HOST)).stamp) $(VENV)/test.stamp
 	PYTHONPATH=tests $(BIN)/python tools/make_workflows.py
+
+pictures: $(if $(HOST),$(VENV)/host$(subst /,-,$(HOST)).stamp) $(VENV)/test.stamp
+	PYTHONPATH=tests $(BIN)/python tools/make_pictures.py
 
 clean:
 	rm -rf $(VENV) out

@@ -36,7 +36,7 @@ def resolved(name, link):
 
 
 def test_links_are_found_and_code_is_not_read():
-    assert links("[a](b.md#c) <img src=\"d.jpg\"> `[e](f)` [g](https://h.org)\n```\n[i](j)\n```") == ["b.md#c", "d.jpg"]
+    assert links('[a](b.md#c) <img src="d.jpg"> `[e](f)` [g](https://h.org)\n```\n[i](j)\n```') == ["b.md#c", "d.jpg"]
     assert anchors("# One `core/` and two\n```\n# no\n```\n## What it costs, twice") == {
         "one-core-and-two",
         "what-it-costs-twice",

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 SIDE = 512  # pixels
 MARGIN = 16  # around the drawing of Panorama Plan
-CAPTION = 36  # pixels above each picture of a comparison
+CAPTION = 36  # pixels below each picture of a comparison: above, the template browser has a badge
 WIDEST = 4  # a picture with more times its height is shown in two lines
 NATIVE = {512: "sd15", 1024: "sdxl"}  # windows that a checkpoint knows, by the end of a workflow's name
 
@@ -82,8 +82,8 @@ def comparison(captions: Sequence[str], pictures: Sequence[Image.Image]) -> Imag
     height = sum(sheet.height + CAPTION for sheet in sheets)
     square, top = Image.new("RGB", (SIDE, SIDE), (24, 26, 32)), (SIDE - height) // 2
     for caption, sheet in zip(captions, sheets, strict=True):
-        write(square, top + CAPTION // 4, caption, 24)
-        square.paste(sheet, ((SIDE - sheet.width) // 2, top + CAPTION))
+        square.paste(sheet, ((SIDE - sheet.width) // 2, top))
+        write(square, top + sheet.height + CAPTION // 6, caption, 24)
         top += CAPTION + sheet.height
     return square
 

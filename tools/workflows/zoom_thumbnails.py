@@ -57,7 +57,7 @@ def contact_sheet(named: list[tuple[str, Image.Image]]) -> Image.Image:
     for index, (name, picture) in enumerate(named):
         top, left = (side * place for place in divmod(index, COLUMNS))
         square.paste(picture.resize((side - 4, side - 4), Image.Resampling.LANCZOS), (left + 2, top + 2))
-        at = (left + 12, top + 10)
+        at = (left + 12, top + side - 40)  # the template browser has a badge in the upper left corner
         ImageDraw.Draw(square).text(at, name, LINE, ImageFont.load_default(22), stroke_width=2, stroke_fill=BACK)
     return square
 
@@ -68,6 +68,5 @@ def nested(count: int, p: int) -> Image.Image:
     draw = ImageDraw.Draw(square)
     for level in range(count):
         around(draw, SIDE / 2, SIDE / 2, largest / p**level)
-    write(square, MARGIN, f"{count} levels", 30)
-    write(square, SIDE - 3 * MARGIN, f"each {p} x larger: {p ** (count - 1)} x in all", 30)
+    write(square, SIDE - 3 * MARGIN, f"{count} levels, {p ** (count - 1)} x in all", 30)
     return square

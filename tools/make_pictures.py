@@ -1,0 +1,86 @@
+"""Make the pictures of README.md: `make pictures` runs it. Needs ComfyUI and Chromium.
+
+Two panoramas by `python -m demo`, and what a newcomer sees of ComfyUI: the template browser, and the first workflow
+after Run. With names as arguments only these pictures are made.
+"""
+
+import io
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from browser import FrontEnd, front_end
+from comfy_server import PACK, running_server
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+PICTURES = ROOT / "docs" / "images"
+FIRST_WORKFLOW = "panorama_msd_demo"
+VIEW = {"width": 1600, "height": 760}
+PATIENCE_MS = 300_000
+WIDTH = 1200  # pixels of a screenshot in the document
+SHOWN = """app.canvas.setDirty(true, true), app.graph.nodes.find(node => node.type === 'SaveImage').imgs?.length"""
+
+
+def panorama(method: str) -> Image.Image:
+    """As the command below the picture paints it."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "panorama.png"
+        command = ["-m", "demo", "panorama", "--method", method, "--seed", "1", "--out", str(out)]
+        subprocess.run([sys.executable, *command], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        return Image.open(out).convert("RGB")
+
+
+def templates(editor: FrontEnd) -> Image.Image:
+    """The pack's workflows in the template browser."""
+    editor.page.evaluate("app.extensionManager.command.execute('Comfy.BrowseTemplates')")
+    editor.page.get_by_text(PACK).click()
+    editor.page.get_by_text(FIRST_WORKFLOW, exact=True).wait_for()
+    return screenshot(editor)
+
+
+def after_run(editor: FrontEnd) -> Image.Image:
+    """The first workflow, opened from there and run."""
+    templates(editor)
+    editor.page.get_by_text(FIRST_WORKFLOW, exact=True).click()
+    editor.page.wait_for_function("app.graph.nodes.some(node => node.type === 'MultiScaleSampler')")
+    editor.page.get_by_role("button", name="Run", exact=True).first.click()
+    editor.page.wait_for_function(SHOWN)
+    return screenshot(editor)
+
+
+def screenshot(editor: FrontEnd) -> Image.Image:
+    """What is to be seen once pictures have loaded and notices are gone."""
+    editor.page.wait_for_load_state("networkidle")
+    editor.page.wait_for_timeout(6000)
+    shot = Image.open(io.BytesIO(editor.page.screenshot())).convert("RGB")
+    return shot.resize((WIDTH, WIDTH * shot.height // shot.width), Image.Resampling.LANCZOS)
+
+
+def in_front_end(picture: Callable[[FrontEnd], Image.Image]) -> Image.Image:
+    """A picture of a fresh front end."""
+    with tempfile.TemporaryDirectory() as base, running_server(Path(base)) as server, front_end(server) as editor:
+        editor.page.set_default_timeout(PATIENCE_MS)
+        editor.page.set_viewport_size(VIEW)
+        return picture(editor)
+
+
+MAKERS = {
+    "msd": partial(panorama, "msd"),
+    "multidiffusion": partial(panorama, "multidiffusion"),
+    "templates": partial(in_front_end, templates),
+    "front_end": partial(in_front_end, after_run),
+}
+
+
+def main() -> None:
+    """All pictures, or those named."""
+    for name in sys.argv[1:] or MAKERS:
+        MAKERS[name]().save(PICTURES / f"{name}.jpg", quality=88, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
