@@ -19,7 +19,7 @@ from joint_diffusion.core.multiscale import MultiScaleParams  # noqa: E402
 from joint_diffusion.core.syncdiffusion import SyncParams  # noqa: E402
 from joint_diffusion.core.twindiffusion import CropFusionParams, CrossSamplingParams  # noqa: E402
 from joint_diffusion.nodes.host.families import native_window  # noqa: E402
-from joint_diffusion.nodes.host.ksampler import sample  # noqa: E402
+from joint_diffusion.nodes.host.ksampler import SAMPLERS, SCHEDULERS, sample  # noqa: E402
 from joint_diffusion.nodes.host.latents import latent_space  # noqa: E402
 from joint_diffusion.nodes.host.sampling import with_settings  # noqa: E402
 from joint_diffusion.nodes.load_demo_model import LoadDemoModel  # noqa: E402
@@ -41,10 +41,13 @@ class Painter:
         settings: of all its pictures.
 
     Raises:
-        ValueError: there is no such file, or it holds a model alone.
+        ValueError: there is no such file, it holds a model alone, or ComfyUI has no such sampler or scheduler.
     """
 
     def __init__(self, checkpoint: str, settings: Settings):
+        for field, known in (("sampler", SAMPLERS), ("scheduler", SCHEDULERS)):
+            if (value := getattr(settings, field)) not in known:  # the host would take another in silence
+                raise ValueError(f"{field}: must be one of {', '.join(known)}, got {value!r}.")
         comfy.utils.set_progress_bar_enabled(False)  # one of our own counts pictures
         self.settings = settings
         with torch.inference_mode():

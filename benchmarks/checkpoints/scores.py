@@ -1,5 +1,6 @@
 """From what was seen in each picture to the numbers of a table, by torchmetrics."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -33,6 +34,7 @@ def scores(seen: Mapping[Group, Mapping[str, Tensor]], method: str) -> dict[str,
         seen: of `measure.measured`, all groups.
         method: of the row.
     """
+    warnings.filterwarnings("ignore", category=UserWarning, module="torchmetrics")  # on memory that is not much
     prompts = [group.prompt for group in seen if group.method == method]
     rows = [seen[Group(method, prompt)] for prompt in prompts]
     found = {title: mean_over_prompts([row[name].mean().item() for row in rows]) for title, name in MEANS.items()}
