@@ -20,10 +20,10 @@ from torch import Tensor
 from demo.panorama import PanoramaParams, paint_panorama
 from demo.pipeline import AUTOENCODER, DENOISER, LandscapePipeline
 
-from .features import WINDOW, FeatureNetwork, features_of, load_features
+from .features import WINDOW, FeatureNetwork, load_features
 from .figures import FIGURES, Figure, Line, weight_lines
 from .gallery import KEPT, Gallery, Kept
-from .measures import Row, measure, native_windows
+from .measures import Row, all_features, measure
 from .plots import Point, draw
 from .table import RESULTS, Table, Value
 from .truth import true_panorama
@@ -81,7 +81,7 @@ class Painter:
         """(windows, 64) features of true pictures of all prompts."""
         prompts = self.figure.prompts
         images = [self.true_picture(prompts[seed % len(prompts)], seed).image for seed in range(TRUE_PICTURES)]
-        return torch.cat([features_of(network, image, native_windows(image)) for image in images])
+        return torch.cat([all_features(network, image) for image in images])
 
 
 def show(name: str, figure: Figure, painter: Painter, device: str, results: Path) -> None:
