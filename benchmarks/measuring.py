@@ -1,0 +1,93 @@
+"""Time and memory of runs that take several steps."""
+
+import re
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+Tick = Callable[[], None]
+Run = Callable[[int, Tick], Tensor]
+"""(steps, what to call at the end of each) -> the sampled latent."""
+
+
+class Measured(NamedTuple):
+    """A run.
+
+    Attributes:
+        seconds: median of a step.
+        rows: of the model's batches in one step.
+        calls: of the model in one step.
+        result: what was sampled.
+    """
+
+    seconds: float
+    rows: int
+    calls: int
+    result: Tensor
+
+
+class Clock(list[float]):
+    """Moments at which steps ended. On a CPU in seconds of this process: waiting for others does not count."""
+
+    def __call__(self) -> None:
+        if DEVICE == "cuda":
+            torch.cuda.synchronize()
+        self.append(time.perf_counter() if DEVICE == "cuda" else time.process_time())
+
+    @property
+    def steps(self) -> list[float]:
+        """Seconds of each step but the first, which sets things up."""
+        return [after - before for before, after in zip(self, self[1:], strict=False)]
+
+
+def take_turns(runs: Mapping[str, Run], network: torch.nn.Module, steps: int, repetitions: int) -> dict[str, Measured]:
+    """Measure all runs; they take turns, so that a busy machine slows all of them alike.
+
+    Args:
+        runs: by name.
+        network: of the model, whose calls are counted.
+        steps: of every run, at least 2: the first is not measured.
+        repetitions: how often each has its turn.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    last: dict[str, tuple[list[int], Tensor]] = {}
+    for _ in range(repetitions):
+        for name, run in runs.items():
+            clock, rows = Clock(), list[int]()
+            hook = network.register_forward_pre_hook(lambda _module, inputs, rows=rows: rows.append(len(inputs[0])))
+            last[name] = rows, run(steps, clock)
+            hook.remove()
+            seconds[name] += clock.steps
+            print(".", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    return {
+        name: Measured(statistics.median(seconds[name]), sum(rows) // steps, len(rows) // steps, result)
+        for name, (rows, result) in last.items()
+    }
+
+
+def peak_memory(work: Callable[[], object]) -> float:
+    """How far the memory of this process, or of the GPU, rises above what it was before, in MiB."""
+    if DEVICE == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        work()
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
+    Path("/proc/self/clear_refs").write_text("5")  # Linux: forget the peak so far, which loading the model made
+    before = _resident("VmRSS")
+    work()
+    return _resident("VmHWM") - before
+
+
+def _resident(field: str) -> float:
+    found = re.search(rf"{field}:\s+(\d+)", Path("/proc/self/status").read_text())
+    assert found
+    return int(found[1]) / 1024
