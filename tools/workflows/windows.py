@@ -46,13 +46,16 @@ GRAPHS = {
         "With *wrap_x* in **Panorama Windows** windows also lie across the left and the right edge, and with *wrap_x* "
         "in **Panorama Decode** the decoder sees across them: put two copies side by side and there is no seam.\n\n"
         "**Change:** *wrap_y* in both for a texture that repeats in both directions, the prompt, the seed.\n\n"
-        "**Expect:** a panorama without an end. It is a cylinder: a model that draws equirectangular pictures makes "
-        "a sphere of it.",
+        "**Expect:** a panorama without an end: **Panorama Metrics** finds no seam where its edges meet (wrap error "
+        "about 1). It is a cylinder: a model that draws equirectangular pictures makes a sphere of it.",
         "winter dawn mountains forest",
         sampler("MultiScaleSampler", 2),
         {"wrap_x": True},
         wrap_x=True,
-    ),
+    )
+    | {
+        "metrics": node("PanoramaMetrics", 4, images=["decode", 0], model=["windows", 0]) | {"size": [560, 420]},
+    },
     "image_to_panorama_demo": {
         "note": note(
             "## A picture becomes a panorama\n\n"
