@@ -1,6 +1,7 @@
 """The conditioning of windows: all that ComfyUI prepared for the whole canvas, cut or encoded again for the views."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import comfy.conds
@@ -11,6 +12,7 @@ from comfy.model_base import BaseModel
 from ...core.windows import Size, Window
 from .control import Hints, WindowControl
 from .placement import NODE, Placement, Views
+from .replacing import replaced
 
 Entry = dict[str, Any]  # one conditioning, as `process_conds` left it
 
@@ -194,6 +196,19 @@ def scheduled(entries: list[Entry], sigma: float) -> list[Entry]:
     """The entries that are on at `sigma`, from then on without a schedule, for a call at another noise level."""
     on = [e for e in entries if e.get("timestep_end", 0.0) <= sigma <= e.get("timestep_start", float("inf"))]
     return [{k: v for k, v in e.items() if k not in ("timestep_start", "timestep_end")} for e in on]
+
+
+@contextmanager
+def hook_keyframes_at(model: BaseModel, sigma: float) -> Iterator[None]:
+    """Inside, keyframes of hooks (LoRA strengths that change over the steps) go by `sigma`, whatever the call's is."""
+    patcher = model.current_patcher
+    prepare = patcher.prepare_hook_patches_current_keyframe
+
+    def prepare_at_sigma(t: torch.Tensor, *rest: Any) -> None:
+        prepare(torch.full_like(t, sigma), *rest)
+
+    with replaced([(vars(patcher), "prepare_hook_patches_current_keyframe", prepare_at_sigma)]):
+        yield
 
 
 def _in_step(value: comfy.conds.CONDRegular, batch: int) -> comfy.conds.CONDRegular:

@@ -58,10 +58,13 @@ class Run:
         self.conditioning = WindowConditioning(self.model, canvas, conds=guider.conds, seed=extra_args.get("seed") or 0)
 
     def step_at(self, sigma: float) -> Step:
-        """The step that an evaluation at `sigma` belongs to: the last one that begins at or above it."""
-        return self._step(
-            sigma, max((i for i, level in enumerate(self._levels[:-1]) if level >= sigma * (1 - 1e-4)), default=0)
-        )
+        """The step that an evaluation at `sigma` belongs to: the last one that begins at or above it.
+
+        At or below it where the noise rises (unsampling).
+        """
+        sign = 1 if self._levels[-1] <= self._levels[0] else -1
+        begun = (i for i, level in enumerate(self._levels[:-1]) if sign * (level - sigma) >= -1e-4 * sigma)
+        return self._step(sigma, max(begun, default=0))
 
     @property
     def first_step(self) -> Step:
@@ -123,10 +126,14 @@ class Run:
 
 
 def _refuse_what_cannot_be_windowed(guider: CFGGuider, options: dict[str, Any], noise: Tensor) -> None:
-    if noise.ndim not in (4, 5) or len(guider.inner_model.latent_shapes or [noise.shape]) > 1:
+    streams = guider.inner_model.latent_shapes or [noise.shape]
+    if noise.ndim not in (4, 5) or len(streams) > 1:
+        what = (
+            "several streams at once (such as video with audio)" if len(streams) > 1 else "no picture (such as sound)"
+        )
         raise ValueError(
-            "Panorama Windows needs a latent that is one picture or one video; this model samples several streams "
-            "at once (such as video with audio). Remove the node for this model."
+            f"Panorama Windows needs a latent that is one picture or one video; this model samples {what}, in latents "
+            f"of shape {' and '.join(str(tuple(shape)) for shape in streams)}. Remove the node for this model."
         )
     if options.get("context_handler") is not None:
         raise ValueError(

@@ -23,7 +23,7 @@ from ...core.multidiffusion import predict_jointly
 from ...core.similarity import LatentSimilarity, PictureSimilarity, Similarity
 from ...core.step import Step
 from ...core.windows import Size, Window, canvas_size, crop
-from .conditioning import scheduled
+from .conditioning import hook_keyframes_at, scheduled
 from .gradients import evenly_scaled, input_gradients
 from .input_gradient_layers import as_the_host_runs_it
 from .prediction import HostPrediction
@@ -158,7 +158,8 @@ def _calc_cond_batch(executor, model, conds, x, timestep, model_options):
         executor=executor, model=model, conds=conds, timestep=timestep, model_options=model_options, run=call.run
     )
     if isinstance(call, ViewsCall):
-        return prediction.of_views(x, call.windows, call.canvas)
+        with hook_keyframes_at(model, call.step_sigma):
+            return prediction.of_views(x, call.windows, call.canvas)
     canvas = canvas_size(x)
     batches = call.run.batches(conds, x, call.run.params.windows_at(call.step).plan(canvas))
 

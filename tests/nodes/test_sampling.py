@@ -14,6 +14,7 @@ import torch
 from joint_diffusion.core.fusion import window_weights
 from joint_diffusion.core.multidiffusion import WindowParams
 from joint_diffusion.core.multiscale import MultiScaleParams
+from joint_diffusion.core.twindiffusion import CropFusionParams
 from joint_diffusion.core.windows import Size, Wrap
 from joint_diffusion.nodes.host.sampling import with_settings
 from tiny_models import prompt
@@ -303,6 +304,41 @@ def test_schedules_go_by_the_step_also_at_the_coarse_scale(sd15):
     controls = [tiny_models.control_net().set_cond_hint(image, 0.9, span) for span in ((0.0, 1.0), (0.0, 0.02))]
     results = [run(model, latent, steps=1, positive=prompt(1, control=control)) for control in controls]
     torch.testing.assert_close(results[0], results[1], rtol=1e-4, atol=1e-4)
+
+
+def test_hook_keyframes_go_by_the_step_also_at_the_coarse_scale(sd15):
+    """A LoRA that ends below the step's noise level, and above that of the coarse canvas."""
+    model, latent = with_settings(sd15, windows=windows(), multiscale=MultiScaleParams()), torch.zeros(1, 4, 32, 32)
+
+    def hooked(*keyframes):
+        hooks = comfy.hooks.create_hook_lora(tiny_models.lora_weights(sd15), strength_model=1.0, strength_clip=0.0)
+        group = comfy.hooks.HookKeyframeGroup()
+        for start, strength in keyframes:
+            group.add(comfy.hooks.HookKeyframe(strength=strength, start_percent=start))
+        hooks.set_keyframes_on_hooks(group)
+        return run(model, latent, steps=1, positive=prompt(1, hooks=hooks))
+
+    always = hooked((0.0, 1.0))
+    torch.testing.assert_close(hooked((0.0, 1.0), (0.02, 0.0)), always, rtol=1e-4, atol=1e-4)
+    assert (hooked((0.0, 0.0)) - always).abs().max() > 1e-3
+
+
+def test_twin_crop_fusion_when_unsampling_knows_its_steps(sd15):
+    """Crop Fusion is on in the first half of the steps, also where the noise rises."""
+    rising = comfy.samplers.calculate_sigmas(sd15.get_model_object("model_sampling"), "simple", 4).flip(0)
+    rising[0] = rising[1] / 10
+    latent = torch.randn(1, 4, 16, 40, generator=torch.Generator().manual_seed(1))
+
+    def unsample(sigmas, **method):
+        guider = comfy.samplers.CFGGuider(with_settings(sd15, windows=windows(), **method))
+        guider.set_conds(prompt(1), prompt(2))
+        euler = comfy.samplers.sampler_object("euler")
+        return guider.sample(torch.zeros_like(latent), latent, euler, sigmas, disable_pbar=True, seed=1)
+
+    whole, half = CropFusionParams(stop=1.0), CropFusionParams(stop=0.5)
+    plain = unsample(rising)
+    assert (unsample(rising, crop_fusion=half) - plain).abs().max() > 1e-3
+    assert (unsample(rising, crop_fusion=half) - unsample(rising, crop_fusion=whole)).abs().max() > 1e-4
 
 
 def test_a_memory_that_ran_out_once_is_not_asked_again(sd15):
