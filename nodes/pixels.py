@@ -46,3 +46,18 @@ def size_or_native(model, height: int, width: int, prefix: str = "") -> Size:
         cells(f"{prefix}height", height, space.ratio, space.grid) or native.height,
         cells(f"{prefix}width", width, space.ratio, space.grid) or native.width,
     )
+
+
+def check_size(model, height: int, width: int, given: Size) -> None:
+    """`height` and `width` beside a latent_image of `given` cells; 0 leaves the size to the latent.
+
+    Raises:
+        ValueError: one of them is another size than the latent's.
+    """
+    ratio = latent_space(model).ratio
+    for field, pixels, cells_given in (("height", height, given.height), ("width", width, given.width)):
+        if pixels not in (0, cells_given * ratio):
+            raise ValueError(
+                f"{field}: latent_image is {given.width * ratio} x {given.height * ratio} pixels, got {pixels}; set 0 "
+                "to take its size, or disconnect latent_image."
+            )

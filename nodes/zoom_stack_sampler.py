@@ -2,11 +2,12 @@
 
 from comfy_api.latest import io
 
+from ..core.windows import canvas_size
 from .host.latents import empty, latent_space, stack_latent
 from .host.zoom_blending import SPACES, ZoomBlending
 from .host.zoom_sampling import sample_zoom_stack
 from .ksampler_inputs import denoise_input, ksampler_inputs
-from .pixels import size_inputs, size_or_native
+from .pixels import check_size, size_inputs, size_or_native
 from .zoom_prompts import StackPrompts, ZoomPromptsType
 
 DEFAULT = ZoomBlending(p=2)
@@ -139,6 +140,7 @@ class ZoomStackSampler(io.ComfyNode):
             latent = empty(latent_space(model), levels, size_or_native(model, height, width))
         else:
             latent = stack_latent(model, latent_image, levels)
+            check_size(model, height, width, canvas_size(latent))
         latent, image = sample_zoom_stack(
             model,
             latent,

@@ -349,6 +349,10 @@ def test_mixed_is_pixel_when_every_step_is(demo):
             r"latent_image: each level must be one picture.*\(8,\).*got \(4,\); encode it",
         ),
         (
+            {"latent_image": {"samples": torch.ones(3, 8, 16, 16)}, "width": 256},
+            r"width: latent_image is 128 x 128 pixels, got 256; set 0",
+        ),
+        (
             {"latent_image": {"samples": torch.ones(3, 8, 16, 16), "noise_mask": torch.ones(1, 1, 16, 16)}},
             r"latent_image: .*has a noise mask; connect",
         ),
