@@ -150,7 +150,7 @@ def fusion_weights(x: Tensor, step: Step, params: JointParams) -> WindowWeights:
     return normalised(dict(zip(windows.plan(canvas), aligned, strict=True)), canvas)
 
 
-@lru_cache(maxsize=64)  # one for each turn of Cross Sampling; in main memory, which a device has more need of
+@lru_cache(maxsize=16)  # one for each turn of Cross Sampling; in main memory, which a device has more need of
 def _aligned_weights(windows: WindowParams, canvas: Size, adjacency: float) -> Tensor:
     """(N, h, w) for the N windows on the canvas."""
     plan = windows.plan(canvas)

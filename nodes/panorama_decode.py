@@ -35,7 +35,7 @@ class PanoramaDecode(io.ComfyNode):
                     max=16384,
                     step=8,
                     optional=True,
-                    tooltip="Pixels decoded at once in each direction. 0: as much as free memory holds, "
+                    tooltip="Pixels decoded at once in each direction. 0: as much as the device holds, "
                     "at best everything, which is exactly VAE Decode.",
                 ),
                 io.Int.Input(
