@@ -37,7 +37,7 @@ def panorama(method: str) -> Image.Image:
 def templates(editor: FrontEnd) -> Image.Image:
     """The pack's workflows in the template browser."""
     editor.page.evaluate("app.extensionManager.command.execute('Comfy.BrowseTemplates')")
-    editor.page.get_by_text(PACK).click()
+    press(editor.page.get_by_text(PACK))
     editor.page.get_by_text(FIRST_WORKFLOW, exact=True).wait_for()
     return screenshot(editor)
 
@@ -45,11 +45,17 @@ def templates(editor: FrontEnd) -> Image.Image:
 def after_run(editor: FrontEnd) -> Image.Image:
     """The first workflow, opened from there and run."""
     templates(editor)
-    editor.page.get_by_text(FIRST_WORKFLOW, exact=True).click()
+    press(editor.page.get_by_text(FIRST_WORKFLOW, exact=True))
     editor.page.wait_for_function("app.graph.nodes.some(node => node.type === 'MultiScaleSampler')")
-    editor.page.get_by_role("button", name="Run", exact=True).first.click()
+    press(editor.page.get_by_role("button", name="Run", exact=True).first)
     editor.page.wait_for_function(SHOWN)
     return screenshot(editor)
+
+
+def press(element) -> None:
+    """At once: on a machine without a GPU the page moves for so long that a pointer waits in vain."""
+    element.wait_for()
+    element.evaluate("element => element.click()")
 
 
 def screenshot(editor: FrontEnd) -> Image.Image:

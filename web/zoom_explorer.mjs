@@ -35,7 +35,7 @@ export function zoomExplorer(onView) {
   make('style', box, { textContent: STYLE })
   const canvas = make('canvas', box)
   const marks = make('nav', box)
-  const caption = make('p', box, { textContent: 'Queue to look into the zoom.' })
+  const caption = make('p', box, { textContent: 'Run the workflow to look into the zoom.' })
   caption.setAttribute('aria-live', 'polite')
   const layer = document.createElement('canvas')
 
