@@ -1,9 +1,7 @@
 """Pictures of a checkpoint, painted and judged in two processes. The judges are real networks of random weights."""
 
-import os
 import re
 import shutil
-import subprocess
 import sys
 from dataclasses import replace
 
@@ -13,11 +11,13 @@ import pytest
 import torch
 from host import HOST, ROOT
 from PIL import Image
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from torchmetrics.functional.image import deep_image_structure_and_texture_similarity
 from torchmetrics.image import FrechetInceptionDistance, LearnedPerceptualImagePatchSimilarity
 from transformers import CLIPModel, CLIPProcessor
 
 from benchmarks.checkpoints import measure, scores, shares
+from benchmarks.checkpoints.__main__ import main
 from benchmarks.checkpoints.networks import Networks
 from benchmarks.checkpoints.pictures import (
     REFERENCE,
@@ -37,16 +37,6 @@ SETTINGS = Settings(checkpoint="demo", rows=1, columns=2, steps=1, cfg=2.0, samp
 SIDE = 64
 
 
-def in_two_processes(*arguments, **environment):
-    """What `torchrun --nproc-per-node 2 -m benchmarks.checkpoints` prints."""
-    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    run += ["-m", "benchmarks.checkpoints", *map(str, arguments)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"} | environment
-    done = subprocess.run(run, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def plain(colour, height=128, width=256):
     return Image.new("RGB", (width, height), colour)
 
@@ -58,11 +48,12 @@ def test_two_processes_go_on_where_a_killed_run_was(tmp_path):
     (tmp_path / Picture(Group("multidiffusion", PROMPT), 1).path).with_suffix(".part").write_bytes(b"half a picture")
     prompts = tmp_path / "prompts.txt"
     prompts.write_text(PROMPT)
-    options = "--rows 1 --columns 2 --steps 1 --cfg 2 --sampler euler --scheduler karras --seeds 2 --references 3"
-    methods = ("--methods", "multidiffusion", "full")
-    in_two_processes(
-        "paint", "--checkpoint", "demo", "--prompts", prompts, "--out", tmp_path, *methods, *options.split()
-    )
+    options = "--methods multidiffusion full --seeds 2 --references 3 --rows 1 --columns 2 --steps 1 --cfg 2"
+    options += " --sampler euler --scheduler karras"
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    run += ["-m", "benchmarks.checkpoints", "paint", "--checkpoint", "demo", "--prompts", prompts, "--out", tmp_path]
+    done = subprocess.run([*run, *options.split()], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
     files = [path for path in tmp_path.rglob("*") if path.is_file() and path != prompts]
     groups = [Group(method, PROMPT) for method in ("multidiffusion", "full", REFERENCE)]
@@ -94,9 +85,9 @@ def weights(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory):
-    """Two methods and single pictures, all of them patches of random colours."""
+    """Panoramas and single pictures, all of them patches of random colours."""
     out, draw = tmp_path_factory.mktemp("out"), np.random.default_rng(0)
-    for method, width in (("multidiffusion", 3 * SIDE), ("msd", 3 * SIDE), (REFERENCE, SIDE)):
+    for method, width in (("msd", 3 * SIDE), (REFERENCE, SIDE)):
         for seed in range(3):
             colours = draw.integers(0, 256, (4, width // 16, 3), dtype=np.uint8)
             image = Image.fromarray(colours).resize((width, SIDE), Image.Resampling.BICUBIC)
@@ -104,16 +95,25 @@ def out(tmp_path_factory):
     return out
 
 
-def test_two_processes_measure_what_torchmetrics_does(out, weights):
-    options = {
-        "--clip-model": weights.clip_model,
-        "--aesthetic-weights": weights.aesthetic_weights,
-        "--inception-weights": weights.inception_weights,
-    }
-    printed = in_two_processes(
-        "measure", "--out", out, "--batch", 2, *(part for pair in options.items() for part in pair)
+def measure_in_this_process(*arguments):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["benchmarks.checkpoints", "measure", *map(str, arguments)])
+        main()
+
+
+def test_two_processes_measure_what_torchmetrics_does(out, weights, capfd):
+    """Started by torchrun's own launcher, but forked: loading the libraries once more takes longer than the test."""
+    config = LaunchConfig(
+        1, 1, 2, start_method="fork", rdzv_backend="c10d", rdzv_endpoint="localhost:0", max_restarts=0
     )
-    assert len(re.findall(r"^\| (MultiDiffusion|Multi-Scale Diffusion|single pictures) \|", printed, re.M)) == 3
+    options = ["--out", out, "--batch", 2, "--clip-model", weights.clip_model]
+    options += ["--aesthetic-weights", weights.aesthetic_weights, "--inception-weights", weights.inception_weights]
+    elastic_launch(config, measure_in_this_process)(*options)
+    printed = capfd.readouterr().out
+    assert re.findall(r"^\| ([A-Z]\S+ Diffusion|single pictures) \|", printed, re.M) == [
+        "Multi-Scale Diffusion",
+        "single pictures",
+    ]
     assert "nan" not in printed
     comments, lines = read(out / "checkpoint.csv")
     assert "demo: 1 prompts, 1 x 2 windows" in comments[1]
