@@ -70,8 +70,10 @@ def feature_distance(network: FeatureNetwork, image: Tensor, pairs: Sequence[tup
     """How differently pairs of windows of one panorama (3, H, W) look, place by place.
 
     LPIPS (Zhang et al. 2018, Eq. 1) with this network and without learned weights: at every place of every stage the
-    squared distance of the feature vectors, each of length one, averaged over places, stages and pairs.
+    squared distance of the feature vectors, each of length one, averaged over places, stages and pairs; 0 without any.
     """
+    if not pairs:
+        return 0.0
     windows = list(dict.fromkeys(window for pair in pairs for window in pair))
     one, other = ([windows.index(pair[end]) for pair in pairs] for end in (0, 1))
     distances = []

@@ -127,7 +127,7 @@ def describe_device(device: "str | torch.device") -> str:
     else:
         threads = torch.get_num_threads()
         name = f"{device.type.upper()}, {threads} thread{'s' * (threads > 1)}"
-    return f"{name}; torch {torch.__version__}"
+    return f"{name}; torch {torch.__version__.partition('+')[0]}"
 
 
 def _head(first_column: str, columns: Sequence[str]) -> str:

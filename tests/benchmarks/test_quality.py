@@ -1,0 +1,115 @@
+"""Every figure of the papers with two or three small panoramas a row, in one process: preparing takes seconds."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from host import ROOT
+from joint_diffusion.benchmarks.table import read
+
+MSD = "--seeds 1 --columns 2 --steps 1"  # of three prompts
+STRIP = "--seeds 2 --columns 2 --steps 1"
+WIDE = "--columns 3 --steps 1"  # windows of a row that do not touch
+RUNS = {  # and the rows of their tables
+    f"msd --seeds 1 {WIDE}": 5,
+    f"msd-weight {MSD}": 10,
+    f"msd-stop {MSD}": 6,
+    f"sync --seeds 2 {WIDE}": 4,
+    f"sync-weight {STRIP}": 5,
+    f"sync-anchors {STRIP}": 3,
+    f"twin {STRIP}": 13,
+    f"twin-tau {STRIP}": 5,
+    f"twin-lambda {STRIP}": 6,
+    f"twin-cross-stride {STRIP}": 6,
+    "zoom --seeds 1 --steps 2": 5,
+}
+NAMES = [run.split()[0] for run in RUNS]
+ALL = """
+import contextlib, sys
+from benchmarks import bootstrap, quality
+bootstrap.RESAMPLES, quality.TRUE_PICTURES = 10, 6
+print(*quality.FIGURES, "zoom")
+folder, *runs = sys.argv[1:]
+for run in runs:
+    print("run:", run, file=sys.stderr, flush=True)
+    with contextlib.suppress(SystemExit):
+        quality.main([*run.split(), "--bfloat16", "--out", f"{folder}/kept", "--results", f"{folder}/results"])
+"""
+AGAIN = next(run for run in RUNS if run.startswith("sync "))
+REFUSED = "sync --targets literal"
+
+
+class Ran(NamedTuple):
+    """What came of all runs."""
+
+    known: list[str]
+    results: Path
+    said: list[str]  # to stderr, by each run: all of RUNS, one of them again, and one that is refused
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("quality")
+    command = [sys.executable, "-c", ALL, str(folder), *RUNS, AGAIN, REFUSED]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return Ran(done.stdout.splitlines()[0].split(), folder / "results", done.stderr.split("run: ")[1:])
+
+
+def test_all_figures_are_tried(ran):
+    assert ran.known == NAMES
+
+
+@pytest.mark.parametrize(("name", "rows"), list(zip(NAMES, RUNS.values(), strict=True)))
+def test_tables_have_a_number_in_every_place(ran, name, rows):
+    comments, lines = read(ran.results / f"{name}.csv")
+    labels, metrics = ({line[field] for line in lines} for field in ("row", "metric"))
+    assert len(labels) == rows and len(lines) == rows * len(metrics)
+    assert {line["panoramas"] for line in lines} == {"3" if name.startswith(("msd", "zoom")) else "2"}
+    for line in lines:
+        value, low, high = (float(line[field] or "0") for field in ("value", "low", "high"))
+        assert abs(value) < float("inf")  # and not nan
+        if line["metric"] in ("views denoised", "seconds"):
+            assert not line["low"] and value >= 0
+        else:
+            assert low <= high
+    assert "95 % bootstrap intervals" in comments[1]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_plots_are_drawn(ran, name):
+    plot = (ran.results / f"{name}.svg").read_text(encoding="utf-8")
+    assert plot.startswith("<?xml") and plot.count('id="axes_') >= 2
+
+
+def test_rows_of_different_figures_are_the_same_pictures(ran):
+    """Weight 0 is MultiDiffusion, weight 10 and a stop of 1 are the defaults."""
+    rows = {}
+    for name in ("msd-weight", "msd-stop"):
+        for line in read(ran.results / f"{name}.csv")[1]:
+            rows[name, line["row"], line["metric"]] = line["value"]
+    for metric in ("FID", "order violations"):
+        assert rows["msd-weight", "0", metric] == rows["msd-stop", "0", metric]
+        assert rows["msd-weight", "10", metric] == rows["msd-stop", "1", metric]
+        assert rows["msd-weight", "10", metric] != rows["msd-weight", "0", metric]
+
+
+def test_a_second_run_paints_nothing(ran):
+    first, again = (said for said in ran.said if said.startswith(f"{AGAIN}\n"))
+    assert "\n0 pictures painted" in again
+    assert "\n0 pictures painted" not in first
+
+
+def test_windows_painted_alone_have_seams_and_true_pictures_have_none(ran):
+    rows = {
+        line["row"]: float(line["value"])
+        for line in read(ran.results / "sync.csv")[1]
+        if line["metric"] == "seam energy"
+    }
+    assert rows["windows painted alone"] > 1.5 > 1.2 > rows["true pictures"]
+
+
+def test_targets_belong_to_one_figure(ran):
+    assert "--targets is for msd-weight" in ran.said[-1]
