@@ -49,7 +49,7 @@ class Run:
         canvas = canvas_size(noise)
         self._levels: list[float] = sigmas.tolist()
         self._kept = [0.0] * (len(self._levels) - 1)
-        self._weights: dict[tuple[WindowParams, CropFusionParams | None], WindowWeights] = {}
+        self._weights: dict[tuple[Size, WindowParams, CropFusionParams | None], WindowWeights] = {}
         self._most: dict[bool, int] = {}  # windows in a call without and with gradients, after memory ran out
         check_canvas(canvas, self.params)
         if guided:
@@ -94,7 +94,7 @@ class Run:
 
     def fusion_weights(self, x: Tensor, step: Step) -> WindowWeights:
         """Of the windows of the canvas x in this step; made in main memory, so once for all steps that share them."""
-        key = self.params.windows_at(step), self.params.crop_fusion_at(step)
+        key = canvas_size(x), self.params.windows_at(step), self.params.crop_fusion_at(step)
         if key not in self._weights:
             self._weights[key] = fusion_weights(x, step, self.params)
         return self._weights[key]

@@ -323,6 +323,29 @@ def test_hook_keyframes_go_by_the_step_also_at_the_coarse_scale(sd15):
     assert (hooked((0.0, 0.0)) - always).abs().max() > 1e-3
 
 
+def test_a_cfg_hook_may_ask_about_a_part_of_the_canvas(sd15):
+    """It is then told what a canvas of that size would be: windows are planned and weighted anew."""
+    noise = torch.randn(1, 4, 16, 40, generator=torch.Generator().manual_seed(1))
+    asked, whole = [], []
+
+    def ask(args):
+        part = args["input"][..., :24].contiguous()
+        asked.extend(
+            comfy.samplers.calc_cond_batch(args["model"], [args["cond"]], part, args["sigma"], args["model_options"])
+        )
+        return args["denoised"]
+
+    def listen(args):
+        whole.append(args["cond_denoised"])
+        return args["denoised"]
+
+    for hook, start in ((ask, noise), (listen, noise[..., :24])):
+        model = with_settings(sd15, windows=windows())
+        model.set_model_sampler_post_cfg_function(hook)
+        sampling_run.run(model, torch.zeros_like(start), noise=start, steps=1)
+    torch.testing.assert_close(asked[0], whole[0], rtol=1e-4, atol=1e-4)
+
+
 def test_twin_crop_fusion_when_unsampling_knows_its_steps(sd15):
     """Crop Fusion is on in the first half of the steps, also where the noise rises."""
     rising = comfy.samplers.calculate_sigmas(sd15.get_model_object("model_sampling"), "simple", 4).flip(0)
