@@ -31,10 +31,20 @@ class PanoramaLatent(io.ComfyNode):
             ],
             inputs=[
                 io.Int.Input(
-                    "width", default=2048, min=8, max=65536, step=8, tooltip="Width of the panorama in pixels."
+                    "width",
+                    default=2048,
+                    min=8,
+                    max=65536,
+                    step=8,
+                    tooltip="Width of the panorama in pixels. Multiples of 64 suit all common models.",
                 ),
                 io.Int.Input(
-                    "height", default=512, min=8, max=65536, step=8, tooltip="Height of the panorama in pixels."
+                    "height",
+                    default=512,
+                    min=8,
+                    max=65536,
+                    step=8,
+                    tooltip="Height of the panorama in pixels. Multiples of 64 suit all common models.",
                 ),
                 io.Int.Input("batch_size", default=1, min=1, max=4096, tooltip="Number of panoramas."),
                 io.Model.Input(
