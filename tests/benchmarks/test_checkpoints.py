@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import subprocess
 import sys
 from dataclasses import replace
 
