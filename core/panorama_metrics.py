@@ -12,7 +12,7 @@ from .windows import NO_WRAP, Window, Wrap, canvas_size
 
 
 class Metrics(NamedTuple):
-    """Numbers for a batch of B panoramas; lower is better throughout.
+    """Numbers for a batch of B panoramas.
 
     Attributes:
         seams: (B, rows + columns), `seam_energies` at the `window_borders`; 1 is no seam.

@@ -29,7 +29,7 @@ class PanoramaMetrics(io.ComfyNode):
             display_name="Panorama Metrics",
             category="joint diffusion",
             description="Looks for the borders of the windows in a finished panorama and measures how well its edges "
-            "meet and whether distant windows look alike. Needs no network and no prompt. Lower is better.",
+            "meet and whether distant windows look alike. Needs no network and no prompt.",
             search_aliases=[
                 "panorama",
                 "seam",
