@@ -60,7 +60,7 @@ def press(element) -> None:
 
 def screenshot(editor: FrontEnd) -> Image.Image:
     """What is to be seen once pictures have loaded and notices are gone."""
-    editor.page.wait_for_load_state("networkidle")
+    editor.page.wait_for_function("[...document.images].every(image => image.complete)")
     editor.page.wait_for_timeout(6000)
     shot = Image.open(io.BytesIO(editor.page.screenshot())).convert("RGB")
     return shot.resize((WIDTH, WIDTH * shot.height // shot.width), Image.Resampling.LANCZOS)
