@@ -48,7 +48,8 @@ def draw(path: Path, title: str, panels: dict[str, Sequence[Point]], axis: str =
             _bars(panel, points)
             panel.set(title=metric)
     if len({point.series for point in next(iter(panels.values()))}) > 1:
-        axes[0, 0].legend(frameon=False)
+        handles, labels = axes[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
     figure.suptitle(title)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Date": None})
