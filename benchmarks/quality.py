@@ -87,8 +87,9 @@ class Painter:
 def show(name: str, figure: Figure, painter: Painter, device: str, results: Path) -> None:
     """Paint, measure, print, write and draw one figure."""
     prompts = [prompt for prompt in figure.prompts for _ in range(figure.seeds)]
+    of_each = f" ({figure.seeds} for each of {len(figure.prompts)} prompts)" if len(figure.prompts) > 1 else ""
     note = (
-        f"{figure.of}. {len(prompts)} panoramas a row ({len(figure.prompts)} prompts x {figure.seeds} seeds), "
+        f"{figure.of}. {len(prompts)} panoramas a row{of_each}, "
         f"{figure.rows} x {figure.columns} windows, {figure.steps} steps; in brackets 95 % bootstrap intervals."
     )
     table = Table(name, figure.first_column, figure.metrics, note=note, device=device)

@@ -75,7 +75,7 @@ def zoom_figure(pipeline: LandscapePipeline, gallery: Gallery, args: argparse.Na
     steps, seeds = args.steps or ZoomParams.steps, args.seeds or SEEDS
     prompts = [tuple(f"{scene} {level}" for level in LEVELS) for scene in SCENES]
     stacks = [ZoomParams(prompts=p, seed=seed, p=P, steps=steps) for p in prompts for seed in range(seeds)]
-    note = f"{OF}. {len(stacks)} zoom stacks a row ({len(SCENES)} scenes x {seeds} seeds), {len(LEVELS)} levels, "
+    note = f"{OF}. {len(stacks)} zoom stacks a row ({seeds} of each of {len(SCENES)} scenes), {len(LEVELS)} levels, "
     note += f"p = {P}, {steps} steps; in brackets 95 % bootstrap intervals."
     table = Table("zoom", "method", METRICS, note=note, device=args.device)
     panels: dict[str, list[Point]] = {metric: [] for metric in METRICS}
