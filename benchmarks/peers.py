@@ -6,9 +6,10 @@ The pack is loaded from where the user has it; nothing of it is in this reposito
 import importlib.util
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from comfy.model_patcher import ModelPatcher
+if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
 
 NODE = "TiledDiffusion"
 ARGUMENTS = ("model", "method", "tile_width", "tile_height", "tile_overlap", "tile_batch_size")
@@ -35,7 +36,7 @@ class Peer:
         self.name = path.resolve().name
         self._node = node()
 
-    def patch(self, model: ModelPatcher, window: int, overlap: int, batch: int) -> ModelPatcher:
+    def patch(self, model: "ModelPatcher", window: int, overlap: int, batch: int) -> "ModelPatcher":
         """MultiDiffusion on square windows, in latent cells; `batch` of them in one call."""
         sides = (PIXELS * window, PIXELS * window, PIXELS * overlap)
         return getattr(self._node, self._node.FUNCTION)(model, "MultiDiffusion", *sides, batch)[0]

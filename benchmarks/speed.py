@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .contenders import Contenders
 
 SPEED = ("views", "model calls", "seconds", "times the bare model", "peak memory, MiB", "apart")
-WIDTH = ("windows", "seconds", "peak memory, MiB", "seconds per window", "exponent")
+WIDTH = ("windows", "seconds", "peak memory, MiB", "seconds per window", "seconds beside them", "exponent")
 BESIDE = ("milliseconds", "microseconds per window")
 
 
@@ -64,7 +64,7 @@ def by_width(contenders: "Contenders", table: Table, args: argparse.Namespace) -
     windows, seconds = [size.count for size in sizes.values()], [run.seconds for run in measured.values()]
     slope, constant = np.polyfit(windows, seconds, 1)
     exponent, _ = np.polyfit(np.log(windows), np.log(seconds), 1)
-    table.row("fit", {"windows": 0, "seconds": constant, "seconds per window": slope, "exponent": exponent})
+    table.row("fit", {"seconds per window": slope, "seconds beside them": constant, "exponent": exponent})
 
 
 def beside_the_model(contenders: "Contenders", table: Table, args: argparse.Namespace) -> None:
@@ -73,8 +73,10 @@ def beside_the_model(contenders: "Contenders", table: Table, args: argparse.Name
 
     measured = measure(contenders, contenders.without_model(), args, steps=args.steps_beside)
     for name, run in measured.items():
-        more = run.seconds - measured[WITHOUT_WINDOWS].seconds
-        metrics = {"milliseconds": 1e3 * run.seconds, "microseconds per window": 1e6 * more / contenders.count}
+        metrics = {"milliseconds": 1e3 * run.seconds}
+        if name != WITHOUT_WINDOWS:
+            more = run.seconds - measured[WITHOUT_WINDOWS].seconds
+            metrics["microseconds per window"] = 1e6 * more / contenders.count
         table.row(name, metrics)
 
 
@@ -137,17 +139,17 @@ def main() -> None:
         strip = canvas._replace(canvas=(1, canvas.canvas[1]))
         for name, contenders, columns, fill in (
             ("", canvas, SPEED, against_others),
-            ("_strip", strip, SPEED, against_others),
-            ("_width", canvas, WIDTH, by_width),
-            ("_beside", canvas, BESIDE, beside_the_model),
-            ("_beside_strip", strip, BESIDE, beside_the_model),
+            ("-strip", strip, SPEED, against_others),
+            ("-width", canvas, WIDTH, by_width),
+            ("-beside", canvas, BESIDE, beside_the_model),
+            ("-beside-strip", strip, BESIDE, beside_the_model),
         ):
             height, width = contenders.canvas
             note = (
                 f"One step of {model} on {height} x {width} windows of {window} x {window} cells, {contenders.count} "
                 f"with overlaps, {args.batch} a call."
             )
-            table = Table(f"speed_{model}{name}", "step", columns, note=note, device=DEVICE)
+            table = Table(f"speed-{model}{name}", "step", columns, note=note, device=DEVICE)
             fill(contenders, table, args)
             table.save(args.results)
 
