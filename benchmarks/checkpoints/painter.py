@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from ..samplers import start_host
-from .pictures import REFERENCE, Picture, Settings
+from ..host import start_host
+from .pictures import REFERENCE, Picture, Settings, require_known
 
 start_host()
 
@@ -45,9 +45,8 @@ class Painter:
     """
 
     def __init__(self, checkpoint: str, settings: Settings):
-        for field, known in (("sampler", SAMPLERS), ("scheduler", SCHEDULERS)):
-            if (value := getattr(settings, field)) not in known:  # the host would take another in silence
-                raise ValueError(f"{field}: must be one of {', '.join(known)}, got {value!r}.")
+        require_known("sampler", settings.sampler, SAMPLERS)
+        require_known("scheduler", settings.scheduler, SCHEDULERS)
         comfy.utils.set_progress_bar_enabled(False)  # one of our own counts pictures
         self.settings = settings
         with torch.inference_mode():

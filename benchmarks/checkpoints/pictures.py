@@ -29,7 +29,7 @@ TEXT = "joint_diffusion"  # key in the PNG
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What all pictures of a folder have in common; the defaults are those of the MSD paper, section IV-A."""
+    """What all pictures of a folder have in common; the canvas of MSD, section IV-A, sampled as is usual for SD 1.5."""
 
     checkpoint: str
     rows: int = 2  # of windows of the model's own size, from top to bottom, if they did not overlap
@@ -90,6 +90,12 @@ def read_prompts(path: Path) -> list[str]:
     if not prompts:
         raise ValueError(f"prompts: {path} has none; write one prompt a line.")
     return prompts
+
+
+def require_known(field: str, value: str, known: Sequence[str]) -> None:
+    """Refuse a name that ComfyUI does not know: it would take another in silence."""
+    if value not in known:
+        raise ValueError(f"{field}: must be one of {', '.join(known)}, got {value!r}.")
 
 
 def left_to_paint(out: Path, pictures: Iterable[Picture], settings: Settings) -> list[Picture]:

@@ -29,6 +29,7 @@ from benchmarks.checkpoints.pictures import (
     left_to_paint,
     read_collection,
     read_prompts,
+    require_known,
 )
 from benchmarks.checkpoints.weights import WeightParams
 from benchmarks.table import read
@@ -229,6 +230,20 @@ def test_settings_that_differ_are_refused(tmp_path):
         Settings(checkpoint="demo", rows=2, columns=3)
     with pytest.raises(ValueError, match=r"rows: must be at least 1, got 0"):
         Settings(checkpoint="demo", rows=0)
+
+
+def test_samplers_that_comfyui_does_not_have_are_refused():
+    require_known("sampler", "ddim", ["euler", "ddim"])
+    with pytest.raises(ValueError, match=r"sampler: must be one of euler, ddim, got 'DDIM'"):
+        require_known("sampler", "DDIM", ["euler", "ddim"])
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(ValueError, match=r"nproc-per-node: must be at most the number of GPUs, 2, got 3 or more"):
+        shares.claim_device()
 
 
 def test_what_cannot_be_compared_is_refused(tmp_path):
