@@ -85,6 +85,7 @@ def paint(args: argparse.Namespace) -> None:
     share = Share.of_this_process()
     left = left_to_paint(args.out, share.of(pictures), settings)
     if not left:
+        print(f"{share.title}all pictures are there")
         return
     claim_device()
     from .painter import Painter  # starts ComfyUI
