@@ -7,28 +7,19 @@ For each sampler the same seeds by MultiDiffusion and by Multi-Scale Diffusion a
 
 import argparse
 import statistics
-import sys
+from pathlib import Path
 
 import torch
 
 from demo.panorama import measure_panorama
 from demo.pipeline import LandscapePipeline
-from tests.host import HOST, load_pack
+
+from .host import start_host
+from .table import RESULTS, Table
 
 SAMPLERS = ("euler", "ddim", "heun", "dpmpp_2m", "res_multistep", "euler_cfg_pp", "euler_ancestral", "lcm")
 CFG_PP = 0.6  # these samplers take guidance scales of 0 to 1
-
-
-def start_host() -> None:
-    """ComfyUI in this process, and the pack beside it."""
-    if HOST is None:
-        sys.exit("benchmarks.samplers needs ComfyUI: set COMFYUI_PATH, or put it at ~/ComfyUI.")
-    sys.argv = [sys.argv[0], *([] if torch.cuda.is_available() else ["--cpu"])]
-    sys.path.insert(0, str(HOST))
-    load_pack()
-    import comfy.options
-
-    comfy.options.enable_args_parsing()
+COLUMNS = ("order violations, MultiDiffusion", "order violations, MSD", "palette deviation, MSD / MultiDiffusion")
 
 
 def main() -> None:
@@ -39,6 +30,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--prompt", default="summer day")
     parser.add_argument("--width", type=int, default=1024)
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where the table goes")
     args = parser.parse_args()
     start_host()
     import comfy.sample
@@ -51,11 +43,10 @@ def main() -> None:
         model, clip = demo_model(), demo_clip()
         positive, negative = (clip.encode_from_tokens_scheduled(clip.tokenize(text)) for text in (args.prompt, ""))
         plain, guided = with_settings(model), with_settings(model, multiscale=MultiScaleParams())
-        print(f"{args.seeds} seeds, 256 x {args.width} pixels, {args.scheduler}, {args.steps} steps\n")
-        print(
-            "| sampler | MultiDiffusion: order violations per column | MSD | palette deviation, MSD / MultiDiffusion |"
+        note = (
+            f"{args.seeds} seeds of '{args.prompt}', {args.width} x 256 pixels, {args.scheduler}, {args.steps} steps."
         )
-        print("|---|---|---|---|")
+        table = Table("samplers", "sampler", COLUMNS, note=note)
         for sampler in args.samplers:
             cfg = CFG_PP if "cfg_pp" in sampler else 2.0
             measured = []
@@ -73,8 +64,9 @@ def main() -> None:
                 measured.append({name: statistics.mean(row[name] for row in rows) for name in rows[0]})
             before, after = measured
             ratio = after["palette_deviation"] / before["palette_deviation"]
-            name = "order_violations_per_column"
-            print(f"| {sampler} | {before[name]:.3f} | {after[name]:.3f} | {ratio:.2f} |", flush=True)
+            violations = (each["order_violations_per_column"] for each in measured)
+            table.row(sampler, dict(zip(COLUMNS, (*violations, ratio), strict=True)), panoramas=args.seeds)
+        table.save(args.results)
 
 
 if __name__ == "__main__":

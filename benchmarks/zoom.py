@@ -28,7 +28,18 @@ from core.zoom_path import ZoomPath
 from core.zoom_view import render_frames
 from nodes.video_file import ENCODERS, picture_of, write_pictures, write_video
 
+from .table import RESULTS, Table
+
 P, FPS, CRF = 2, 60, 20
+COLUMNS = (
+    "frames",
+    "rendering, fps",
+    "encoder alone, fps",
+    "both, fps",
+    "both over encoder alone",
+    "peak of a quarter, MiB",
+    "peak, MiB",
+)
 PART = 60  # frames encoded in one turn: the encoder alone, then both, so that a busy machine slows them alike
 
 
@@ -61,7 +72,8 @@ def parts(zooms: list[float]) -> Iterator[list[float]]:
         yield zooms[first : first + PART]
 
 
-def speed(levels: Tensor, zooms: list[float], ending: str, folder: Path) -> None:
+def speed(levels: Tensor, zooms: list[float], ending: str, folder: Path) -> dict[str, float]:
+    """Frames per second."""
     alone, both, rendering = [], [], []
     path = folder / f"part.{ending}"
     for part in parts(zooms):
@@ -71,34 +83,33 @@ def speed(levels: Tensor, zooms: list[float], ending: str, folder: Path) -> None
         both.append(seconds(lambda part=part: write_video(path, frames(levels, part), FPS, CRF)))
     count = len(zooms)
     ratio = statistics.median(one / other for one, other in zip(alone, both, strict=True))
-    print(
-        f"| {ENCODERS[ending][0]} | {count} | {count / sum(rendering):.1f} | {count / sum(alone):.1f} "
-        f"| {count / sum(both):.1f} | {ratio:.2f} |",
-        flush=True,
-    )
+    return {
+        "frames": count,
+        "rendering, fps": count / sum(rendering),
+        "encoder alone, fps": count / sum(alone),
+        "both, fps": count / sum(both),
+        "both over encoder alone": ratio,
+    }
 
 
 def frames(levels: Tensor, zooms: list[float]) -> Iterator[Tensor]:
     return render_frames(levels, zooms, P)
 
 
-def memory(args: argparse.Namespace, stack_file: Path) -> None:
-    print(f"\nPeak memory above the stack of {stack_file.stat().st_size / 2**20:.0f} MiB\n")
-    print("| encoder | frames | above the stack, MiB |\n|---|---|---|")
-    zooms = ZoomPath(frames_per_level=args.frames).zooms(args.levels)
-    for ending in args.formats:
-        for count in (len(zooms) // 4, len(zooms)):
-            # A peak does not come down again, so neither the making of the stack nor another video may be in it.
-            code = (
-                "import numpy, torch; torch.set_grad_enabled(False)\n"
-                "from pathlib import Path\n"
-                "from benchmarks.zoom import CRF, FPS, frames, peak_memory, write_video\n"
-                f"levels = torch.from_numpy(numpy.load({str(stack_file)!r})); before = peak_memory()\n"
-                f"path = Path({str(stack_file.with_suffix('.' + ending))!r})\n"
-                f"write_video(path, frames(levels, {zooms[:count]}), FPS, CRF); print(peak_memory() - before)"
-            )
-            run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-            print(f"| {ENCODERS[ending][0]} | {count} | {float(run.stdout):.0f} |", flush=True)
+def memory(zooms: list[float], ending: str, stack_file: Path) -> float:
+    """Peak memory in MiB of a video, in a process of its own.
+
+    A peak does not come down again, so neither the making of the stack nor another video may be in it.
+    """
+    code = (
+        "import numpy, torch; torch.set_grad_enabled(False)\n"
+        "from pathlib import Path\n"
+        "from benchmarks.zoom import CRF, FPS, frames, peak_memory, write_video\n"
+        f"levels = torch.from_numpy(numpy.load({str(stack_file)!r})); before = peak_memory()\n"
+        f"path = Path({str(stack_file.with_suffix('.' + ending))!r})\n"
+        f"write_video(path, frames(levels, {zooms}), FPS, CRF); print(peak_memory() - before)"
+    )
+    return float(subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 
 def main() -> None:
@@ -107,19 +118,21 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=1024, help="pixels")
     parser.add_argument("--frames", type=int, default=60, help="frames a level")
     parser.add_argument("--formats", nargs="+", choices=list(ENCODERS), default=list(ENCODERS))
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where the table goes")
     args = parser.parse_args()
     torch.set_grad_enabled(False)
-    print(f"torch {torch.__version__}, PyAV {av.__version__}, {torch.get_num_threads()} threads of torch\n")
-    print(f"{args.levels} levels of {args.side} x {args.side}, {args.frames} frames a level, crf {CRF}\n")
-    print("| encoder | frames | rendering, fps | encoder alone, fps | both, fps | both over encoder alone |")
-    print("|---|---|---|---|---|---|")
+    size = f"{args.levels} levels of {args.side} x {args.side}, {args.frames} frames a level, crf {CRF}"
+    table = Table("zoom-video", "encoder", COLUMNS, note=f"{size}; PyAV {av.__version__}.")
     zooms = ZoomPath(frames_per_level=args.frames).zooms(args.levels)
     levels = stack(args.levels, args.side)
     with tempfile.TemporaryDirectory() as folder:
-        for ending in args.formats:
-            speed(levels, zooms, ending, Path(folder))
         np.save(stack_file := Path(folder) / "stack.npy", levels.numpy())
-        memory(args, stack_file)
+        for ending in args.formats:
+            metrics = speed(levels, zooms, ending, Path(folder))
+            metrics["peak of a quarter, MiB"] = memory(zooms[: len(zooms) // 4], ending, stack_file)
+            metrics["peak, MiB"] = memory(zooms, ending, stack_file)
+            table.row(ENCODERS[ending][0], metrics)
+    table.save(args.results)
 
 
 if __name__ == "__main__":
