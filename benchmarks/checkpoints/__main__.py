@@ -26,6 +26,7 @@ from .pictures import (
     left_to_paint,
     read_collection,
     read_prompts,
+    seeds_of,
 )
 from .shares import Share, claim_device, wait_for_all
 from .weights import WeightParams
@@ -80,7 +81,7 @@ def paint(args: argparse.Namespace) -> None:
         Picture(Group(method, prompt), seed)
         for method, count in counts.items()  # first, so that every share has as many of the slow ones
         for prompt in read_prompts(args.prompts)
-        for seed in range(count)
+        for seed in seeds_of(method, count)
     ]
     share = Share.of_this_process()
     left = left_to_paint(args.out, share.of(pictures), settings)

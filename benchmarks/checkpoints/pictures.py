@@ -92,6 +92,12 @@ def read_prompts(path: Path) -> list[str]:
     return prompts
 
 
+def seeds_of(method: str, count: int) -> range:
+    """The same for all methods, and others for single pictures, so that none begins from the noise of a panorama."""
+    first = 10**5 if method == REFERENCE else 0
+    return range(first, first + count)
+
+
 def require_known(field: str, value: str, known: Sequence[str]) -> None:
     """Refuse a name that ComfyUI does not know: it would take another in silence."""
     if value not in known:

@@ -30,6 +30,7 @@ from benchmarks.checkpoints.pictures import (
     read_collection,
     read_prompts,
     require_known,
+    seeds_of,
 )
 from benchmarks.checkpoints.weights import WeightParams
 from benchmarks.table import read
@@ -59,7 +60,11 @@ def test_two_processes_go_on_where_a_killed_run_was(tmp_path):
 
     files = [path for path in tmp_path.rglob("*") if path.is_file() and path != prompts]
     groups = [Group(method, PROMPT) for method in ("multidiffusion", "full", REFERENCE)]
-    pictures = [Picture(group, seed) for group in groups for seed in range(3 if group.method == REFERENCE else 2)]
+    pictures = [
+        Picture(group, seed)
+        for group in groups
+        for seed in seeds_of(group.method, 3 if group.method == REFERENCE else 2)
+    ]
     assert sorted(files) == sorted(tmp_path / picture.path for picture in pictures)
     collection = read_collection(tmp_path)
     assert collection.settings == SETTINGS
@@ -244,6 +249,11 @@ def test_more_processes_than_gpus_are_refused(monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "2")
     with pytest.raises(ValueError, match=r"nproc-per-node: must be at most the number of GPUs, 2, got 3 or more"):
         shares.claim_device()
+
+
+def test_single_pictures_have_noise_of_their_own():
+    assert list(seeds_of("msd", 3)) == list(seeds_of("full", 3)) == [0, 1, 2]
+    assert not set(seeds_of("msd", 500)) & set(seeds_of(REFERENCE, 2000))
 
 
 def test_what_cannot_be_compared_is_refused(tmp_path):
