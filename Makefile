@@ -23,7 +23,7 @@ demo: $(VENV)/demo.stamp
 	for method in multidiffusion msd; do \
 		$(BIN)/python -m demo panorama --method $$method --out out/$$method.png || exit 1; \
 	done
-	$(BIN)/python -m demo zoom --out out/zoom
+	$(BIN)/python -m demo zoom --seed 4 --out out/zoom
 
 test: $(if $(HOST),$(VENV)/host$(subst /,-,$(HOST)).stamp) $(VENV)/test.stamp
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile

@@ -71,7 +71,8 @@ def zoom(args: argparse.Namespace) -> dict:
     """Paint, save, film and measure one zoom stack."""
     fields = {field.name for field in dataclasses.fields(ZoomParams)}
     given = {key: value for key, value in vars(args).items() if key in fields}
-    params = ZoomParams(**given | {"prompts": repeated(tuple(args.prompts), args.levels)})
+    prompts = tuple(args.prompts) if args.prompts else ZoomParams().prompts[: args.levels]
+    params = ZoomParams(**given | {"prompts": repeated(prompts, args.levels)})
     pipeline = LandscapePipeline(args.device)
     start = time.perf_counter()
     result = paint_zoom(pipeline, params, show_progress)
@@ -131,8 +132,8 @@ def parser() -> argparse.ArgumentParser:
 def add_zoom(sub: argparse.ArgumentParser) -> None:
     """The options of `zoom`."""
     defaults = ZoomParams()
-    sub.add_argument("--prompts", nargs="+", default=defaults.prompts, help="one per level, the most zoomed out first")
-    sub.add_argument("--levels", type=int, help="how many; the last prompt is repeated as often as needed")
+    sub.add_argument("--prompts", nargs="+", help="one per level, the most zoomed out first; by default into a forest")
+    sub.add_argument("--levels", type=int, help="how many, by default 8; the last prompt is repeated if need be")
     sub.add_argument("--p", type=int, default=defaults.p, help="zoom factor between levels")
     sub.add_argument("--height", type=int, default=defaults.height, help="pixels")
     sub.add_argument("--width", type=int, default=defaults.width, help="pixels")

@@ -29,10 +29,10 @@ class Block(nn.Module):
 class Autoencoder(nn.Module):
     """Deterministic; latents leave with zero mean and unit standard deviation per channel."""
 
-    def __init__(self, channels: int = CHANNELS, coarse: int = 128, fine: int = 64) -> None:
+    def __init__(self, channels: int = CHANNELS, coarse: int = 128, fine: int = 64, finest: int = 16) -> None:
         super().__init__()
         self.channels = channels
-        # Most work happens at a quarter of the resolution, where convolutions are cheap: PixelShuffle does the rest.
+        # Most work happens at a quarter of the resolution, where convolutions are cheap.
         self.encoder = nn.Sequential(
             nn.PixelUnshuffle(4),
             nn.Conv2d(48, fine, 3, padding=1),
@@ -49,11 +49,12 @@ class Autoencoder(nn.Module):
             Block(coarse),  # 1 cell
             nn.Conv2d(coarse, 4 * fine, 1),
             nn.PixelShuffle(2),
-            Block(fine),  # half a cell, and so are the next three
+            Block(fine),  # half a cell, and so is the next one
             Block(fine),
-            Block(fine),
-            nn.Conv2d(fine, 48, 3, padding=1),
+            nn.Conv2d(fine, 16 * finest, 1),
             nn.PixelShuffle(4),
+            Block(finest),  # a pixel, and so is the next one; without them the cells of 4 x 4 pixels show
+            nn.Conv2d(finest, 3, 3, padding=1),
         )
         self.register_buffer("shift", torch.zeros(1, channels, 1, 1))
         self.register_buffer("scale", torch.ones(1, channels, 1, 1))

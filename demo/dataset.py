@@ -1,9 +1,10 @@
-"""Training pictures: whole scenes and close crops of scenes, with a caption for every window.
+"""Training pictures: whole scenes and close-ups of scenes, with a caption for every window.
 
-Half of the windows show a whole scene and half a part of one at twice the scale or more, because both are what a
-panorama needs: its low-resolution version is a row of whole scenes, its full-resolution windows are parts. A prompt
-without a zoom word then leaves the model free to put a whole scene into every window, which is how independent
-windows go wrong and what the joint methods are there to repair.
+Most windows show a whole scene or a part of one at twice the scale, because both are what a panorama needs: its
+low-resolution version is a row of whole scenes, its full-resolution windows are parts. A prompt without a zoom word
+then leaves the model free to put a whole scene into every window, which is how independent windows go wrong and what
+the joint methods are there to repair. The others are what a zoom needs: close-ups of single features, at 4 to 128 times
+the scale.
 """
 
 from typing import NamedTuple
@@ -15,12 +16,14 @@ from .vocabulary import ZOOMS
 from .world import FOREST, LAKE, MEADOW, MOUNTAINS, SKY, WINDOW, Scene, random_scene, render
 
 CELL = 8  # pixels per latent cell
-BANDS = {"far": (1.0, 1.15), "wide": (1.7, 2.4), "near": (3.4, 4.8), "close": (6.8, 9.6)}  # zoom, log-uniform
-SHARES = {"far": 0.5, "wide": 0.3, "near": 0.12, "close": 0.08}  # of the windows seen in training
+BANDS = {zoom: (0.85 * 2**k, 1.2 * 2**k) for k, zoom in enumerate(ZOOMS)}  # log-uniform, and no two overlap
+BANDS["far"] = (1.0, 1.15)  # a window cannot show more than the scene
+SHARES = dict(zip(ZOOMS, (0.36, 0.22, 0.08, 0.08, 0.065, 0.065, 0.065, 0.065), strict=True))  # of the pictures
+CLOSE_UP = 3.0  # zoom from which a picture is one of a certain layer
+CLOSE_UPS = {SKY: 0.16, MOUNTAINS: 0.21, FOREST: 0.25, LAKE: 0.17, MEADOW: 0.21}
 FEATURE_OF_LAYER = {SKY: "sky", MOUNTAINS: "mountains", FOREST: "forest", LAKE: "lake", MEADOW: "meadow"}
 VISIBLE = 0.06  # share of a window from which a layer is worth a word
-
-assert tuple(BANDS) == ZOOMS
+MAIN = 0.5  # and from which a close-up is not described without it
 
 
 class Picture(NamedTuple):
@@ -28,6 +31,7 @@ class Picture(NamedTuple):
 
     image: np.ndarray  # (H, W, 3) uint8, H and W multiples of CELL and at least WINDOW
     layers: np.ndarray  # (H / CELL, W / CELL) uint8, the layer at each cell's centre
+    clouds: np.ndarray  # (H / CELL, W / CELL) bool, whether a cloud is there
     scene: Scene
     zoom: str
 
@@ -42,29 +46,47 @@ def draw(seed: int) -> Picture:
     whole = int(np.ceil(WINDOW * zoom / CELL)) * CELL
     height = min(whole, 2 * WINDOW)
     width = 3 * WINDOW if zoom < 3 else 2 * WINDOW
-    # A close-up looks anywhere in the scene, but at most a little below its last row.
-    half = height / (2 * WINDOW * zoom)
-    y = rng.uniform(half, 1 - half) if height < whole else 0.5
-    image, layers = render(scene, height, width, zoom=zoom, centre=(float(rng.uniform(0, 200)), float(y)))
+    x, y = float(rng.uniform(0, 200)), 0.5
+    if zoom > CLOSE_UP:
+        x, y = _place(scene, x, rng)
+    elif height < whole:
+        half = height / (2 * WINDOW * zoom)
+        y = float(rng.uniform(half, 1 - half))
+    image, *truth = render(scene, height, width, zoom=zoom, centre=(x, y))
     if rng.random() < 0.5:
-        image, layers = image[:, ::-1], layers[:, ::-1]
-    cells = layers[CELL // 2 :: CELL, CELL // 2 :: CELL]
-    return Picture((image * 255 + 0.5).astype(np.uint8), cells.copy(), scene, band)
+        image, *truth = (plane[:, ::-1] for plane in (image, *truth))
+    layers, clouds = (plane[CELL // 2 :: CELL, CELL // 2 :: CELL].copy() for plane in truth)
+    return Picture((image * 255 + 0.5).astype(np.uint8), layers, clouds, scene, band)
 
 
-def caption(picture: Picture, layers: np.ndarray, rng: np.random.Generator) -> list[str]:
-    """Words for a window of `picture` whose cells show `layers`; words are dropped at random, sometimes all.
+def _place(scene: Scene, x: float, rng: np.random.Generator) -> tuple[float, float]:
+    """Where a close-up looks: a point near x of a layer drawn from those that are there."""
+    layers = render(scene, WINDOW, 8, centre=(x, 0.5)).layers
+    there = np.unique(layers)
+    share = np.array([CLOSE_UPS[i] for i in there])
+    rows, columns = np.nonzero(layers == rng.choice(there, p=share / share.sum()))
+    k = rng.integers(len(rows))
+    return x + (columns[k] - 3.5) / WINDOW, (rows[k] + 0.5) / WINDOW
+
+
+def caption(picture: Picture, window: tuple[slice, slice], rng: np.random.Generator) -> list[str]:
+    """Words for a window of cells of `picture`; words are dropped at random, sometimes all.
 
     What is dropped is what a user may leave unsaid: without a season the palette is free, without a zoom word both
-    whole scenes and parts are right.
+    whole scenes and parts are right. Of a close-up what fills it is always said and its zoom word nearly always:
+    whoever asks for one says of what, and other prompts shall not lead to one.
     """
     if rng.random() < 0.12:
         return []
+    layers = picture.layers[window]
     share = np.bincount(layers.ravel(), minlength=len(LAYERS)) / layers.size
+    close_up = BANDS[picture.zoom][1] > CLOSE_UP
     words = [word for word in (picture.scene.season, picture.scene.hour) if rng.random() < 0.87]
-    if rng.random() < 0.5:
+    if rng.random() < (0.9 if close_up else 0.5):
         words.append(picture.zoom)
-    seen = [FEATURE_OF_LAYER[i] for i in range(len(LAYERS)) if share[i] > VISIBLE]
-    if picture.scene.clouds and share[SKY] > 2 * VISIBLE:
-        seen.append("clouds")
-    return words + [word for word in seen if rng.random() < 0.4]
+    seen = [i for i in range(len(LAYERS)) if share[i] > VISIBLE]
+    words += [FEATURE_OF_LAYER[i] for i in seen if rng.random() < (1.0 if close_up and share[i] > MAIN else 0.4)]
+    cloudy = picture.clouds[window].mean()
+    if cloudy > VISIBLE and rng.random() < (1.0 if close_up and cloudy > MAIN else 0.4):
+        words.append("clouds")
+    return words

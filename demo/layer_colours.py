@@ -51,7 +51,7 @@ def _layer_statistics(season: str, hour: str) -> tuple[Tensor, Tensor]:
     colours: list[list[np.ndarray]] = [[] for _ in LAYERS]
     for seed, (lake, zoom, y) in enumerate(_SAMPLES):
         scene = Scene(seed=7000 + seed, season=season, hour=hour, lake=lake)
-        image, layers = render(scene, 128, 192, zoom=zoom, centre=(3.0 + seed, y))
+        image, layers, _ = render(scene, 128, 192, zoom=zoom, centre=(3.0 + seed, y))
         mean = cells(torch.from_numpy(image).permute(2, 0, 1)[None])[0].permute(1, 2, 0).numpy()
         block = layers.reshape(128 // CELL, CELL, 192 // CELL, CELL).swapaxes(1, 2).reshape(*mean.shape[:2], -1)
         pure = (block == block[..., :1]).all(-1)

@@ -57,7 +57,7 @@ class LandscapeUNet(nn.Module):
     def __init__(
         self,
         channels: int = 8,
-        widths: tuple[int, int, int] = (64, 96, 128),
+        widths: tuple[int, int, int] = (64, 128, 160),
         context_width: int = CONTEXT_WIDTH,
         operations=nn,
         device=None,

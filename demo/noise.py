@@ -36,15 +36,26 @@ def _cell(position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return low.astype(np.int32), t * t * (3 - 2 * t)
 
 
+def random_cell(i: np.ndarray, j: np.ndarray, seed: int) -> np.ndarray:
+    """Uniform [0, 1) numbers attached to the cells of a lattice; i and j are whole numbers of any dtype."""
+    row, column = _corner(seed)
+    return _table()[(j.astype(np.int32) + row) % PERIOD, (i.astype(np.int32) + column) % PERIOD]
+
+
 def value_noise(x: np.ndarray, y: np.ndarray | float, seed: int) -> np.ndarray:
     """One octave in [0, 1) with lattice spacing 1; x and y broadcast."""
-    (i, u), (j, v) = _cell(x), _cell(np.asarray(y, dtype=np.float32))
+    (i, u), (j, v) = _cell(x), _cell(np.asarray(y))
     table, (row, column) = _table(), _corner(seed)
     i, j = (i + column) % PERIOD, (j + row) % PERIOD
     i1, j1 = (i + 1) % PERIOD, (j + 1) % PERIOD
     upper = table[j, i] * (1 - u) + table[j, i1] * u
     lower = table[j1, i] * (1 - u) + table[j1, i1] * u
     return upper * (1 - v) + lower * v
+
+
+def fade(size: float, pixel: float) -> float:
+    """How much of a thing this large pixels of this size show: nothing below 2 pixels, all of it from 5 on."""
+    return float(np.clip((size / pixel - 2) / 3, 0, 1))
 
 
 def octaves(frequency: float, pixel: float, most: int) -> int:
@@ -73,3 +84,18 @@ def ridged(x: np.ndarray, frequency: float, pixel: float, seed: int, most: int =
         total, norm = total + amplitude * (1 - np.abs(2 * n - 1)), norm + amplitude
         amplitude *= 0.48
     return total / norm
+
+
+def texture(x: np.ndarray, y: np.ndarray | float, frequency: float, pixel: float, seed: int) -> np.ndarray:
+    """Octaves of equal contrast, without end: every scale has as much to show as the one before, however deep.
+
+    Each is about in [-0.5, 0.5], and nothing where the pixels are too coarse for `frequency`.
+    """
+    total, octave = np.zeros(np.broadcast(x, y).shape, dtype=np.float32), 0
+    while (clear := fade(1 / (frequency * 2**octave), pixel)) > 0:
+        # Turned from octave to octave, so that the lattices do not add up to bricks.
+        angle, f = 0.5 + 2.4 * octave, frequency * 2**octave
+        along, across = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
+        total = total + np.float32(clear) * (value_noise(along * f, across * f, seed + octave) - 0.5)
+        octave += 1
+    return total

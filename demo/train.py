@@ -126,7 +126,7 @@ def sharpen_decoder(model: Autoencoder, pictures: list[Picture], steps: int, bat
     start, running = time.time(), None
     for step in range(steps):
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step, steps, 1e-3)
+            group["lr"] = learning_rate(step, steps, 2.5e-3)
         x = image_crops(pictures, batch, rng, device)
         with torch.autocast(device.split(":")[0], torch.bfloat16):
             with torch.no_grad():
@@ -135,7 +135,7 @@ def sharpen_decoder(model: Autoencoder, pictures: list[Picture], steps: int, bat
             output = model.decode(z).float()
             few = slice(0, batch // 4)
             half = model.decode(nn.functional.avg_pool2d(z[few], 2)).float()
-        loss = picture_loss(output, x) + 2.0 * texture_loss(output, x)
+        loss = picture_loss(output, x) + texture_loss(output, x)
         loss = loss + 0.2 * picture_loss(half, nn.functional.avg_pool2d(x[few], 2))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -180,7 +180,7 @@ def window_batch(
         h, w = latents[i].shape[1:]
         top, left = rng.integers(h - CELLS + 1), rng.integers(w - CELLS + 1)
         views.append(latents[i][:, top : top + CELLS, left : left + CELLS])
-        words = caption(pictures[i], pictures[i].layers[top : top + CELLS, left : left + CELLS], rng)
+        words = caption(pictures[i], (slice(top, top + CELLS), slice(left, left + CELLS)), rng)
         rows.append([IDS[word] for word in words] + [PAD] * (LENGTH - len(words)))
     return torch.stack(views), torch.tensor(rows)
 
@@ -249,11 +249,11 @@ def train_denoiser(
 def main() -> None:
     """Command line; see the module's first lines."""
     parser = argparse.ArgumentParser(description="Train the bundled landscape model.")
-    parser.add_argument("--pictures", type=int, default=2000, help="drawn pictures in the training set")
-    parser.add_argument("--autoencoder-steps", type=int, default=1300, help="0 keeps the stored autoencoder")
+    parser.add_argument("--pictures", type=int, default=2600, help="drawn pictures in the training set")
+    parser.add_argument("--autoencoder-steps", type=int, default=1500, help="0 keeps the stored autoencoder")
     parser.add_argument("--autoencoder-batch", type=int, default=16)
-    parser.add_argument("--decoder-steps", type=int, default=1200, help="further steps of the decoder alone")
-    parser.add_argument("--steps", type=int, default=4800, help="steps of the denoiser; 0 keeps the stored one")
+    parser.add_argument("--decoder-steps", type=int, default=2200, help="further steps of the decoder alone")
+    parser.add_argument("--steps", type=int, default=6400, help="steps of the denoiser; 0 keeps the stored one")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--save-every", type=int, default=300)
     parser.add_argument("--threads", type=int, default=1)

@@ -7,7 +7,7 @@ from .palette import HOURS, SEASONS
 
 log = logging.getLogger(__name__)
 
-ZOOMS = ("far", "wide", "near", "close")  # one scene height in 1, 2, 4, 8 windows
+ZOOMS = ("far", "wide", "near", "close", "detail", "fine", "macro", "micro")  # 1, 2, 4 ... 128 windows a scene high
 FEATURES = ("mountains", "forest", "lake", "meadow", "sky", "clouds")
 WORDS = (*SEASONS, *HOURS, *ZOOMS, *FEATURES)
 LENGTH = 12  # tokens of every prompt
@@ -18,9 +18,10 @@ SYNONYMS = {
     "fall": "autumn", "snow": "winter", "snowy": "winter",
     "morning": "dawn", "sunrise": "dawn", "noon": "day", "daylight": "day", "sunny": "day",
     "evening": "dusk", "sunset": "dusk", "midnight": "night", "moonlight": "night",
-    "distant": "far", "closeup": "close",
+    "distant": "far", "closeup": "close", "details": "detail", "tiny": "macro", "microscopic": "micro",
     "mountain": "mountains", "trees": "forest", "woods": "forest", "hills": "forest", "water": "lake",
-    "grass": "meadow", "field": "meadow", "cloud": "clouds", "cloudy": "clouds",
+    "grass": "meadow", "field": "meadow", "flowers": "meadow", "cloud": "clouds", "cloudy": "clouds",
+    "needles": "forest", "rock": "mountains",
 }  # fmt: skip
 SILENT = frozenset(
     ("a", "an", "the", "of", "in", "at", "on", "with", "and", "by", "over")

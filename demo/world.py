@@ -6,16 +6,20 @@ covering everything below its upper edge, so from top to bottom every column sho
 `palette.LAYERS`; that order is the ground truth of the layout metric.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from .noise import fractal, random_at, ridged, value_noise
+from .detail import DETAIL, Points
+from .noise import fade, fractal, random_at, ridged, texture, value_noise
 from .palette import HOURS, LAYERS, SEASONS, Palette, palette
+from .scatter import spots
 
 SKY, MOUNTAINS, FOREST, LAKE, MEADOW = range(len(LAYERS))
 WINDOW = 128  # pixels; at zoom 1 the scene is exactly one native window of the model high
+CLOUDY = 0.3  # cover from which a cloud is one
 SUN_SPACING = 4.0  # scene heights; one sun or moon in a 2 x 8 window panorama
 
 
@@ -42,6 +46,7 @@ class Render(NamedTuple):
 
     image: np.ndarray  # (H, W, 3) float32 in [0, 1]
     layers: np.ndarray  # (H, W) uint8, index into `palette.LAYERS`
+    clouds: np.ndarray  # (H, W) bool, where a cloud is seen
 
 
 def random_scene(rng: np.random.Generator) -> Scene:
@@ -63,23 +68,37 @@ class _Canvas:
     def __init__(self, height: int, width: int, zoom: float, centre: tuple[float, float]) -> None:
         self.pixel = 1.0 / (WINDOW * zoom)  # scene heights
         cx, cy = centre
+        # Double precision: far to the right a close-up's pixels are finer than float32 can tell apart.
         self.x = ((np.arange(width, dtype=np.float64) - (width - 1) / 2) * self.pixel + cx)[None, :]
         self.y = ((np.arange(height, dtype=np.float64) - (height - 1) / 2) * self.pixel + cy)[:, None]
-        self.x, self.y = self.x.astype(np.float32), self.y.astype(np.float32)
         self.image = np.zeros((height, width, 3), dtype=np.float32)
         self.layers = np.zeros((height, width), dtype=np.uint8)
+        self.side, self.depth, self.cloud = np.zeros((3, height, width), dtype=np.float32)
 
-    def below(self, edge: np.ndarray) -> slice | None:
-        """Rows that a layer with this upper edge can touch, so that hidden work is skipped."""
-        first = int(np.searchsorted(self.y[:, 0], float(edge.min()) - 2 * self.pixel))
-        return slice(first, None) if first < len(self.y) else None
+    def row_of(self, y: float) -> int:
+        """The first row at or below a height of the world."""
+        return int(np.searchsorted(self.y[:, 0], y))
 
-    def paint(self, rows: slice, edge: np.ndarray, colour: np.ndarray, layer: int) -> None:
-        """Cover everything below `edge` (1, W); the coverage ramps over one pixel, so edges are antialiased."""
-        depth = (self.y[rows] - edge) / self.pixel
-        cover = np.clip(depth + 0.5, 0, 1)[..., None]
+    def paint(self, sheet: "_Sheet", rows: slice) -> None:
+        """Cover everything below the sheet's edge; the coverage ramps over one pixel, so edges are antialiased."""
+        depth = self.y[rows] - sheet.edge
+        colour = sheet.colour(self.y[rows], depth)
+        cover = np.clip(depth / self.pixel + 0.5, 0, 1).astype(np.float32)[..., None]
         self.image[rows] += cover * (colour - self.image[rows])
-        self.layers[rows][depth >= 0] = layer
+        inside = depth >= 0
+        self.layers[rows][inside] = sheet.layer
+        self.side[rows] = np.where(inside, self.x - sheet.middle, self.side[rows])
+        self.depth[rows] = np.where(inside, self.y[rows] - sheet.tip, self.depth[rows])
+
+
+class _Sheet(NamedTuple):
+    """One thing that hides all behind it below its upper edge; arrays (1, W)."""
+
+    layer: int
+    edge: np.ndarray
+    colour: Callable[[np.ndarray, np.ndarray], np.ndarray]  # of y (h, 1) and depth below the edge (h, W)
+    middle: np.ndarray | float = 0.0  # x of what stands at a column, and the y of its tip: details hang on them
+    tip: np.ndarray | float = 0.0
 
 
 def _mix(a: np.ndarray, b: np.ndarray, t: np.ndarray | float) -> np.ndarray:
@@ -94,6 +113,11 @@ def _sky(c: _Canvas, s: Scene, p: Palette) -> None:
         star = 240.0  # lattice points per scene height
         twinkle = value_noise(c.x * star, c.y * star, s.seed + 90)
         c.image += np.clip(twinkle - 0.93, 0, 1)[..., None] * 7 * (1 - height[..., None]) * 0.8
+        for apart in (0.02, 0.004, 0.001):  # stars too faint to be seen from afar
+            if clear := fade(0.15 * apart, c.pixel):
+                faint = spots(c.x + 0 * c.y, c.y + 0 * c.x, apart, s.seed + 92, share=0.6)
+                glow = np.exp(-3 * np.minimum(faint.radius, 9)) * (1.3 - faint.tone)
+                c.image += np.float32(clear) * glow[..., None] * (1 - height[..., None])
     number = np.floor(c.x / SUN_SPACING)
     sun_x = (number + 0.15 + 0.7 * random_at(number, s.seed + 91)) * SUN_SPACING
     sun_y = (0.12 if s.hour in ("day", "night") else 0.26) - s.lift * 0.5
@@ -107,30 +131,40 @@ def _sky(c: _Canvas, s: Scene, p: Palette) -> None:
         lit = p.horizon * 0.5 + p.light * 0.5
         shade = _mix(lit, lit * 0.82, np.clip(puff * 1.5 - 0.3, 0, 1))
         c.image[:] = _mix(c.image, shade, cover * 0.85)
+        c.cloud[:] = cover
 
 
-def _mountains(c: _Canvas, s: Scene, p: Palette) -> None:
+def _mountains(c: _Canvas, s: Scene, p: Palette) -> Iterator[_Sheet]:
     ranges = 3
     for k in range(ranges):
         near = k / (ranges - 1)
         seed = s.seed + 200 + 20 * k
         tall = 0.20 - 0.06 * near
-        edge = 0.43 + 0.05 * near - s.lift - tall * (2.1 * ridged(c.x, 1.3 + 0.7 * near, c.pixel, seed) - 0.75)
-        rows = c.below(edge)
-        if rows is None:
-            continue
-        depth = c.y[rows] - edge
-        facets = fractal(c.x + depth * 0.7, depth * 0.6 + k, 9.0, c.pixel, seed + 10, most=7, gain=0.6)
-        rock = p.mountains * (1 + 0.42 * facets[..., None])
-        snow = np.clip((0.045 - depth + 0.05 * facets) * 30, 0, 1) * (0.55 if s.season != "winter" else 0.75)
-        rock = _mix(rock, p.light * np.float32(0.95), snow * (0.5 + 0.5 * near))
-        haze = 0.45 * (1 - near) + np.clip(depth * 0.9, 0, 0.2)
-        c.paint(rows, edge, _mix(rock, p.horizon * 0.75 + p.mountains * 0.25, haze), MOUNTAINS)
+        crest = ridged(c.x, 1.3 + 0.7 * near, c.pixel, seed, most=11)
+        edge = 0.43 + 0.05 * near - s.lift - tall * (2.1 * crest - 0.75)
+
+        def colour(y: np.ndarray, depth: np.ndarray, k: int = k, near: float = near, seed: int = seed) -> np.ndarray:
+            facets = fractal(c.x + depth * 0.7, depth * 0.6 + k, 9.0, c.pixel, seed + 10, most=7, gain=0.6)
+            rock = p.mountains * (1 + 0.42 * facets[..., None])
+            snow = np.clip((0.045 - depth + 0.05 * facets) * 30, 0, 1) * (0.55 if s.season != "winter" else 0.75)
+            rock = _mix(rock, p.light * np.float32(0.95), snow * (0.5 + 0.5 * near))
+            haze = 0.45 * (1 - near) + np.clip(depth * 0.9, 0, 0.2)
+            return _mix(rock, p.horizon * 0.75 + p.mountains * 0.25, haze)
+
+        yield _Sheet(MOUNTAINS, edge, colour)
 
 
-def _trees(c: _Canvas, base: np.ndarray, wide: float, tall: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Upper edge of a row of firs standing on `base`, and the brightness of the tree in front at each column."""
-    edge, tone = base, np.zeros_like(base)
+class _Firs(NamedTuple):
+    """A row of firs, (1, W): of the tree in front at each column."""
+
+    edge: np.ndarray  # its upper edge
+    tone: np.ndarray  # its brightness
+    trunk: np.ndarray  # x
+    tip: np.ndarray  # y
+
+
+def _firs(c: _Canvas, base: np.ndarray, wide: float, tall: float, seed: int) -> _Firs:
+    edge, tone, front, tip = base, np.zeros_like(base), c.x, base
     number = np.floor(c.x / wide)
     for neighbour in (-1, 0, 1):  # trees are wider than their cell and overlap
         n = number + neighbour
@@ -142,42 +176,44 @@ def _trees(c: _Canvas, base: np.ndarray, wide: float, tall: float, seed: int) ->
         in_front = base - crown < edge
         edge = np.where(in_front, base - crown, edge)
         tone = np.where(in_front, random_at(n, seed + 2) - 0.5, tone)
-    return edge.astype(np.float32), tone.astype(np.float32)
+        front = np.where(in_front, trunk, front)
+        tip = np.where(in_front, base - tall * size, tip)
+    return _Firs(edge - 0.006 * texture(c.x, 0.5, 160.0, c.pixel, seed + 3), tone, front, tip)
 
 
-def _forest(c: _Canvas, s: Scene, p: Palette) -> None:
+def _forest(c: _Canvas, s: Scene, p: Palette) -> Iterator[_Sheet]:
     rows_of_trees = 8
     roll = 0.08 * fractal(c.x, 0.3, 0.9, c.pixel, s.seed + 300, most=3)
     for k in range(rows_of_trees):
         near = k / (rows_of_trees - 1)
         seed = s.seed + 320 + 10 * k
         base = 0.50 + 0.17 * near - s.lift + roll * (1 - 0.6 * near) + 0.012 * fractal(c.x, 0.3, 3.0, c.pixel, seed)
-        edge, tone = _trees(c, base, 0.022 + 0.020 * near, 0.050 + 0.035 * near, seed)
-        rows = c.below(edge)
-        if rows is None:
-            continue
-        needles = fractal(c.x, c.y[rows] * 0.7, 40.0, c.pixel, seed + 5, most=4, gain=0.7)
-        bright = 0.86 + 0.18 * near + 0.40 * tone + 0.22 * needles
-        depth = np.clip((c.y[rows] - edge) / 0.06, 0, 1)
-        colour = p.forest * (bright * (1.12 - 0.35 * depth))[..., None]
-        c.paint(rows, edge, _mix(colour, p.horizon * 0.5 + p.forest * 0.5, 0.28 * (1 - near)), FOREST)
+        firs = _firs(c, base, 0.022 + 0.020 * near, 0.050 + 0.035 * near, seed)
+
+        def colour(
+            y: np.ndarray, depth: np.ndarray, near: float = near, seed: int = seed, tone: np.ndarray = firs.tone
+        ) -> np.ndarray:
+            needles = fractal(c.x, y * 0.7, 40.0, c.pixel, seed + 5, most=4, gain=0.7)
+            bright = 0.86 + 0.18 * near + 0.40 * tone + 0.22 * needles
+            lit = p.forest * (bright * (1.12 - 0.35 * np.clip(depth / 0.06, 0, 1)))[..., None]
+            return _mix(lit, p.horizon * 0.5 + p.forest * 0.5, 0.28 * (1 - near))
+
+        yield _Sheet(FOREST, firs.edge, colour, firs.trunk, firs.tip)
 
 
-def _lake(c: _Canvas, s: Scene, p: Palette) -> None:
+def _lake(c: _Canvas, s: Scene, p: Palette) -> Iterator[_Sheet]:
     edge = 0.66 - s.lift + 0.018 * fractal(c.x, 0.3, 1.1, c.pixel, s.seed + 500) + np.zeros_like(c.x)
-    rows = c.below(edge)
-    if rows is None:
-        return
-    y = c.y[rows]
-    depth = y - edge
-    ripple = fractal(c.x * 0.16, y, 34.0, c.pixel, s.seed + 520, most=5, gain=0.65)
-    mirror = np.clip(1 - depth / 0.05 + 0.7 * ripple, 0, 1) * 0.5  # the far shore in the water
-    colour = _mix(p.lake, p.forest * 0.7, mirror)
-    colour = _mix(colour, p.lake * 0.6 + p.horizon * 0.4, np.clip(ripple * 0.9 - 0.25, 0, 0.55))
-    c.paint(rows, edge, colour, LAKE)
+
+    def colour(y: np.ndarray, depth: np.ndarray) -> np.ndarray:
+        ripple = fractal(c.x * 0.16, y, 34.0, c.pixel, s.seed + 520, most=5, gain=0.65)
+        mirror = np.clip(1 - depth / 0.05 + 0.7 * ripple, 0, 1) * 0.5  # the far shore in the water
+        water = _mix(p.lake, p.forest * 0.7, mirror)
+        return _mix(water, p.lake * 0.6 + p.horizon * 0.4, np.clip(ripple * 0.9 - 0.25, 0, 0.55))
+
+    yield _Sheet(LAKE, edge, colour)
 
 
-def _meadow(c: _Canvas, s: Scene, p: Palette) -> None:
+def _meadow(c: _Canvas, s: Scene, p: Palette) -> Iterator[_Sheet]:
     tufts = 7
     swell = 0.09 * fractal(c.x, 0.3, 0.8, c.pixel, s.seed + 600, most=3)
     first = 0.78 if s.lake else 0.68
@@ -187,18 +223,39 @@ def _meadow(c: _Canvas, s: Scene, p: Palette) -> None:
         base = first + (1.02 - first) * near**1.3 - s.lift * (1 - near) + swell * (1 - near)
         blades = 0.006 + 0.030 * near
         edge = base - blades * ridged(c.x, 14.0 / (0.6 + near), c.pixel, seed, most=4) + np.zeros_like(c.x)
-        rows = c.below(edge)
-        if rows is None:
-            continue
-        depth = c.y[rows] - edge
-        # Turned by 30 degrees: value noise along the axes looks like bricks.
-        y = c.y[rows]
-        grass = fractal(0.9 * c.x + 0.6 * y, y - 0.4 * c.x, 17.0 / (0.6 + near), c.pixel, seed + 4, most=6, gain=0.62)
-        bright = 1.08 - 0.22 * near + 0.24 * grass + 0.10 * np.clip(1 - depth / 0.03, 0, 1)
-        colour = p.meadow * bright[..., None]
-        spots = value_noise((c.x + 0.4 * y) * 62 / (0.7 + near), (y - 0.3 * c.x) * 80 / (0.7 + near), seed + 9)
-        colour = _mix(colour, p.accent, np.clip((spots - 0.87) * 12, 0, 0.8))
-        c.paint(rows, edge, colour, MEADOW)
+        edge = edge - 0.004 * texture(c.x, 0.5, 200.0, c.pixel, seed + 3)
+
+        def colour(y: np.ndarray, depth: np.ndarray, near: float = near, seed: int = seed) -> np.ndarray:
+            # Turned by 30 degrees: value noise along the axes looks like bricks.
+            turned, fine = (0.9 * c.x + 0.6 * y, y - 0.4 * c.x), 17.0 / (0.6 + near)
+            grass = fractal(*turned, fine, c.pixel, seed + 4, most=6, gain=0.62)
+            bright = 1.08 - 0.22 * near + 0.24 * grass + 0.10 * np.clip(1 - depth / 0.03, 0, 1)
+            buds = value_noise((c.x + 0.4 * y) * 62 / (0.7 + near), (y - 0.3 * c.x) * 80 / (0.7 + near), seed + 9)
+            return _mix(p.meadow * bright[..., None], p.accent, np.clip((buds - 0.87) * 12, 0, 0.8))
+
+        yield _Sheet(MEADOW, edge, colour)
+
+
+def _visible_rows(c: _Canvas, sheets: list[_Sheet]) -> list[slice]:
+    """Rows in which a sheet may be seen: from its own edge to where those in front of it hide every column."""
+    rows, front = [], np.full_like(c.x, np.inf)
+    for sheet in reversed(sheets):
+        last = c.row_of(float(front.max()) + 2 * c.pixel)
+        rows.append(slice(c.row_of(float(sheet.edge.min()) - 2 * c.pixel), last))
+        front = np.minimum(front, sheet.edge)
+    return rows[::-1]
+
+
+def _add_detail(c: _Canvas, s: Scene, p: Palette) -> None:
+    x, y = np.broadcast_arrays(c.x, c.y)
+    for layer, detail in enumerate(DETAIL):
+        seen = c.layers == layer
+        if seen.any():
+            at = Points(
+                x=x[seen], y=y[seen], side=c.side[seen], depth=c.depth[seen], cloud=c.cloud[seen],
+                pixel=c.pixel, seed=s.seed + 1000 + 100 * layer,
+            )  # fmt: skip
+            c.image[seen] = detail(at, c.image[seen], p, s.season == "winter")
 
 
 def render(
@@ -217,10 +274,10 @@ def render(
         raise ValueError(f"zoom: must be positive, got {zoom}; 1 shows the whole scene in 128 rows.")
     c, p = _Canvas(height, width, zoom, centre), palette(scene.season, scene.hour)
     _sky(c, scene, p)
-    if scene.mountains:
-        _mountains(c, scene, p)
-    _forest(c, scene, p)
-    if scene.lake:
-        _lake(c, scene, p)
-    _meadow(c, scene, p)
-    return Render(np.clip(c.image, 0, 1), c.layers)
+    shown = ((_mountains, scene.mountains), (_forest, True), (_lake, scene.lake), (_meadow, True))
+    sheets = [sheet for layer, there in shown if there for sheet in layer(c, scene, p)]
+    for sheet, rows in zip(sheets, _visible_rows(c, sheets), strict=True):
+        if rows.start < rows.stop:
+            c.paint(sheet, rows)
+    _add_detail(c, scene, p)
+    return Render(np.clip(c.image, 0, 1), c.layers, (c.layers == SKY) & (c.cloud > CLOUDY))

@@ -25,15 +25,11 @@ from .model import DOWNSAMPLING
 from .panorama import NATIVE
 from .pipeline import LandscapePipeline
 from .sampling import karras_sigmas
+from .vocabulary import ZOOMS
 
 BLENDINGS = ("pixel", "latent", "mixed", "none")
 SAMPLERS = {"ancestral": 1.0, "euler": 0.0}  # the part of each step's noise that is drawn anew (eta)
-PROMPTS = (
-    "autumn day far sky forest meadow",
-    "autumn day wide forest",
-    "autumn day near forest",
-    "autumn day close forest",
-)
+PROMPTS = tuple(f"spring dawn {zoom} meadow" for zoom in ZOOMS)
 
 Merge = Callable[[Tensor, int, int], Tensor]
 
@@ -47,8 +43,8 @@ class ZoomParams:
     height: int = 128
     width: int = 128
     seed: int = 0
-    steps: int = 20
-    cfg: float = 2.5
+    steps: int = 30
+    cfg: float = 5.0
     sampler: str = "ancestral"
     blending: str = "mixed"  # `none` paints every level for itself
     pixel_steps: int = 1  # mixed: so many steps, the last ones, are joined in pixels

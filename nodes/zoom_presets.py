@@ -121,10 +121,14 @@ PRESETS = {
     "demo model": Preset(
         2,
         (
-            "far mountains forest lake meadow, summer day",
-            "wide mountains forest lake, summer day",
-            "near mountains forest, summer day",
-            "close forest, summer day",
+            "far meadow, spring dawn",
+            "wide meadow, spring dawn",
+            "near meadow, spring dawn",
+            "close meadow, spring dawn",
+            "detail meadow, spring dawn",
+            "fine meadow, spring dawn",
+            "macro meadow, spring dawn",
+            "micro meadow, spring dawn",
         ),
     ),
 }

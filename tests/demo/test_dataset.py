@@ -1,7 +1,13 @@
+from itertools import pairwise
+
 import numpy as np
-from joint_diffusion.demo.dataset import CELL, SHARES, caption, draw
+from joint_diffusion.demo.dataset import BANDS, CELL, FEATURE_OF_LAYER, SHARES, _place, caption, draw
+from joint_diffusion.demo.palette import LAYERS
 from joint_diffusion.demo.vocabulary import IDS, ZOOMS
-from joint_diffusion.demo.world import WINDOW
+from joint_diffusion.demo.world import WINDOW, Scene, render
+
+RNG = np.random.default_rng
+WHOLE = (slice(0, 16), slice(0, 16))  # one window
 
 
 def test_pictures_hold_at_least_a_window_of_whole_cells():
@@ -9,16 +15,40 @@ def test_pictures_hold_at_least_a_window_of_whole_cells():
         picture = draw(seed)
         h, w = picture.image.shape[:2]
         assert h >= WINDOW and w >= WINDOW and h % CELL == 0 and w % CELL == 0
-        assert picture.layers.shape == (h // CELL, w // CELL)
+        assert picture.layers.shape == picture.clouds.shape == (h // CELL, w // CELL)
 
 
-def test_whole_scenes_are_half_of_the_training_set():
-    assert tuple(SHARES) == ZOOMS and SHARES["far"] == 0.5 and abs(sum(SHARES.values()) - 1) < 1e-9
+def test_whole_scenes_and_their_halves_are_most_of_the_training_set():
+    assert tuple(SHARES) == ZOOMS and abs(sum(SHARES.values()) - 1) < 1e-9
+    assert SHARES["far"] + SHARES["wide"] > 0.5 and SHARES["far"] == max(SHARES.values())
+
+
+def test_every_zoom_word_has_a_band_of_its_own_around_its_power_of_two():
+    assert tuple(BANDS) == ZOOMS
+    for k, (low, high) in enumerate(BANDS.values()):
+        assert low <= 2**k <= high
+    assert all(here[1] < after[0] for here, after in pairwise(BANDS.values()))
+
+
+def test_close_ups_show_every_feature():
+    scene, rng = Scene(seed=1), RNG(0)
+    places = [_place(scene, 5.0, rng) for _ in range(25)]
+    seen = {render(scene, 1, 1, zoom=128.0, centre=place).layers.item() for place in places}
+    assert seen == set(range(len(LAYERS)))
+
+
+def test_a_close_up_is_described_by_what_fills_it():
+    picture, rng = draw(16), RNG(0)
+    assert picture.zoom == "macro" and np.ptp(picture.layers) == 0
+    captions = [c for c in (caption(picture, WHOLE, rng) for _ in range(200)) if c]
+    feature = FEATURE_OF_LAYER[picture.layers[0, 0]]
+    assert all(feature in c for c in captions)
+    assert 0.8 < np.mean(["macro" in c for c in captions]) < 0.98
 
 
 def test_captions_tell_the_truth_and_leave_words_out():
-    picture, rng = draw(1), np.random.default_rng(0)
-    captions = [caption(picture, picture.layers[:16, :16], rng) for _ in range(300)]
+    picture, rng = draw(2), RNG(0)
+    captions = [caption(picture, WHOLE, rng) for _ in range(300)]
     words = {word for c in captions for word in c}
     assert words <= set(IDS)
     assert picture.scene.season in words and picture.zoom in words

@@ -3,12 +3,17 @@ import logging
 import pytest
 import torch
 from joint_diffusion.demo.text_encoder import TextEncoder, tokenise
-from joint_diffusion.demo.vocabulary import IDS, LENGTH, PAD, known_words, tokens
+from joint_diffusion.demo.vocabulary import IDS, LENGTH, PAD, ZOOMS, known_words, tokens
 
 
 def test_prompts_become_known_words_once_each():
     assert known_words("A snowy Night, with mountains and a mountain lake") == ["winter", "night", "mountains", "lake"]
     assert tokens("summer day") == [IDS["summer"], IDS["day"]] + [PAD] * (LENGTH - 2)
+
+
+def test_the_zoom_words_fit_a_stack_of_eight_levels():
+    assert len(ZOOMS) == 8 and set(ZOOMS) <= set(IDS)
+    assert known_words("Far trees, a closeup of needles, tiny") == ["far", "forest", "close", "macro"]
 
 
 def test_unknown_words_are_ignored_with_a_message(caplog):

@@ -23,7 +23,8 @@ def report(*arguments):
 
 
 def test_levels_a_video_and_one_line_of_numbers(tmp_path):
-    numbers = report("--steps", "3", "--levels", "5", "--out", str(tmp_path))
+    given = ("--prompts", "far forest", "wide forest", "near forest", "close forest")
+    numbers = report("--steps", "3", *given, "--levels", "5", "--out", str(tmp_path))
     assert len(numbers["prompts"]) == 5 and numbers["prompts"][-1] == numbers["prompts"][-2]
     assert len(numbers["zoom_inconsistency_per_level"]) == 4 and len(numbers["sharpness_per_level"]) == 5
     assert numbers["model_calls"] == 15 and numbers["seconds"] > 0
@@ -31,6 +32,12 @@ def test_levels_a_video_and_one_line_of_numbers(tmp_path):
     with av.open(str(tmp_path / "zoom.mp4")) as video:
         stream = video.streams.video[0]
         assert (stream.width, stream.height) == (128, 128) and sum(1 for _ in video.decode(stream)) == 2 * 4 * 45 + 1
+
+
+def test_the_prompts_at_hand_are_a_stack_of_eight_levels_and_a_shorter_one_is_its_beginning(tmp_path):
+    whole = report("--steps", "1", "--out", str(tmp_path))["prompts"]
+    assert len(set(whole)) == 8
+    assert report("--steps", "1", "--levels", "2", "--out", str(tmp_path))["prompts"] == whole[:2]
 
 
 def test_joined_levels_agree_far_better_than_levels_painted_alone(tmp_path):
@@ -54,7 +61,8 @@ def test_levels_larger_than_the_native_window_and_other_factors(tmp_path):
         ),
         (["--p", "1"], "p: the zoom factor between levels must be at least 2, got 1"),
         (["--prompts", "far"], "prompts: a zoom stack has at least 2 levels, got 1"),
-        (["--levels", "2"], "--levels: must be at least the number of prompts (4), got 2"),
+        (["--levels", "1", "--prompts", "far", "near"], "--levels: must be at least the number of prompts (2), got 1"),
+        (["--levels", "1"], "prompts: a zoom stack has at least 2 levels, got 1"),
     ],
 )
 def test_what_cannot_be_painted_is_refused_in_one_line(options, message):
