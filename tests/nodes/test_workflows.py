@@ -152,7 +152,7 @@ def test_the_picture_stays_in_the_middle_of_its_panorama(painted):
     assert difference.mean() < 0.03
 
 
-@pytest.mark.parametrize("name, count", [("zoom_demo", 4), ("zoom_photograph_demo", 3)])
+@pytest.mark.parametrize("name, count", [("zoom_demo", 8), ("zoom_photograph_demo", 3)])
 def test_a_zoom_nests_and_is_seen_as_a_video_and_in_the_explorer(server, name, count):
     run, prompt = server.run(PROMPTS[name]), PROMPTS[name]
     shown = run.outputs[node_of(prompt, "ExploreZoomStack")]

@@ -2,12 +2,8 @@
 
 from .parts import SDXL, SDXL_FILE, WORDS, models, node, note, prompts, second_row
 
-FOREST = (
-    "winter day far sky mountains forest lake",
-    "winter day wide mountains forest",
-    "winter day near mountains forest",
-    "winter day close mountains forest",
-)
+DISTANCES = ("far", "wide", "near", "close", "detail", "fine", "macro", "micro")
+MEADOW = tuple(f"spring dawn {distance} meadow" for distance in DISTANCES)
 INTO_THE_PICTURE = ("summer day far sky mountains lake forest", "summer day wide lake forest", "summer day near forest")
 
 
@@ -114,18 +110,18 @@ GRAPHS = {
     "zoom_demo": {
         "note": note(
             "## A zoom without a checkpoint\n\n"
-            "Four prompts, one per line, from far to near; four pictures, each the exact centre of the one before, "
+            "Eight prompts, one per line, from far to near; eight pictures, each the exact centre of the one before, "
             "painted together (Generative Powers of Ten). **Zoom Video** saves them as one smooth zoom. In **Explore "
             "Zoom Stack** click into the picture and turn the wheel.\n\n"
             "**Change:** the lines (as many as you like, two at least), *p* in **Zoom Prompts**, the seed; "
             f"*blending*: *latent* needs no VAE, and borders of levels may show. {WORDS}\n\n"
-            "**Expect:** trees that come nearer without a jump. The distances *far*, *wide*, *near* and *close* "
-            "are all that the tiny model knows of scale: a real one can go from the road to the grain of the bark.",
+            "**Expect:** a meadow that comes nearer without a jump, down to a petal. The eight distances in the "
+            "lines are all that the tiny model knows of scale: a real one is told what is seen at each.",
             420,
         ),
         "model": node("LoadDemoModel", 0),
-        "prompts": zoom_prompts(1, prompts="\n".join(FOREST)),
-        "sampler": zoom_sampler(2),
+        "prompts": zoom_prompts(1, prompts="\n".join(MEADOW)),
+        "sampler": zoom_sampler(2, seed=4, cfg=5.0, blending="mixed", pixel_every=30),
         **shown("zoom_demo", 3),
     },
     "zoom_photograph_demo": into_a_photograph(),

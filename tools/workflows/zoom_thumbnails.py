@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 from .thumbnails import MARGIN, SIDE, pictures, write
 
 BACK, LINE = (24, 26, 32), (255, 255, 255)
-COLUMNS = 2
+LARGE = SIDE // 2  # of a level while it is framed
 
 
 def zoom_thumbnail(server: Server, prompt: dict) -> Image.Image:
@@ -40,7 +40,7 @@ def stack(server: Server, zoom_prompts: dict) -> tuple[int, int]:
 
 def framed(level: Image.Image, p: int) -> Image.Image:
     """A level with a line around what the next one shows."""
-    scale = ceil(SIDE // COLUMNS / min(level.size))
+    scale = ceil(LARGE / min(level.size))
     level = level.resize((scale * level.width, scale * level.height), Image.Resampling.LANCZOS)
     around(ImageDraw.Draw(level), level.width / 2, level.height / 2, level.width / p)
     return level
@@ -52,10 +52,11 @@ def around(draw: ImageDraw.ImageDraw, x: float, y: float, side: float) -> None:
 
 
 def contact_sheet(named: list[tuple[str, Image.Image]]) -> Image.Image:
-    """Pictures two by two, each with its name."""
-    square, side = Image.new("RGB", (SIDE, SIDE), BACK), SIDE // COLUMNS
+    """Pictures in rows, each with its name."""
+    columns = ceil(len(named) ** 0.5)
+    square, side = Image.new("RGB", (SIDE, SIDE), BACK), SIDE // columns
     for index, (name, picture) in enumerate(named):
-        top, left = (side * place for place in divmod(index, COLUMNS))
+        top, left = (side * place for place in divmod(index, columns))
         square.paste(picture.resize((side - 4, side - 4), Image.Resampling.LANCZOS), (left + 2, top + 2))
         at = (left + 12, top + side - 40)  # the template browser has a badge in the upper left corner
         ImageDraw.Draw(square).text(at, name, LINE, ImageFont.load_default(22), stroke_width=2, stroke_fill=BACK)
