@@ -21,10 +21,11 @@ WEIGHTS = Path(__file__).with_suffix(".safetensors")
 WINDOW = 128  # pixels: what the network looks at
 SIZE = 64  # features of a window; FID needs more windows than that
 WIDTHS = (16, 32, 48, 64)  # channels at 64, 32, 16 and 8 rows
+KNOWN, DETAIL = 64, sum(WIDTHS[:2])
 
 
 class FeatureNetwork(nn.Module):
-    """Windows (N, 3, 128, 128) in [0, 1] to features (N, 64) of zero mean and unit variance over true windows."""
+    """Windows (N, 3, 128, 128) in [0, 1] to features (N, 64), over true windows white."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,10 +37,11 @@ class FeatureNetwork(nn.Module):
             )
             for i, (before, after) in enumerate(zip(channels, channels[1:], strict=False))
         )
-        # Where something is belongs to what a window shows, so the places are not averaged away.
-        self.head = nn.Sequential(nn.Conv2d(WIDTHS[-1], 32, 1), nn.Flatten(), nn.Linear(32 * 8 * 8, SIZE))
-        self.register_buffer("mean", torch.zeros(SIZE))
-        self.register_buffer("std", torch.ones(SIZE))
+        # Where something is belongs to what a window shows, and how much of a texture there is to how well it is made.
+        self.places = nn.Sequential(nn.Conv2d(WIDTHS[-1], 32, 1), nn.Flatten())
+        self.head = nn.Linear(32 * 8 * 8 + sum(WIDTHS), KNOWN)
+        self.register_buffer("mean", torch.zeros(KNOWN + DETAIL))
+        self.register_buffer("whitening", torch.eye(KNOWN + DETAIL, SIZE))
 
     def maps(self, windows: Tensor) -> list[Tensor]:
         """The feature maps of every stage, finest first."""
@@ -49,15 +51,25 @@ class FeatureNetwork(nn.Module):
             maps.append(x)
         return maps
 
+    def known(self, maps: list[Tensor]) -> Tensor:
+        """What the network was trained to know, (N, KNOWN)."""
+        means = [stage.mean(dim=(2, 3)) for stage in maps]
+        return self.head(torch.cat([self.places(maps[-1]), *means], dim=1))
+
+    def described(self, windows: Tensor) -> Tensor:
+        """What is known of the windows, and how much detail the finer maps have: (N, KNOWN + DETAIL)."""
+        maps = self.maps(windows)
+        return torch.cat([self.known(maps), *((stage.std(dim=(2, 3)) + 1e-3).log() for stage in maps[:2])], dim=1)
+
     def forward(self, windows: Tensor) -> Tensor:
         """The features."""
-        return (self.head(self.maps(windows)[-1]) - self.mean) / self.std
+        return (self.described(windows) - self.mean) @ self.whitening
 
 
 def load_features() -> FeatureNetwork:
     """The trained network."""
     network = FeatureNetwork()
-    network.load_state_dict({name: value.float() for name, value in load_file(WEIGHTS).items()}, strict=False)
+    network.load_state_dict(load_file(WEIGHTS))  # half precision there, single here
     return network.eval().requires_grad_(False)
 
 

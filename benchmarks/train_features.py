@@ -23,7 +23,7 @@ from demo.palette import HOURS, LAYERS, SEASONS
 from demo.train import draw_pictures, learning_rate
 from demo.vocabulary import ZOOMS
 
-from .features import SIZE, WEIGHTS, WINDOW, FeatureNetwork
+from .features import KNOWN, SIZE, WEIGHTS, WINDOW, FeatureNetwork
 
 GRID = 4  # rows and columns of places whose layers are asked for
 DAMAGES = ("none", "blur", "noise", "mixture", "seam")
@@ -77,12 +77,12 @@ def damage(windows: Tensor, i: int, kind: int, rng: np.random.Generator) -> Tens
 
 
 class Answers(nn.Module):
-    """What is asked of the 64 numbers; only needed in training."""
+    """What is asked of the numbers that are known; only needed in training."""
 
     def __init__(self) -> None:
         super().__init__()
         self.sizes = (len(SEASONS), len(HOURS), len(ZOOMS), len(LAYERS) * GRID**2, len(DAMAGES))
-        self.linear = nn.Linear(SIZE, sum(self.sizes))
+        self.linear = nn.Linear(KNOWN, sum(self.sizes))
 
     def forward(self, features: Tensor) -> tuple[Tensor, ...]:
         """Logits for season, hour, zoom, layers (N, L, 4, 4) and damage."""
@@ -109,7 +109,7 @@ def train(network: FeatureNetwork, pictures: list[Picture], steps: int, batch: i
             group["lr"] = learning_rate(step, steps, 2e-3, warmup=50)
         drawn = draw_batch(pictures, batch, rng)
         with torch.autocast("cpu", torch.bfloat16):
-            output = answers(network(drawn.windows.contiguous(memory_format=torch.channels_last)))
+            output = answers(network.known(network.maps(drawn.windows.contiguous(memory_format=torch.channels_last))))
         loss = loss_of(tuple(logits.float() for logits in output), drawn)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -123,7 +123,7 @@ def train(network: FeatureNetwork, pictures: list[Picture], steps: int, batch: i
 def report(network: FeatureNetwork, answers: Answers, pictures: list[Picture]) -> None:
     """How often the answers are right on pictures that were held back."""
     batch = draw_batch(pictures, 1000, np.random.default_rng(1))
-    *words, layers, kind = answers(network(batch.windows))
+    *words, layers, kind = answers(network.known(network.maps(batch.windows)))
     one = batch.damage == 0
     for i, name in enumerate(("season", "hour", "zoom")):
         print(f"{name}: {(words[i].argmax(1) == batch.words[:, i])[one].float().mean():.3f} right")
@@ -132,18 +132,20 @@ def report(network: FeatureNetwork, answers: Answers, pictures: list[Picture]) -
 
 
 @torch.no_grad()
-def normalise(network: FeatureNetwork, pictures: list[Picture]) -> None:
-    """Zero mean and unit variance over true windows."""
-    batch = draw_batch(pictures, 2000, np.random.default_rng(2))
-    features = network(batch.windows[batch.damage == 0])
-    network.std.copy_(features.std(dim=0))
-    network.mean.copy_(features.mean(dim=0))
+def whiten(network: FeatureNetwork, pictures: list[Picture]) -> None:
+    """Features are the directions in which true windows differ most, and none counts more than another."""
+    batch = draw_batch(pictures, 1600, np.random.default_rng(2))
+    described = network.described(batch.windows[batch.damage == 0])
+    mean, std = described.mean(dim=0), described.std(dim=0)
+    variances, directions = torch.linalg.eigh(((described - mean) / std).T.cov())  # rising
+    network.mean.copy_(mean)
+    network.whitening.copy_((directions * variances.rsqrt() / std[:, None])[:, -SIZE:])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pictures", type=int, default=2600, help="drawn pictures of the world")
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--batch", type=int, default=48)
     parser.add_argument("--cache", type=Path, help="file of drawn pictures, as `python -m demo.train --cache` keeps it")
     args = parser.parse_args()
@@ -153,11 +155,10 @@ def main() -> None:
     answers = train(network, pictures[:-HELD_BACK], args.steps, args.batch)
     network.eval()
     report(network, answers, pictures[-HELD_BACK:])
-    normalise(network, pictures)
-    state = {
-        name: value.half().contiguous() for name, value in network.state_dict().items() if value.is_floating_point()
-    }
-    save_file(state, WEIGHTS)
+    whiten(network, pictures)
+    state = network.state_dict()
+    halves = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
+    save_file({name: value.contiguous() for name, value in halves.items()}, WEIGHTS)
 
 
 if __name__ == "__main__":
