@@ -17,6 +17,7 @@ from .windows import Size, canvas_size, crop
 from .zoom_geometry import Nesting, footprints, levels_nesting
 
 FEATHER = 0.125  # sides of a level; more takes the frames away no better
+NARROW = 0.25  # feathers; wide enough for a band of a few pixels
 ADAM_DECAY = (0.9, 0.999)
 ADAM_EPSILON = 1e-8
 
@@ -62,7 +63,7 @@ def _render(levels: Tensor, p: int, unit: int, gain: int) -> Tensor:
     return rendered.to(levels.dtype)
 
 
-def blend(denoised: Tensor, p: int, unit: int = 1, feather: float = FEATHER) -> Tensor:
+def blend(denoised: Tensor, p: int, unit: int = 1, feather: float = FEATHER, decoded: bool = False) -> Tensor:
     """Multi-resolution blending, section 4.2: observations of all levels to the layers of one zoom stack.
 
     Layer i is merged from the observations j <= i, each cropped to what level i shows and enlarged p^(i-j) times: their
@@ -78,6 +79,10 @@ def blend(denoised: Tensor, p: int, unit: int = 1, feather: float = FEATHER) -> 
         - at its border, where it has not seen what is around, level i leaves all but its finest band to the others.
           The rendered level outside then has no frame around it, which the paper's plain average leaves (`feather` 0)
 
+    A decoder blurs the finest band of its pictures. Averaged with that, level i would lose contrast in its second band,
+    and a little more at every step of sampling: the finest band of `decoded` observations j < i is heard only where
+    level i is not, at its border.
+
     Since the bands do not leak, nothing is ever enlarged to full size: the sum of pyramids is the pyramid of the sum,
     to which observation j is added at its own resolution. Time and memory are a small multiple of the levels' own.
 
@@ -86,6 +91,7 @@ def blend(denoised: Tensor, p: int, unit: int = 1, feather: float = FEATHER) -> 
         p: zoom factor.
         unit: as `render_image`.
         feather: how far inside its border level i speaks as loud as the others, in sides, 0..0.5.
+        decoded: the observations are pictures from a decoder of latents. False is the paper's, for models of pixels.
 
     Raises:
         ValueError: a feather outside 0..0.5, and as `levels_nesting`.
@@ -94,34 +100,43 @@ def blend(denoised: Tensor, p: int, unit: int = 1, feather: float = FEATHER) -> 
     if not 0 <= feather <= 0.5:
         raise ValueError(f"feather: must be in 0..0.5 sides of a level, got {feather}; 0 is the paper's plain average.")
     observed = _computable(denoised)
+
+    def merge(own: Tensor, others: Tensor, newest: Tensor, count: int, steps: Sequence[Nesting]) -> Tensor:
+        """Layers from their own observation and the sum of `count` others, the newest of which is the nearest level's.
+
+        In the coarser bands there are more: none for the first layer, `observed[0]` for the second, and so on.
+        """
+        whole = 0 if decoded else 1  # of the first layer all that is left has the same observations, but for `newest`
+        if not steps or len(own) == whole:
+            return _mean(own, others, count, feather)
+        (outer, inner), *further = steps
+        own_band, own_coarse = split(own[whole:], p, inner)
+        band, coarse = split(others[whole:], p, inner)
+        if decoded:
+            instead = _inwards(canvas_size(own), NARROW * feather).to(own)
+            band = (band + instead * (own_band - split(newest, p, inner).band)) / count
+        else:
+            band = _mean(own_band, band, count, feather)
+        merged = _mean(own_coarse[: 1 - whole], coarse[: 1 - whole], count, feather)
+        if len(own) > 1:
+            newest, inside = crop(observed[: len(own) - 1], outer), own_coarse[1 - whole :]
+            inside = merge(inside, coarse[1 - whole :] + newest, newest, count + 1, further)
+            merged = torch.cat([merged, inside])
+        # Weights that vary within a coarse cell let a band leak into the coarser ones: once more, only the band of it.
+        layers = join(split(band, p, inner).band, merged, p, inner)
+        return torch.cat([_mean(own[:whole], others[:whole], count, feather), layers])
+
     (outer, inner), *further = footprints(canvas_size(denoised), p, unit)
     band, coarse = split(observed[1:], p, inner)
-    merged = _merge(coarse, crop(observed[:-1], outer), 1, observed, feather, p, further)
+    others = crop(observed[:-1], outer)
+    merged = merge(coarse, others, others, 1, further)
     return torch.cat([observed[:1], join(band, merged, p, inner)]).to(denoised.dtype)
 
 
-def _merge(
-    own: Tensor, others: Tensor, count: int, observed: Tensor, feather: float, p: int, steps: Sequence[Nesting]
-) -> Tensor:
-    """Layers from their own observation and the sum of `count` others, in the bands that all of these speak in.
-
-    In the coarser bands there are more: none for the first layer, `observed[0]` for the second, and so on.
-    """
+def _mean(own: Tensor, others: Tensor, count: int, feather: float) -> Tensor:
+    """Of an observation and the sum of `count` others, towards its border of the others alone."""
     weight = _inwards(canvas_size(own), feather).to(own)
-
-    def mean(own: Tensor, others: Tensor) -> Tensor:
-        return (others + weight * own) / (count + weight)
-
-    if len(own) == 1 or not steps:
-        return mean(own, others)
-    (outer, inner), *further = steps
-    own_band, own_coarse = split(own[1:], p, inner)
-    band, coarse = split(others[1:], p, inner)
-    coarse = coarse + crop(observed[: len(coarse)], outer)
-    merged = _merge(own_coarse, coarse, count + 1, observed, feather, p, further)
-    # Weights that vary within a coarse cell let a band leak into the coarser ones: once more, only the band of it.
-    band = split(mean(own_band, band), p, inner).band
-    return torch.cat([mean(own[:1], others[:1]), join(band, merged, p, inner)])
+    return (others + weight * own) / (count + weight)
 
 
 def _inwards(size: Size, feather: float) -> Tensor:

@@ -83,11 +83,16 @@ class Zoom(NamedTuple):
     model_calls: int  # views denoised
 
 
+def blend_decoded(levels: Tensor, p: int, unit: int) -> Tensor:
+    """`blend` of latents, or of the pixels that they are decoded to."""
+    return blend(levels, p, unit, decoded=unit > 1)
+
+
 def paint_zoom(
     pipeline: LandscapePipeline,
     params: ZoomParams,
     on_step: Callable[[int, int], None] | None = None,
-    merge: Merge = blend,
+    merge: Merge = blend_decoded,
 ) -> Zoom:
     """Algorithm 2 of Generative Powers of Ten; `merge` turns observations into layers, (levels, p, unit) to levels."""
     height, width = params.height // FACTOR, params.width // FACTOR

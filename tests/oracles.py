@@ -262,16 +262,17 @@ def inwards(height, width, feather):
     return out
 
 
-def blend(observations, level, p, ways, feather=1 / 8):
+def blend(observations, level, p, ways, feather=1 / 8, decoded=False):
     """Section 4.2 for one layer, every observation enlarged to full size and analysed on its own.
 
     `ways[k]` says where, on level i - k - 1, the whole cells lie that level i covers (top, left, height, width), and
-    the same cells on the image of the step before. Observation i weighs `inwards` in all bands but its finest.
+    the same cells on the image of the step before. Observation i weighs `inwards` in all bands but its finest. If
+    `decoded`, it takes the place of every other in that one's finest band, unless that holds all coarser ones as well.
     """
-    steps = min(level, len(ways))
+    steps = min(level + (decoded and level > 0), len(ways))
     sizes = [observations[level].shape[1:]] + [way.outer[2:] for way in ways[:steps]]
     total, weights = [0.0] * (steps + 1), [0.0] * (steps + 1)
-    for k in range(steps + 1):
+    for k in range(min(level, steps) + 1):
         image = observations[level - k]
         if k:
             top, left, height, width = ways[k - 1].outer
@@ -285,6 +286,9 @@ def blend(observations, level, p, ways, feather=1 / 8):
                 coarse = shrink(image[:, top : top + height, left : left + width], p)
             if band >= k:
                 weight = inwards(*sizes[band], feather) if k == 0 and band > 0 else 1.0
+                if decoded and 0 < band < steps and k in (0, band):
+                    instead = inwards(*sizes[band], feather / 4)
+                    weight = instead if k == 0 else 1 - instead
                 rest = image if coarse is None else image - enlarge(coarse, p, top, left, *sizes[band])
                 total[band] = total[band] + weight * rest
                 weights[band] = weights[band] + weight

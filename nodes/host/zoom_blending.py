@@ -127,7 +127,7 @@ class StackBlender:
             levels = fit_photograph(
                 levels, photograph.to(levels), how.p, steps=how.photograph_steps, lr=how.photograph_rate, unit=unit
             )
-        return blend(levels, how.p, unit)
+        return blend(levels, how.p, unit, decoded=unit > 1)
 
     def _decoded(self, latent: Tensor, decode: Decoder | None = None) -> Tensor:
         """(N, 3, H, W) in -1..1, decoded one level after the other."""

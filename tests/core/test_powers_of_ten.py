@@ -98,11 +98,12 @@ def test_pixels_can_nest_in_units():
 @pytest.mark.parametrize(("size", "p"), CASES)
 @pytest.mark.parametrize("count", [2, 5])
 @pytest.mark.parametrize("feather", [0.0, 0.125, 0.5])
-def test_blending_equals_pyramids_of_enlarged_observations(size, p, count, feather):
+@pytest.mark.parametrize("decoded", [False, True])
+def test_blending_equals_pyramids_of_enlarged_observations(size, p, count, feather, decoded):
     observed, ways = randn(count, 2, *size), footprints(size, p)
-    layers = blend(observed, p, feather=feather)
+    layers = blend(observed, p, feather=feather, decoded=decoded)
     for level in range(count):
-        assert_close(layers[level], blend_by_hand(observed, level, p, ways, feather), rtol=0, atol=1e-11)
+        assert_close(layers[level], blend_by_hand(observed, level, p, ways, feather, decoded), rtol=0, atol=1e-11)
 
 
 @pytest.mark.parametrize(("size", "p"), CASES)
@@ -173,6 +174,17 @@ def test_feathering_leaves_no_frame_around_the_next_level():
 def test_a_feather_beyond_the_middle_is_refused():
     with pytest.raises(ValueError, match=r"feather: must be in 0\.\.0\.5 sides of a level, got 0\.6; 0 is the paper's"):
         blend(torch.zeros(2, 1, 8, 8), 2, feather=0.6)
+
+
+def test_what_a_decoder_blurs_does_not_blur_the_level_inside():
+    """One scene at three zooms, each level without its finest band: a plain mean halves what the next one has of it."""
+    p = 2
+    scene = render_image(randn(3, 1, 64, 64), p)
+    observed = scene - finest_band(scene, p)
+    second = [finest_band(downsample(layers, p), p)[1:, ..., 8:-8, 8:-8] for layers in (scene, blend(observed, p))]
+    assert second[1].std() < 0.6 * second[0].std()
+    decoded = finest_band(downsample(blend(observed, p, decoded=True), p), p)[1:, ..., 8:-8, 8:-8]
+    assert_close(decoded, second[0], rtol=0, atol=0.01)
 
 
 def test_averaging_without_bands_would_blur():

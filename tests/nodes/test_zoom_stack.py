@@ -169,7 +169,7 @@ def test_odd_sizes_and_factors(demo):
     model, stack, vae = demo
     latent, image = sample(model, stack._replace(p=3), vae, width=160, height=128)
     decoded = 2 * vae.decode(latent["samples"]).movedim(-1, 1) - 1
-    expected = render_image(blend(decoded, 3, unit=8).clamp(-1, 1), 3, unit=8)
+    expected = render_image(blend(decoded, 3, unit=8, decoded=True).clamp(-1, 1), 3, unit=8)
     torch.testing.assert_close(2 * image.movedim(-1, 1) - 1, expected, rtol=0, atol=1e-5)
 
 
