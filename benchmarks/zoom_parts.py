@@ -91,8 +91,7 @@ def zoom_figure(pipeline: LandscapePipeline, gallery: Gallery, args: argparse.Na
             rendered = render_image(levels, P, FACTOR)
             finished.append(rendered)
             given = levels if name == "independent" else rendered
-            apart = [zoom_inconsistency(stack, P).mean() for stack in (given, sampled)]
-            measured.append(torch.stack([*apart, sharpness(levels)[-1], ring_energy(rendered, P).mean()]))
+            measured.append(_measured(given, sampled))
             if params is stacks[0]:
                 pictures.append(torch.cat(list(rendered), dim=-1))
         values = dict(zip(METRICS, map(mean_interval, torch.stack(measured, dim=1)), strict=True))
@@ -100,12 +99,20 @@ def zoom_figure(pipeline: LandscapePipeline, gallery: Gallery, args: argparse.Na
         for metric, value in values.items():
             panels[metric].append(Point(name, value))
     passed = [_through_autoencoder(pipeline, stack) for stack in finished]
-    apart = torch.stack([zoom_inconsistency(stack, P).mean() for stack in passed])
-    table.row("ours, through the autoencoder", {METRICS[1]: mean_interval(apart)}, panoramas=len(stacks))
+    measured = torch.stack([_measured(stack, stack) for stack in passed], dim=1)
+    values = dict(zip(METRICS, map(mean_interval, measured), strict=True))
+    table.row("ours, through the autoencoder", values, panoramas=len(stacks))
     table.save(args.results)
     draw(args.results / "zoom.svg", OF, panels)
     save_image(torch.cat(pictures, dim=-2)[None].clamp(0, 1), args.results / "zoom.jpg")
     print(f"{gallery.painted} stacks painted, all others were there", file=sys.stderr)
+
+
+def _measured(given: Tensor, sampled: Tensor) -> Tensor:
+    """The METRICS of one stack: what a method gives, and what was sampled before."""
+    apart = [zoom_inconsistency(stack, P).mean() for stack in (given, sampled)]
+    frames = ring_energy(render_image(given, P, FACTOR), P).mean()
+    return torch.stack([*apart, sharpness(given)[-1], frames])
 
 
 def _through_autoencoder(pipeline: LandscapePipeline, levels: Tensor) -> Tensor:
