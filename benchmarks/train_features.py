@@ -145,7 +145,7 @@ def whiten(network: FeatureNetwork, pictures: list[Picture]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pictures", type=int, default=2600, help="drawn pictures of the world")
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--batch", type=int, default=48)
     parser.add_argument("--cache", type=Path, help="file of drawn pictures, as `python -m demo.train --cache` keeps it")
     args = parser.parse_args()
