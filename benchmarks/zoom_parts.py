@@ -38,8 +38,7 @@ LEVELS = ("far sky forest meadow", "wide forest", "near forest", "close forest")
 SEEDS, P = 4, 2
 OF = "Generative Powers of Ten, section 5.3: simpler versions of the method"
 METRICS = ("inconsistency", "inconsistency as sampled", "sharpness of the innermost level", "frames")
-STEPS = 100  # of the sampler; 256 in the paper
-PIXEL_STEPS = 4  # the last ones
+STEPS = 100  # 256 in the paper
 
 
 def average(observed: Tensor, p: int, unit: int) -> Tensor:
@@ -77,8 +76,7 @@ def zoom_figure(pipeline: LandscapePipeline, gallery: Gallery, args: argparse.Na
     """Paint, measure, print, write and draw, with the first stack of every method as a picture."""
     steps, seeds = args.steps or STEPS, args.seeds or SEEDS
     prompts = [tuple(f"{scene} {level}" for level in LEVELS) for scene in SCENES]
-    common = {"p": P, "steps": steps, "pixel_steps": min(PIXEL_STEPS, steps)}
-    stacks = [ZoomParams(prompts=p, seed=seed, **common) for p in prompts for seed in range(seeds)]
+    stacks = [ZoomParams(prompts=p, seed=seed, p=P, steps=steps) for p in prompts for seed in range(seeds)]
     note = f"{OF}. {len(stacks)} zoom stacks a row ({seeds} of each of {len(SCENES)} scenes), {len(LEVELS)} levels, "
     note += f"p = {P}, {steps} steps; in brackets 95 % bootstrap intervals."
     table = Table("zoom", "method", METRICS, note=note, device=args.device)
