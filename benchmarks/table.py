@@ -110,11 +110,12 @@ def markdown(path: Path, columns: Sequence[str] = (), digits: int | None = None)
 
 
 def this_command() -> str:
-    """The command of this process, with the number of threads where it was set."""
+    """The command of this process, with the number of threads where it was set, and without folders of this machine."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     module = ["-m", spec.name.removesuffix(".__main__")] if spec else []
     threads = os.environ.get("OMP_NUM_THREADS")
-    return (f"OMP_NUM_THREADS={threads} " if threads else "") + shlex.join(["python", *module, *sys.argv[1:]])
+    arguments = (Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:])
+    return (f"OMP_NUM_THREADS={threads} " if threads else "") + shlex.join(["python", *module, *arguments])
 
 
 def describe_device(device: "str | torch.device") -> str:
