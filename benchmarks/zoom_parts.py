@@ -8,7 +8,8 @@ ours                blending, rendering and shared noise
 
 Inconsistency is measured twice: in the finished stack, which all but the first render from one set of layers, and
 before that, between the levels as sampled. There it cannot be less than what the autoencoder does to a consistent
-stack, which is the last row. Frames are those that the levels leave in the rendered stack.
+stack, which is the last row. Sharpness is that of the innermost level without its border, which is blended into what
+is around. Frames are those that the levels leave in the rendered stack.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from core.powers_of_ten import render_image
+from core.powers_of_ten import FEATHER, render_image
 from core.pyramid import enlarge
 from core.windows import Size, canvas_size, crop
 from core.zoom_geometry import footprints
@@ -39,6 +40,7 @@ SEEDS, P = 4, 2
 OF = "Generative Powers of Ten, section 5.3: simpler versions of the method"
 METRICS = ("inconsistency", "inconsistency as sampled", "sharpness of the innermost level", "frames")
 STEPS = 100  # 256 in the paper
+BORDER = round(FEATHER * ZoomParams.width)  # pixels in which the innermost level gives way to what is around it
 
 
 def average(observed: Tensor, p: int, unit: int) -> Tensor:
@@ -110,7 +112,8 @@ def _measured(given: Tensor, sampled: Tensor) -> Tensor:
     """The METRICS of one stack: what a method gives, and what was sampled before."""
     apart = [zoom_inconsistency(stack, P).mean() for stack in (given, sampled)]
     frames = ring_energy(render_image(given, P, FACTOR), P).mean()
-    return torch.stack([*apart, sharpness(given)[-1], frames])
+    inside = given[-1:, ..., BORDER:-BORDER, BORDER:-BORDER]
+    return torch.stack([*apart, sharpness(inside)[0], frames])
 
 
 def _through_autoencoder(pipeline: LandscapePipeline, levels: Tensor) -> Tensor:

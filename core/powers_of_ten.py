@@ -17,7 +17,6 @@ from .windows import Size, canvas_size, crop
 from .zoom_geometry import Nesting, footprints, levels_nesting
 
 FEATHER = 0.125  # sides of a level; more takes the frames away no better
-NARROW = 0.25  # feathers; wide enough for a band of a few pixels
 ADAM_DECAY = (0.9, 0.999)
 ADAM_EPSILON = 1e-8
 
@@ -113,7 +112,7 @@ def blend(denoised: Tensor, p: int, unit: int = 1, feather: float = FEATHER, dec
         own_band, own_coarse = split(own[whole:], p, inner)
         band, coarse = split(others[whole:], p, inner)
         if decoded:
-            instead = _inwards(canvas_size(own), NARROW * feather).to(own)
+            instead = _inwards(canvas_size(own), feather).to(own)
             band = (band + instead * (own_band - split(newest, p, inner).band)) / count
         else:
             band = _mean(own_band, band, count, feather)

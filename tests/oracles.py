@@ -287,7 +287,7 @@ def blend(observations, level, p, ways, feather=1 / 8, decoded=False):
             if band >= k:
                 weight = inwards(*sizes[band], feather) if k == 0 and band > 0 else 1.0
                 if decoded and 0 < band < steps and k in (0, band):
-                    instead = inwards(*sizes[band], feather / 4)
+                    instead = inwards(*sizes[band], feather)
                     weight = instead if k == 0 else 1 - instead
                 rest = image if coarse is None else image - enlarge(coarse, p, top, left, *sizes[band])
                 total[band] = total[band] + weight * rest
