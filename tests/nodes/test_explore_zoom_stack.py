@@ -147,8 +147,10 @@ def explore(editor, graph, size=(420, 520)):
     )
     editor.queue()
     editor.page.wait_for_selector(f"{BOX} nav button:nth-child({COUNT})", state="attached")
-    editor.page.wait_for_timeout(STILL)
-    canvas = editor.page.locator(f"{BOX} canvas").bounding_box()
+    canvas, before = None, {}
+    while canvas != before:  # on a busy machine the graph is still being laid out
+        editor.page.wait_for_timeout(STILL)
+        canvas, before = editor.page.locator(f"{BOX} canvas").bounding_box(), canvas
     return canvas["x"] + canvas["width"] / 2, canvas["y"] + canvas["height"] / 2
 
 

@@ -8,7 +8,7 @@ from joint_diffusion.core.multiscale import MultiScaleParams
 from joint_diffusion.nodes.host.demo_model import demo_clip, demo_model
 from joint_diffusion.nodes.host.sampling import with_settings
 
-STEPS = 4
+STEPS = 6
 HALF_A_WINDOW_HIGH_AT_THE_COARSE_SCALE = (1, 8, 16, 32)
 
 
