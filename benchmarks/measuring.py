@@ -82,12 +82,16 @@ def peak_memory(work: Callable[[], object]) -> float:
         work()
         return (torch.cuda.max_memory_allocated() - before) / 2**20
     Path("/proc/self/clear_refs").write_text("5")  # Linux: forget the peak so far, which loading the model made
-    before = _resident("VmRSS")
+    before = resident("VmRSS")
     work()
-    return _resident("VmHWM") - before
+    return resident("VmHWM") - before
 
 
-def _resident(field: str) -> float:
+def resident(field: str) -> float:
+    """Memory of this process in MiB (Linux): VmRSS now, VmHWM at its peak.
+
+    `getrusage` would begin with the peak of the parent.
+    """
     found = re.search(rf"{field}:\s+(\d+)", Path("/proc/self/status").read_text())
     assert found
     return int(found[1]) / 1024

@@ -9,7 +9,6 @@ the stack. `--levels` and `--frames` shorten it.
 """
 
 import argparse
-import re
 import statistics
 import subprocess
 import sys
@@ -56,11 +55,6 @@ def stack(levels: int, side: int) -> Tensor:
     return render_image(layers.clamp_(0, 1), P)
 
 
-def peak_memory() -> float:
-    """Peak resident memory of this process in MiB (Linux). `getrusage` would begin with the peak of the parent."""
-    return int(re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[0]) / 1024
-
-
 def seconds(work: Callable[[], None]) -> float:
     start = time.perf_counter()
     work()
@@ -104,10 +98,10 @@ def memory(zooms: list[float], ending: str, stack_file: Path) -> float:
     code = (
         "import numpy, torch; torch.set_grad_enabled(False)\n"
         "from pathlib import Path\n"
-        "from benchmarks.zoom import CRF, FPS, frames, peak_memory, write_video\n"
-        f"levels = torch.from_numpy(numpy.load({str(stack_file)!r})); before = peak_memory()\n"
+        "from benchmarks.measuring import resident; from benchmarks.zoom import CRF, FPS, frames, write_video\n"
+        f"levels = torch.from_numpy(numpy.load({str(stack_file)!r})); before = resident('VmHWM')\n"
         f"path = Path({str(stack_file.with_suffix('.' + ending))!r})\n"
-        f"write_video(path, frames(levels, {zooms}), FPS, CRF); print(peak_memory() - before)"
+        f"write_video(path, frames(levels, {zooms}), FPS, CRF); print(resident('VmHWM') - before)"
     )
     return float(subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True).stdout)
 

@@ -14,6 +14,7 @@ is around. Frames are those that the levels leave in the rendered stack.
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -32,7 +33,7 @@ from demo.zoom import Merge, ZoomParams, blend_decoded, paint_zoom
 from .bootstrap import mean_interval
 from .gallery import Gallery
 from .plots import Point, draw
-from .table import Table
+from .table import Table, Value
 
 SCENES = ("autumn day", "summer dawn", "winter dusk")
 LEVELS = ("far sky forest meadow", "wide forest", "near forest", "close forest")
@@ -94,14 +95,13 @@ def zoom_figure(pipeline: LandscapePipeline, gallery: Gallery, args: argparse.Na
             measured.append(_measured(given, sampled))
             if params is stacks[0]:
                 pictures.append(torch.cat(list(rendered), dim=-1))
-        values = dict(zip(METRICS, map(mean_interval, torch.stack(measured, dim=1)), strict=True))
+        values = _intervals(measured)
         table.row(name, values, panoramas=len(stacks))
         for metric, value in values.items():
             panels[metric].append(Point(name, value))
     passed = [_through_autoencoder(pipeline, stack) for stack in finished]
-    measured = torch.stack([_measured(stack, stack) for stack in passed], dim=1)
-    values = dict(zip(METRICS, map(mean_interval, measured), strict=True))
-    table.row("ours, through the autoencoder", values, panoramas=len(stacks))
+    limit = _intervals([_measured(stack, stack) for stack in passed])
+    table.row("ours, through the autoencoder", limit, panoramas=len(stacks))
     table.save(args.results)
     draw(args.results / "zoom.svg", OF, panels)
     save_image(torch.cat(pictures, dim=-2)[None].clamp(0, 1), args.results / "zoom.jpg")
@@ -114,6 +114,11 @@ def _measured(given: Tensor, sampled: Tensor) -> Tensor:
     frames = ring_energy(render_image(given, P, FACTOR), P).mean()
     inside = given[-1:, ..., BORDER:-BORDER, BORDER:-BORDER]
     return torch.stack([*apart, sharpness(inside)[0], frames])
+
+
+def _intervals(measured: Sequence[Tensor]) -> dict[str, Value]:
+    """Means and intervals of the METRICS of several stacks."""
+    return dict(zip(METRICS, map(mean_interval, torch.stack([*measured], dim=1)), strict=True))
 
 
 def _through_autoencoder(pipeline: LandscapePipeline, levels: Tensor) -> Tensor:
