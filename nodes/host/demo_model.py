@@ -46,6 +46,7 @@ class LandscapeConfig(comfy.supported_models_base.BASE):
     unet_extra_config = {}
     sampling_settings = {"sigma_min": SIGMA_MIN, "sigma_max": SIGMA_MAX, "sigma_data": SIGMA_DATA}
     latent_format = LandscapeFormat
+    memory_usage_factor = 0.1  # 20 MiB for 16 rows of 16 x 16 cells
     native_pixels = NATIVE_PIXELS
 
 

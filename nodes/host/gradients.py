@@ -17,7 +17,6 @@ from .checkpointing import checkpointed_blocks
 from .dead_ends import complaints_with_a_way_out, dead_ends_reported, is_cut_off
 from .input_gradient_layers import input_gradient_layers
 from .replacing import replaced
-from .saved_tensors import saved_tensors_survive_writes
 from .thawing import thawed, thawed_weights
 
 
@@ -35,8 +34,6 @@ def input_gradients(guider: CFGGuider, model_options: dict, checkpoint: bool) ->
         _refuse_lora_hooks(guider)
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
-        # Models update tensors in place that autograd has saved (Flux: `img += ...`); it takes a copy then.
-        stack.enter_context(saved_tensors_survive_writes())
         # The fused kernels for rotary embeddings and norms have no gradient: the host avoids them when it trains.
         stack.enter_context(replaced([(vars(comfy.model_management), "in_training", True)]))
         controls = _controls(guider)

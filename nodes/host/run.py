@@ -16,6 +16,7 @@ from ...core.windows import Size, Window, canvas_size
 from .conditioning import Entry, WindowConditioning
 from .memory import fits
 from .rehearsal import kept_per_step
+from .saved_tensors import Backpropagation
 from .settings import LEVEL, joint_params, settings_of
 
 Conds = Sequence[list[Entry] | None]
@@ -50,6 +51,7 @@ class Run:
         self._levels: list[float] = sigmas.tolist()
         self._kept = [0.0] * (len(self._levels) - 1)
         self._weights: dict[tuple[Size, WindowParams, CropFusionParams | None], WindowWeights] = {}
+        self.backpropagation = Backpropagation()
         self._most: dict[bool, int] = {}  # windows in a call without and with gradients, after memory ran out
         check_canvas(canvas, self.params)
         if guided:

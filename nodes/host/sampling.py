@@ -10,6 +10,7 @@ CALC_COND_BATCH    the canvas is cut into windows, predicted, and each predictio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import comfy.model_management
@@ -91,29 +92,36 @@ def _predict_noise(executor, x, timestep, model_options, seed=None):
 
 def _guidance(executor, x: Tensor, step: Step, model_options, seed, run: Run) -> Mapping[Window, Tensor] | None:
     """How each window of the canvas is to be moved, found on batches of windows; smaller ones if memory runs out."""
-    guider = executor.class_obj
-    conds = guider.conds
+    conds = executor.class_obj.conds.values()
     gradients = run.params.needs_gradients(step)
-    batch = run.batch_size(conds.values(), x, gradients)
+    batch = run.batch_size(conds, x, gradients)
     while True:
+        shifts = partial(_shifts, executor, x, step, model_options, seed, run, batch)
         try:
-            with ExitStack() as stack:
-                options = model_options
-                if gradients:
-                    checkpoint = run.needs_checkpoints(conds.values(), x, batch)
-                    options = stack.enter_context(input_gradients(guider, model_options, checkpoint))
-                    # The run knows the conditioning by identity; what is cut of it is thawed view by view.
-                    stack.enter_context(replaced([(vars(guider), "conds", conds)]))
-                similarity = stack.enter_context(_similarity(run, step, x))
-                denoise = _views_denoiser(executor, options, seed, run, step.sigma, gradients)
-                params = replace(run.params, windows=replace(run.params.windows, batch=batch))
-                return guidance_shifts(x, step, denoise, params, similarity)
+            if not gradients:
+                return shifts()
+            return run.backpropagation(partial(shifts, checkpoint=run.needs_checkpoints(conds, x, batch)))
         except Exception as error:
             if batch == 1 or not comfy.model_management.is_oom(error):
                 raise
         # Out here, where no traceback keeps the memory of the failed attempt.
         comfy.model_management.soft_empty_cache()
         batch = run.ran_out_of_memory(batch, gradients)
+
+
+def _shifts(executor, x: Tensor, step: Step, model_options, seed, run: Run, batch: int, checkpoint: bool | None = None):
+    """The same for batches of so many windows; with gradients through the model unless `checkpoint` is None."""
+    guider, gradients = executor.class_obj, checkpoint is not None
+    conds = guider.conds
+    with ExitStack() as stack:
+        if gradients:
+            model_options = stack.enter_context(input_gradients(guider, model_options, checkpoint))
+            # The run knows the conditioning by identity; what is cut of it is thawed view by view.
+            stack.enter_context(replaced([(vars(guider), "conds", conds)]))
+        similarity = stack.enter_context(_similarity(run, step, x))
+        denoise = _views_denoiser(executor, model_options, seed, run, step.sigma, gradients)
+        params = replace(run.params, windows=replace(run.params.windows, batch=batch))
+        return guidance_shifts(x, step, denoise, params, similarity)
 
 
 @contextmanager

@@ -1,11 +1,39 @@
 """Models write into tensors that autograd has saved; what it saved must survive that."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
+
+T = TypeVar("T")
+
+# Part of what autograd says in a backward pass that meets such a tensor.
+OVERWRITTEN = "modified by an inplace operation"
+
+
+class Backpropagation:
+    """Runs forward and backward passes of a model, which may write into what autograd has saved (Flux: `img += ...`).
+
+    Most models never do, and to watch every operation for it slows a small model down by a fifth. So a pass is watched
+    only once autograd has refused one.
+    """
+
+    def __init__(self):
+        self._watched = False
+
+    def __call__(self, passes: Callable[[], T]) -> T:
+        """What `passes()` returns; it may be called twice."""
+        if not self._watched:
+            try:
+                return passes()
+            except RuntimeError as error:
+                if OVERWRITTEN not in str(error):
+                    raise
+            self._watched = True
+        with saved_tensors_survive_writes():
+            return passes()
 
 
 class _KeptOriginals(WeakKeyDictionary):
@@ -27,11 +55,7 @@ def saved_tensors_survive_writes() -> Iterator[None]:
     It copies a saved tensor that is about to be overwritten and lets go of the original. The next tensor may then get
     the address and the `id` by which the original is known, and when that one is saved autograd is handed the copy of
     the other: a wrong gradient, now and then, in silence. So the originals are kept as long as they are known.
-    Inside of itself it does nothing more.
     """
-    if torch.autograd.graph._allow_mutation_on_saved_tensors_enabled:
-        yield
-        return
     with torch.autograd.graph.allow_mutation_on_saved_tensors() as context:
         context.original = _KeptOriginals()
         yield

@@ -16,7 +16,6 @@ from .checkpointing import checkpointed_blocks
 from .dead_ends import complaints_with_a_way_out, dead_ends_reported
 from .input_gradient_layers import as_the_host_runs_it, input_gradient_layers
 from .replacing import replaced
-from .saved_tensors import saved_tensors_survive_writes
 from .thawing import thawed, thawed_weights
 
 WAY_OUT = 'Choose the loss "latent", which needs no VAE.'
@@ -71,7 +70,6 @@ def decoder_gradients(vae, checkpoint: bool = False) -> Iterator[Decoder]:
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
-        stack.enter_context(saved_tensors_survive_writes())
         stack.enter_context(replaced([(vars(comfy.model_management), "in_training", True)]))
         for change in changes:
             stack.enter_context(change(model))

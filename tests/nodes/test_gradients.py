@@ -19,7 +19,7 @@ from comfy.ldm.modules.attention import BasicTransformerBlock, SpatialTransforme
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import CallbacksMP, WrappersMP
 from joint_diffusion.nodes.host.gradients import evenly_scaled, input_gradients
-from joint_diffusion.nodes.host.saved_tensors import saved_tensors_survive_writes
+from joint_diffusion.nodes.host.saved_tensors import Backpropagation, saved_tensors_survive_writes
 from joint_diffusion.nodes.host.thawing import thawed
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
@@ -73,10 +73,13 @@ class Case:
         """Of `weight * score`, as the pack gets it."""
 
         def wrapper(executor, x, timestep, model_options, seed):
-            with input_gradients(executor.class_obj, model_options, checkpoint) as options:
-                leaf, timestep = x.clone().requires_grad_(), thawed(timestep)
-                denoised = evenly_scaled(lambda x: executor(x, timestep, options, seed), leaf)
-                return torch.autograd.grad(weight * score(leaf, denoised), leaf)[0]
+            def passes():
+                with input_gradients(executor.class_obj, model_options, checkpoint) as options:
+                    leaf, ordinary = x.clone().requires_grad_(), thawed(timestep)
+                    denoised = evenly_scaled(lambda x: executor(x, ordinary, options, seed), leaf)
+                    return torch.autograd.grad(weight * score(leaf, denoised), leaf)[0]
+
+            return Backpropagation()(passes)
 
         with torch.inference_mode():
             return self.predict(wrapper)
@@ -301,7 +304,7 @@ def test_nothing_is_left_behind(change, error):
     def wrapper(executor, x, timestep, model_options, seed):
         guider = executor.class_obj
         before = traces(guider, model_options)
-        with pytest.raises(error) if error else nullcontext():  # noqa: SIM117
+        with pytest.raises(error) if error else nullcontext(), saved_tensors_survive_writes():  # noqa: SIM117
             with input_gradients(guider, model_options, checkpoint=True) as options:
                 leaf = x.clone().requires_grad_()
                 torch.autograd.grad(score(leaf, executor(leaf, thawed(timestep), options, seed)), leaf)
