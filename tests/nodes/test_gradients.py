@@ -258,6 +258,35 @@ def test_a_new_tensor_is_not_taken_for_an_overwritten_one_at_its_address():
     torch.testing.assert_close(gradient, torch.full_like(x, expected))
 
 
+@pytest.mark.parametrize("overwrites, calls", [(False, [False, False]), (True, [False, True, True])])
+def test_a_pass_is_watched_only_once_autograd_has_refused_one(overwrites: bool, calls: list[bool]):
+    x, seen, backpropagation = torch.full((3,), 2.0, requires_grad=True), [], Backpropagation()
+
+    def passes() -> Tensor:
+        seen.append(torch.autograd.graph._allow_mutation_on_saved_tensors_enabled)
+        y = x * 1
+        z = (y * y).sum()
+        if overwrites:
+            y.zero_()
+        return torch.autograd.grad(z, x)[0]
+
+    for _ in range(2):
+        assert backpropagation(passes).tolist() == [4.0, 4.0, 4.0]
+    assert seen == calls
+
+
+def test_other_errors_of_a_pass_are_not_tried_again():
+    seen = []
+
+    def passes() -> None:
+        seen.append(1)
+        raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        Backpropagation()(passes)
+    assert len(seen) == 1
+
+
 class Interrupted(Exception):
     pass
 
