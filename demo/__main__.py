@@ -132,7 +132,7 @@ def parser() -> argparse.ArgumentParser:
 def add_zoom(sub: argparse.ArgumentParser) -> None:
     """The options of `zoom`."""
     defaults = ZoomParams()
-    sub.add_argument("--prompts", nargs="+", help="one per level, the most zoomed out first; by default into a forest")
+    sub.add_argument("--prompts", nargs="+", help="one per level, the most zoomed out first; by default into a meadow")
     sub.add_argument("--levels", type=int, help="how many, by default 8; the last prompt is repeated if need be")
     sub.add_argument("--p", type=int, default=defaults.p, help="zoom factor between levels")
     sub.add_argument("--height", type=int, default=defaults.height, help="pixels")

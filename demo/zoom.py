@@ -29,7 +29,7 @@ from .vocabulary import ZOOMS
 
 BLENDINGS = ("pixel", "latent", "mixed", "none")
 SAMPLERS = {"ancestral": 1.0, "euler": 0.0}  # the part of each step's noise that is drawn anew (eta)
-PROMPTS = tuple(f"spring dawn {zoom} meadow" for zoom in ZOOMS)
+PROMPTS = tuple(f"summer dusk {zoom} meadow" for zoom in ZOOMS)
 
 Merge = Callable[[Tensor, int, int], Tensor]
 

@@ -121,14 +121,14 @@ PRESETS = {
     "demo model": Preset(
         2,
         (
-            "far meadow, spring dawn",
-            "wide meadow, spring dawn",
-            "near meadow, spring dawn",
-            "close meadow, spring dawn",
-            "detail meadow, spring dawn",
-            "fine meadow, spring dawn",
-            "macro meadow, spring dawn",
-            "micro meadow, spring dawn",
+            "far meadow, summer dusk",
+            "wide meadow, summer dusk",
+            "near meadow, summer dusk",
+            "close meadow, summer dusk",
+            "detail meadow, summer dusk",
+            "fine meadow, summer dusk",
+            "macro meadow, summer dusk",
+            "micro meadow, summer dusk",
         ),
     ),
 }

@@ -3,7 +3,7 @@
 from .parts import SDXL, SDXL_FILE, WORDS, models, node, note, prompts, second_row
 
 DISTANCES = ("far", "wide", "near", "close", "detail", "fine", "macro", "micro")
-MEADOW = tuple(f"spring dawn {distance} meadow" for distance in DISTANCES)
+MEADOW = tuple(f"summer dusk {distance} meadow" for distance in DISTANCES)
 INTO_THE_PICTURE = ("summer day far sky mountains lake forest", "summer day wide lake forest", "summer day near forest")
 
 
@@ -115,13 +115,14 @@ GRAPHS = {
             "Zoom Stack** click into the picture and turn the wheel.\n\n"
             "**Change:** the lines (as many as you like, two at least), *p* in **Zoom Prompts**, the seed; "
             f"*blending*: *latent* needs no VAE, and borders of levels may show. {WORDS}\n\n"
-            "**Expect:** a meadow that comes nearer without a jump, down to a petal. The eight distances in the "
-            "lines are all that the tiny model knows of scale: a real one is told what is seen at each.",
+            "**Expect:** grass before an evening sky that comes nearer without a jump, down to its fibres. The eight "
+            "distances in the lines are all that the tiny model knows of scale: a real one is told what is seen at "
+            "each.",
             420,
         ),
         "model": node("LoadDemoModel", 0),
         "prompts": zoom_prompts(1, prompts="\n".join(MEADOW)),
-        "sampler": zoom_sampler(2, seed=4, cfg=5.0, blending="mixed", pixel_every=30),
+        "sampler": zoom_sampler(2, seed=3, cfg=5.0, blending="mixed", pixel_every=30),
         **shown("zoom_demo", 3),
     },
     "zoom_photograph_demo": into_a_photograph(),
