@@ -55,11 +55,15 @@ class Vgg16:
 
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
         self._weights = chosen_weights(weights, vgg_shapes(), "VGG-16")
+        first = next(iter(self._weights.values()))
+        with torch.inference_mode(False):
+            # Beside the weights: made anew for every picture, they would make it wait for the GPU.
+            self._scale = {name: first.new_tensor(c).reshape(3, 1, 1) for name, c in (("mean", MEAN), ("std", STD))}
 
     def to(self, device: torch.device | str) -> "Vgg16":
         """The same with its weights there; this one stays where it is."""
         there = copy(self)
-        there._weights = moved(self._weights, device)
+        there._weights, there._scale = moved(self._weights, device), moved(self._scale, device)
         return there
 
     def activations(self, images: Tensor, layers: Sequence[str]) -> list[Tensor]:
@@ -78,9 +82,8 @@ class Vgg16:
                 f"window: LPIPS and style compare pictures of at least {LEAST} x {LEAST} pixels, got {height} x "
                 f'{width}; use larger windows, or the loss "latent".'
             )
-        first = next(iter(self._weights.values()))
-        mean, std = (first.new_tensor(values).reshape(3, 1, 1) for values in (MEAN, STD))
-        x = (images.to(first) - mean) / std
+        mean, std = self._scale.values()
+        x = (images.to(mean) - mean) / std
         found: list[Tensor] = []
         for layer, convolution in LAYERS.items():
             if layer.endswith("_1") and layer != "relu1_1":
