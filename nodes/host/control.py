@@ -142,9 +142,11 @@ class _Recorder:
 
 def _runs(net: ControlBase, sigma: Tensor, transformer_options: dict[str, Any]) -> bool:
     """Whether the net is on: at the noise level of the sampler's step, also for a coarser canvas with its own level."""
+    if net.timestep_range is None:
+        return True
     call = transformer_options.get(CALL)
-    level = getattr(call, "step_sigma", float(sigma[0]))
-    return net.timestep_range is None or net.timestep_range[1] <= level <= net.timestep_range[0]
+    level = call.step_sigma if hasattr(call, "step_sigma") else float(sigma[0])  # the latter waits for the GPU
+    return net.timestep_range[1] <= level <= net.timestep_range[0]
 
 
 def _nets(chain: ControlBase | None):

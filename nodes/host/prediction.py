@@ -39,14 +39,12 @@ class HostPrediction:
         if len(groups) == 1:
             (active,) = groups
             return self.of_alike(views, windows, canvas, active)
-        by_window = views.unflatten(0, (len(windows), -1))
-        results = [torch.empty_like(by_window) for _ in self.conds]
+        by_window = dict(zip(windows, views.chunk(len(windows)), strict=True))
+        found: dict[Window, tuple[Tensor, ...]] = {}
         for active, group in groups.items():
-            rows = [windows.index(window) for window in group]
-            outputs = self.of_alike(by_window[rows].flatten(0, 1), group, canvas, active)
-            for result, output in zip(results, outputs, strict=True):
-                result[rows] = output.unflatten(0, (len(group), -1))
-        return [result.flatten(0, 1) for result in results]
+            outputs = self.of_alike(torch.cat([by_window[window] for window in group]), group, canvas, active)
+            found |= zip(group, zip(*(output.chunk(len(group)) for output in outputs), strict=True), strict=True)
+        return [torch.cat(parts) for parts in zip(*(found[window] for window in windows), strict=True)]
 
     def of_alike(self, views: Tensor, windows: Sequence[Window], canvas: Size, active: Active) -> list[Tensor]:
         """The same for windows of equal conditioning, in one call; if memory runs out, one for each half of them."""

@@ -26,7 +26,7 @@ class LevelBatches:
     def __call__(self, executor, model, conds: Conds, x: Tensor, timestep: Tensor, model_options) -> list[Tensor]:
         """Predictions for x, one for each list of conds."""
         by_level = [of_level(conds, level) for level in range(self._levels)]
-        results = [torch.zeros_like(x) for _ in conds]
+        found: dict[int, tuple[Tensor, ...]] = {}
         for group in _alike(by_level):
             rows = [row for row in range(len(x)) if row % self._levels in group]
             while rows:
@@ -34,16 +34,17 @@ class LevelBatches:
                 outputs = self._predict(executor, model, by_level, x, timestep, model_options, chosen)
                 if outputs is None:
                     continue
-                for result, output in zip(results, outputs, strict=True):
-                    result[chosen] = output
+                found |= zip(chosen, zip(*outputs, strict=True), strict=True)
                 rows = rows[len(chosen) :]
-        return results
+        return [torch.stack(of_conds) for of_conds in zip(*(found[row] for row in range(len(x))), strict=True)]
 
     def _predict(self, executor, model, by_level, x, timestep, model_options, rows: list[int]) -> list[Tensor] | None:
         """None where memory ran out; the next attempt is half as large."""
         comfy.model_management.throw_exception_if_processing_interrupted()
         try:
-            return executor(model, stacked(by_level, rows, len(x)), x[rows], timestep[rows], model_options)
+            # Not `x[rows]`: a list of indices is copied to the device, and that waits for it.
+            views, sigmas = (torch.stack([tensor[row] for row in rows]) for tensor in (x, timestep))
+            return executor(model, stacked(by_level, rows, len(x)), views, sigmas, model_options)
         except Exception as error:
             if len(rows) == 1 or not comfy.model_management.is_oom(error):
                 raise
