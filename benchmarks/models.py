@@ -113,7 +113,11 @@ def demo() -> Subject:
     clip = demo_clip()
     prompts = tuple(clip.encode_from_tokens_scheduled(clip.tokenize(text)) for text in ("summer day", ""))
     bare = [[[prompt[0][0], {}]] for prompt in prompts]
-    return Subject("demo", demo_model(), (bare[0], bare[1]), 16)
+    patcher = demo_model()
+    # Now, as the others are made on the GPU: a run would move the weights there in inference mode, and the papers'
+    # loops could not differentiate through them.
+    comfy.model_management.load_models_gpu([patcher])
+    return Subject("demo", patcher, (bare[0], bare[1]), 16)
 
 
 def sd15() -> Subject:
