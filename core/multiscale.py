@@ -37,8 +37,9 @@ class MultiScaleParams:
             `matched` denoises the coarse canvas at the noise level that it really has (`at_own_noise_level`) and
             compares denoised predictions.
             `jacobian_free` compares as `matched` does but leaves the model's Jacobian out of the gradient:
-            x^ = x + weight / 10 * us(target - ds(D(x))). Two forward passes and no backward pass, so it runs on
-            quantized, offloaded and compiled models.
+            x^ = x + (1 - r) weight / 10 us(target - ds(D(x))). At the weight 10 the window moves as far as the step,
+            of which it is the part 1 - r, would take it to the target; so the number of steps does not matter. Two
+            forward passes and no backward pass: it runs on quantized, offloaded and compiled models.
         weight: omega of Eq. 9, >= 0; the loss is a *sum* of squares, so it does not depend on the window size.
         decay: how the weight falls over the steps.
         stop: part of the steps after which guidance ends, 0..1 (v1 of the paper, Fig. 6: little is gained after 0.6).
@@ -102,6 +103,10 @@ def multiscale_term(
         kept_of_shift = kept / (1 - kept)
         denoised = denoise_jointly(scale.x, scale.sigma, denoise, windows, shifts, kept_of_shift)
         target = _stepped(scale.x, denoised, kept)
+    if params.target == "jacobian_free":
+        # What is carried to the next step adds up, unseen while noise hides it from the model: as a rate it is the same
+        # over many small steps as over a few large ones.
+        weight *= step.replaced
     return _towards(target, canvas_size(x), step, weight, params)
 
 

@@ -30,17 +30,31 @@ class Step:
 
     @property
     def shift_kept(self) -> float:
-        """r / b: how much of a window's shift the effective prediction must carry (`predict_jointly`).
+        """r / b: how much of a window's shift the effective prediction must carry (`predict_jointly`)."""
+        return self.kept / self._taken if self.kept else 0.0  # also of a step to pure noise, of which b is 0
 
-        A step is x' = r x + b D, apart from noise. It leaves a picture without noise as it is, which in x stands with
-        the factor `signal`: so b = signal' - r signal, which is 1 - r but for stochastic samplers of flow models.
+    @property
+    def replaced(self) -> float:
+        """b / signal': the part of the picture in x that the step replaces by the prediction, 0..1; 1 - r of noise levels x0 + s n."""
+        return self._taken / self._signals[1] if self.kept else 1.0
+
+    @property
+    def _taken(self) -> float:
+        """b of a step x' = r x + b D (apart from noise): 1 - r, but for stochastic samplers of flow models.
+
+        A step leaves a picture without noise as it is, which in x stands with the factor `signal`: so b is
+        signal' - r signal.
         """
         if not 0 <= self.kept < 1:
             raise ValueError(f"kept: a denoising step keeps a part of x in [0, 1), got {self.kept}.")
-        if self.kept == 0:
-            return 0.0  # also of a step to pure noise, of which b is 0
+        before, after = self._signals
+        return after - self.kept * before
+
+    @property
+    def _signals(self) -> tuple[float, float]:
+        """Factors of the picture in x, where the step starts and where it ends."""
         start, end = self.span or (self.sigma, self.kept * self.sigma)
-        return self.kept / (signal(end, self.flow) - self.kept * signal(start, self.flow))
+        return signal(start, self.flow), signal(end, self.flow)
 
 
 def signal(sigma: float, flow: bool) -> float:

@@ -193,7 +193,8 @@ def matched_msd_step(canvas, sigma, sigma_next, denoise, plan, weights, omega, j
         if jacobian_free:
             guided = view.detach().clone()
             for i, j in product(range(window.height), range(window.width)):
-                guided[:, i, j] -= omega / 10 * difference.detach()[:, i // 2, j // 2]
+                replaced = 1 - sigma_next / sigma
+                guided[:, i, j] -= replaced * omega / 10 * difference.detach()[:, i // 2, j // 2]
         else:
             (difference**2).sum().backward()
             guided = (view - omega * view.grad).detach()

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from analytic import convolution, gaussian, single
@@ -64,6 +66,23 @@ def test_matched_targets_equal_their_literal_loop(target):
         target == "jacobian_free",
     )
     torch.testing.assert_close(fast[0], slow, rtol=0, atol=1e-9)
+
+
+def test_jacobian_free_does_not_depend_on_the_number_of_steps():
+    """It has a limit at infinitely many: guidance that adds up unseen while noise hides it would grow with them."""
+
+    def sampled(count, weight):
+        x = 40 * torch.randn(1, 3, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+        params = msd(MultiScaleParams(weight=weight))
+        sigmas = torch.logspace(math.log10(40), math.log10(0.02), count + 1).tolist()
+        for index, (sigma, after) in enumerate(zip(sigmas, sigmas[1:], strict=False)):
+            at = Step(sigma=sigma, kept=after / sigma, index=index, count=count)
+            x = at.kept * x + (1 - at.kept) * denoise_step(x, at, gaussian(), params)
+        return x
+
+    few, many, unguided = sampled(40, 10.0), sampled(160, 10.0), sampled(160, 0.0)
+    assert (many - unguided).norm() > 0.1 * unguided.norm()
+    assert (many - few).norm() < 0.15 * (many - unguided).norm()
 
 
 @pytest.mark.parametrize("target", ["literal", "matched", "jacobian_free"])

@@ -32,3 +32,21 @@ def test_ancestral_steps_of_flow_models_keep_a_picture_without_noise():
     carried = step(sigma=start, kept=kept, flow=True, span=(start, end)).shift_kept
     assert kept * (1 - start) + kept / carried == pytest.approx(1 - end)
     assert step(sigma=5.0, kept=0.4, span=(5.0, 3.0)).shift_kept == pytest.approx(0.4 / 0.6)
+
+
+@pytest.mark.parametrize("flow", [False, True])
+def test_the_part_that_a_step_replaces_is_what_it_takes_of_the_prediction(flow):
+    """x' = r x + b D: of the picture in x' the part b / signal' is D."""
+    start, end = 0.8, 0.5
+    before, after = (1 - start, 1 - end) if flow else (1.0, 1.0)
+    kept = end / start  # Euler's
+    taken = after - kept * before
+    assert step(sigma=start, kept=kept, flow=flow).replaced == pytest.approx(taken / after)
+    assert step(sigma=start, kept=0.0, flow=flow).replaced == 1
+
+
+def test_many_small_steps_replace_as_much_as_a_large_one():
+    left = 1.0
+    for start, end in ((0.9, 0.7), (0.7, 0.6), (0.6, 0.2)):
+        left *= 1 - step(sigma=start, kept=end / start, flow=True).replaced
+    assert left == pytest.approx(1 - step(sigma=0.9, kept=0.2 / 0.9, flow=True).replaced)
