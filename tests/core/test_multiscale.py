@@ -80,7 +80,7 @@ def test_jacobian_free_does_not_depend_on_the_number_of_steps():
             x = at.kept * x + (1 - at.kept) * denoise_step(x, at, gaussian(), params)
         return x
 
-    few, many, unguided = sampled(40, 10.0), sampled(160, 10.0), sampled(160, 0.0)
+    few, many, unguided = sampled(80, 10.0), sampled(320, 10.0), sampled(320, 0.0)
     assert (many - unguided).norm() > 0.1 * unguided.norm()
     assert (many - few).norm() < 0.15 * (many - unguided).norm()
 
