@@ -47,7 +47,10 @@ class HostPrediction:
         return [torch.cat(parts) for parts in zip(*(found[window] for window in windows), strict=True)]
 
     def of_alike(self, views: Tensor, windows: Sequence[Window], canvas: Size, active: Active) -> list[Tensor]:
-        """The same for windows of equal conditioning, in one call; if memory runs out, one for each half of them."""
+        """The same for windows of equal conditioning, in one call; if memory runs out, one for each half of them.
+
+        Not of views with a gradient: what autograd keeps of one half would still be there for the other.
+        """
         comfy.model_management.throw_exception_if_processing_interrupted()
         batch = len(views) // len(windows)
         cut = self.run.conditioning.cut(self.conds, active, windows, canvas, batch)
@@ -56,7 +59,7 @@ class HostPrediction:
         try:
             return self.executor(self.model, cut, views, self.timestep[:batch].repeat(len(windows)), self.model_options)
         except Exception as error:
-            if len(windows) == 1 or not comfy.model_management.is_oom(error):
+            if len(windows) == 1 or views.requires_grad or not comfy.model_management.is_oom(error):
                 raise
         # Out here, where no traceback keeps the memory of the failed attempt.
         comfy.model_management.soft_empty_cache()

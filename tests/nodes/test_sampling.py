@@ -178,6 +178,34 @@ def test_an_out_of_memory_error_halves_the_batch(sd15):
     assert max(rows) == 4
 
 
+@pytest.mark.parametrize("when", ["forward", "backward"])
+def test_an_out_of_memory_error_halves_the_batch_of_a_guided_pass(sd15, when):
+    """For the rest of the run; predictions without gradients, which fit, stay as large as they were."""
+    guided = with_settings(sd15, windows=windows(batch=8), multiscale=MultiScaleParams(target="matched", weight=1.0))
+    model, tried = guided.clone(), {True: [], False: []}
+
+    def short_of_memory(apply, args):
+        rows, gradients = len(args["input"]), args["input"].requires_grad
+        tried[gradients].append(rows)
+        too_many = gradients and rows > 4
+        if too_many and when == "forward":
+            no_memory()
+        predicted = apply(args["input"], args["timestep"], **args["c"])
+        if too_many:
+            predicted.register_hook(no_memory)
+        return predicted
+
+    model.set_model_unet_function_wrapper(short_of_memory)
+    latent = torch.zeros(1, 4, 32, 48)
+    torch.testing.assert_close(run(model, latent, steps=2), run(guided, latent, steps=2), rtol=1e-4, atol=1e-4)
+    assert tried[True][:2] == [16, 8] and max(tried[True][2:]) == 4
+    assert max(tried[False]) == 16
+
+
+def no_memory(*_):
+    raise torch.cuda.OutOfMemoryError("no")
+
+
 def test_context_windows_are_refused(sd15):
     model = with_settings(sd15, windows=windows())
     model.model_options["context_handler"] = object()
