@@ -104,6 +104,9 @@ def test_the_largest_window_is_what_fits():
     assert window == Size(128, 125)
     assert largest_window(Size(128, 1000), params, lambda window: False) == Size(64, 64)
     assert largest_window(Size(40, 1000), params, lambda window: False) == Size(40, 64)
+    wide = DecodeParams(window=Size(0, 0), context=40, blend=16)  # what they take leaves nothing of 64 cells
+    window = largest_window(Size(128, 1000), wide, lambda window: False)
+    assert window == Size(97, 97) and decode_plan(Size(128, 1000), replace(wide, window=window))
     wrapped = DecodeParams(window=Size(0, 0), context=8, wrap=Wrap(x=True))
     whole = largest_window(Size(64, 256), wrapped, lambda window: True)
     assert len(decode_plan(Size(64, 256), replace(wrapped, window=whole))) == 1

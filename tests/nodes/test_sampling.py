@@ -1,5 +1,7 @@
 """Joint sampling in the real host, with tiny models of its own classes."""
 
+from types import SimpleNamespace
+
 import comfy.hooks
 import comfy.model_management
 import comfy.sample
@@ -58,6 +60,23 @@ def test_one_window_over_the_canvas_is_the_plain_sampler(sd15):
     latent = torch.zeros(2, 4, 16, 16)
     plain = run(sd15, latent)
     torch.testing.assert_close(run(with_settings(sd15, windows=windows()), latent), plain, rtol=1e-4, atol=1e-4)
+
+
+def test_an_encoder_that_adds_noise_draws_the_run_s_own_for_windows():
+    """SDXL's picture prompts: the size, which differs for windows, is encoded in one tensor with them."""
+    picture = SimpleNamespace(image_embeds=torch.zeros(1, 1, 1280))
+    part = {"clip_vision_output": picture, "strength": 1.0, "noise_augmentation": 0.5}
+    seen = []
+    model = tiny_models.sdxl()
+    model.set_model_unet_function_wrapper(
+        lambda apply, args: (seen.append(args["c"]["y"]), apply(args["input"], args["timestep"], **args["c"]))[1]
+    )
+    both, latent = {"unclip_conditioning": [part]}, torch.zeros(1, 4, 16, 24)
+    for patched in (model, with_settings(model, windows=windows())):
+        run(patched, latent, steps=1, positive=prompt(1, **both), negative=prompt(2, **both))
+    canvas, view = (rows[0] for rows in seen)
+    assert torch.equal(view[:1280], canvas[:1280]) and canvas[:1280].std() > 0.1
+    assert not torch.equal(view, canvas)
 
 
 @pytest.mark.parametrize("wrap", [Wrap(), Wrap(x=True)])
