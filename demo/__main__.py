@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -24,6 +25,23 @@ METHOD_OPTIONS = {  # option: the part of the method that it belongs to, and its
     "adjacency": ("crop_fusion", "adjacency"),
     "groups": ("cross_sampling", "groups"),
 }
+
+
+def check_device(name: str) -> None:
+    """Refuse a device that this machine, or this build of PyTorch, does not have."""
+    try:
+        torch.zeros(1, device=name).tolist()
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"--device: must be one that PyTorch can use here, got {name!r} ({str(error).splitlines()[0]}); leave the "
+            "option out for cpu."
+        ) from error
+
+
+def check_image_path(path: Path) -> None:
+    """Refuse a file name whose ending is no format that can be written."""
+    if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
+        raise ValueError(f"--out: must end in an image format, such as .png, .jpg or .webp, got {path}.")
 
 
 def save_image(image: Tensor, path: Path) -> None:
@@ -43,6 +61,8 @@ def panorama(args: argparse.Namespace) -> dict:
     fields = {field.name for field in dataclasses.fields(PanoramaParams)}
     given = {key: value for key, value in vars(args).items() if key in fields and key not in METHOD_OPTIONS}
     params = PanoramaParams(**given, **method(args))
+    check_image_path(args.out)
+    check_device(args.device)
     pipeline = LandscapePipeline(args.device)
     start = time.perf_counter()
     result = paint_panorama(pipeline, params, show_progress)
@@ -73,6 +93,7 @@ def zoom(args: argparse.Namespace) -> dict:
     given = {key: value for key, value in vars(args).items() if key in fields}
     prompts = tuple(args.prompts) if args.prompts else ZoomParams().prompts[: args.levels]
     params = ZoomParams(**given | {"prompts": repeated(prompts, args.levels)})
+    check_device(args.device)
     pipeline = LandscapePipeline(args.device)
     start = time.perf_counter()
     result = paint_zoom(pipeline, params, show_progress)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from core.coherence import Pair, pairs_apart, palette_distance
 from core.fusion import WeightShape
-from core.joint_step import JointParams, denoise_step
+from core.joint_step import JointParams, check_canvas, denoise_step
 from core.multidiffusion import WindowParams
 from core.multiscale import MultiScaleParams
 from core.seams import seam_energy, window_borders
@@ -25,7 +25,7 @@ from .autoencoder import CHANNELS, FACTOR
 from .metrics import order_violations_per_column, palette_deviation
 from .model import DOWNSAMPLING
 from .pipeline import LandscapePipeline
-from .sampling import euler, karras_sigmas, starting_noise
+from .sampling import check_sampling, euler, karras_sigmas, starting_noise
 
 NATIVE = 16  # latent cells: the window the model was trained on
 MSD, SYNC = {"multiscale": MultiScaleParams()}, {"sync": SyncParams()}
@@ -58,6 +58,7 @@ class PanoramaParams:
     cross_sampling: CrossSamplingParams | None = None
 
     def __post_init__(self) -> None:
+        check_sampling(self.steps, self.cfg)
         # The coarse scale is half as large and must fit the model's U-Net as well.
         unit = FACTOR * DOWNSAMPLING * (2 if self.multiscale else 1)
         for field in ("height", "width"):
@@ -68,6 +69,7 @@ class PanoramaParams:
                     f"{field}: must be a multiple of {unit} and at least {least} pixels, got {value}; "
                     f"{max(least, round(value / unit) * unit)} is the nearest that is."
                 )
+        check_canvas(Size(self.height // FACTOR, self.width // FACTOR), self.joint)
 
     @property
     def joint(self) -> JointParams:

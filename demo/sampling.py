@@ -1,5 +1,6 @@
 """Noise levels and the Euler sampler in k-diffusion's terms, equal to ComfyUI's `euler` with `karras` sigmas."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -10,10 +11,17 @@ from .model import SIGMA_MAX, SIGMA_MIN
 RHO = 7.0  # Karras et al. 2022, section 3
 
 
-def karras_sigmas(steps: int, sigma_min: float = SIGMA_MIN, sigma_max: float = SIGMA_MAX) -> Tensor:
-    """(steps + 1,) noise levels from sigma_max down to sigma_min and then 0: Karras et al. 2022, Eq. 5."""
+def check_sampling(steps: int, cfg: float = 1.0) -> None:
+    """Refuse a number of steps, or a guidance scale, that nothing can be sampled with."""
     if steps < 1:
         raise ValueError(f"steps: must be at least 1, got {steps}.")
+    if not math.isfinite(cfg):
+        raise ValueError(f"cfg: must be a finite number, got {cfg}; 1 is no guidance.")
+
+
+def karras_sigmas(steps: int, sigma_min: float = SIGMA_MIN, sigma_max: float = SIGMA_MAX) -> Tensor:
+    """(steps + 1,) noise levels from sigma_max down to sigma_min and then 0: Karras et al. 2022, Eq. 5."""
+    check_sampling(steps)
     ramp = torch.linspace(0, 1, steps)
     low, high = sigma_min ** (1 / RHO), sigma_max ** (1 / RHO)
     return torch.cat([(high + ramp * (low - high)) ** RHO, torch.zeros(1)])

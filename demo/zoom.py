@@ -24,7 +24,7 @@ from .metrics import sharpness, zoom_inconsistency
 from .model import DOWNSAMPLING
 from .panorama import NATIVE
 from .pipeline import LandscapePipeline
-from .sampling import karras_sigmas
+from .sampling import check_sampling, karras_sigmas
 from .vocabulary import ZOOMS
 
 BLENDINGS = ("pixel", "latent", "mixed", "none")
@@ -52,6 +52,7 @@ class ZoomParams:
     stride: int = 8  # latent cells between the windows of a level larger than the model's native one
 
     def __post_init__(self) -> None:
+        check_sampling(self.steps, self.cfg)
         for field, known in (("blending", BLENDINGS), ("sampler", tuple(SAMPLERS))):
             if getattr(self, field) not in known:
                 raise ValueError(f"{field}: must be one of {', '.join(known)}, got {getattr(self, field)!r}.")
@@ -59,6 +60,8 @@ class ZoomParams:
             raise ValueError(f"prompts: a zoom stack has at least 2 levels, got {len(self.prompts)}.")
         if self.p < 2:
             raise ValueError(f"p: the zoom factor between levels must be at least 2, got {self.p}.")
+        if not 0 <= self.pixel_steps <= self.steps:
+            raise ValueError(f"pixel_steps: must be in 0..{self.steps} (the steps), got {self.pixel_steps}.")
         # Levels then lie exactly in the middle of one another.
         unit = lcm(FACTOR * DOWNSAMPLING, 2 * self.p * FACTOR)
         least = -(-FACTOR * NATIVE // unit) * unit
