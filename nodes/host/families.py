@@ -24,7 +24,8 @@ COMMON_PIXELS = (1024, 1024)
 def native_window(model: ModelPatcher) -> Size:
     """The size of picture that the model was trained on, in latent cells, on its grid."""
     config = model.model.model_config
-    pixels = getattr(config, "native_pixels", None) or next(
+    # The demo model's own. Asked of the class: the host's configurations warn of what an instance does not have.
+    pixels = getattr(type(config), "native_pixels", None) or next(
         (NATIVE_PIXELS[family.__name__] for family in type(config).__mro__ if family.__name__ in NATIVE_PIXELS),
         COMMON_PIXELS,
     )
