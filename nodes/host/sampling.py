@@ -72,6 +72,8 @@ def _prepare_sampling(executor, model, noise_shape, conds, model_options=None, *
 
 
 def _sampler_sample(executor, guider, sigmas, extra_args, callback, noise, *rest):
+    if len(sigmas) < 2:  # no step, as when a node has split off all of them
+        return executor(guider, sigmas, extra_args, callback, noise, *rest)
     run = Run(guider, executor.class_obj, sigmas, extra_args, noise)
     extra_args = {
         **extra_args,

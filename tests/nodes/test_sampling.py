@@ -494,3 +494,16 @@ def test_unsampling_is_that_of_the_plain_sampler(family):
 
     plain = unsample(model)
     torch.testing.assert_close(unsample(with_settings(model, windows=windows())), plain, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("guidance", [None, MultiScaleParams(target="jacobian_free")])
+def test_a_single_noise_level_is_no_step(sd15, guidance):
+    """What Split Sigmas leaves when all steps are on the other side."""
+    model, latent = with_settings(sd15, windows=windows(), multiscale=guidance), torch.ones(1, 4, 32, 48)
+    sigmas, noise = torch.tensor([2.0]), comfy.sample.prepare_noise(latent, 1)
+    sampler = comfy.samplers.sampler_object("euler")
+    found, plain = (
+        comfy.sample.sample_custom(m, noise, 4.0, sampler, sigmas, prompt(1), prompt(2), latent, disable_pbar=True)
+        for m in (model, sd15)
+    )
+    assert torch.equal(found, plain)
