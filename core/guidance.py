@@ -62,9 +62,12 @@ def window_shifts(
         shift = _shift(crop_batch(x, windows), sigma, flow, denoise, canvas_size(x), windows, terms)
         if not bool(shift.isfinite().all()):
             places = ", ".join(f"({window.left}, {window.top})" for window in windows)
+            way_out = "run the model in higher precision"
+            if any(not term.jacobian_free for term in terms):
+                way_out = "use jacobian_free, which needs no gradient of the model"
             raise FloatingPointError(
                 f"the gradient is not finite at sigma {sigma:.4g} in the windows at x, y = {places} (latent cells); "
-                "lower the weight, or use jacobian_free, which needs no gradient of the model."
+                f"lower the weight, or {way_out}."
             )
         shifts.update(zip(windows, shift.chunk(len(windows)), strict=True))
     return shifts
