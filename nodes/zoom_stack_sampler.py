@@ -141,6 +141,11 @@ class ZoomStackSampler(io.ComfyNode):
         else:
             latent = stack_latent(model, latent_image, levels)
             check_size(model, height, width, canvas_size(latent))
+        if denoise < 1 and photograph is None and not latent.any():
+            raise ValueError(
+                f"denoise: must be 1 with neither a finished stack in latent_image nor a photograph, got {denoise}: "
+                "less leaves the grey of an empty latent in the pictures; set 1, or connect one of them."
+            )
         latent, image = sample_zoom_stack(
             model,
             latent,

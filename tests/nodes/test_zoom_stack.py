@@ -133,6 +133,7 @@ def test_a_photograph_is_cropped_to_the_proportions_of_a_level(demo):
     photograph[:, :, 60:120] = 1
     _, zoom = sample(*demo, steps=10, photograph=photograph)
     assert zoom[0].mean() > 0.8
+    sample(*demo, steps=2, photograph=photograph, denoise=0.7)  # is not refused: there is something to start from
 
 
 def test_a_finished_stack_can_be_refined(demo):
@@ -355,6 +356,11 @@ def test_mixed_is_pixel_when_every_step_is(demo):
         (
             {"latent_image": {"samples": torch.ones(3, 8, 16, 16), "noise_mask": torch.ones(1, 1, 16, 16)}},
             r"latent_image: .*has a noise mask; connect",
+        ),
+        ({"denoise": 0.7}, r"denoise: must be 1 with neither .* nor a photograph, got 0\.7: .*; set 1, or connect one"),
+        (
+            {"denoise": 0.0, "latent_image": {"samples": torch.zeros(1, 8, 16, 16)}},
+            r"denoise: must be 1 with neither a finished stack in latent_image .*got 0\.0",
         ),
     ],
 )
