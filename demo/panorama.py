@@ -109,7 +109,8 @@ def paint_panorama(
 
     shape = (1, CHANNELS, params.height // FACTOR, params.width // FACTOR)
     with torch.no_grad():
-        latent = euler(predict, starting_noise(shape, params.seed, sigmas[0]), sigmas, on_step)
+        noise = starting_noise(shape, params.seed, sigmas[0]).to(pipeline.device)
+        latent = euler(predict, noise, sigmas, on_step)
     return Panorama(pipeline.decode(latent), pipeline.model_calls - before)
 
 

@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from host import ROOT
 from PIL import Image
 
@@ -22,6 +23,13 @@ def test_a_panorama_and_one_line_of_numbers(method, tmp_path):
     assert {"order_violations_per_column", "seam_energy", "palette_distance", "palette_deviation"} <= set(report)
     assert report["method"] == method and report["seconds"] > 0 and report["model_calls"] > 0
     assert Image.open(path).size == (192, 128)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("options", ["panorama --method full --height 128 --width 192", "zoom --levels 2"])
+def test_a_gpu_paints_too(options, tmp_path):
+    done = run(*options.split(), "--steps", "2", "--device", "cuda", "--out", str(tmp_path / "painted.png"))
+    assert done.returncode == 0, done.stderr
 
 
 def test_options_of_a_method_reach_it(tmp_path):
