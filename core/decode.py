@@ -37,23 +37,34 @@ class DecodeParams:
 
 
 def decode_plan(canvas: Size, params: DecodeParams) -> tuple[Window, ...]:
-    """The parts of the canvas that the single calls of the decoder draw, without their context."""
-    height, row_stride = _drawn("height", canvas.height, params.window.height, params.wrap.y, params)
-    width, column_stride = _drawn("width", canvas.width, params.window.width, params.wrap.x, params)
+    """The parts of the canvas that the single calls of the decoder draw, without their context.
+
+    Raises:
+        ValueError: the window is below the `least_window`.
+    """
+    for axis, cells, least in zip(("height", "width"), params.window, least_window(canvas, params), strict=True):
+        if cells < least:
+            raise ValueError(
+                f"{axis}: a decode window smaller than the canvas must be larger than twice the context "
+                f"({params.context}) plus the blend ({params.blend}), here at least {least} latent cells, got {cells}."
+            )
+    height, row_stride = _drawn(canvas.height, params.window.height, params.wrap.y, params)
+    width, column_stride = _drawn(canvas.width, params.window.width, params.wrap.x, params)
     return plan_windows(canvas, Size(height, width), Size(row_stride, column_stride), params.wrap)
 
 
-def _drawn(axis: str, canvas: int, window: int, wrap: bool, params: DecodeParams) -> tuple[int, int]:
+def least_window(canvas: Size, params: DecodeParams) -> Size:
+    """Along each axis what draws one cell besides context and blend, or the whole canvas if that is less."""
+    context = 2 * params.context
+    whole = (canvas.height + context * params.wrap.y, canvas.width + context * params.wrap.x)
+    return Size(*(min(side, context + params.blend + 1) for side in whole))
+
+
+def _drawn(canvas: int, window: int, wrap: bool, params: DecodeParams) -> tuple[int, int]:
     """Length and stride of the drawn parts along one axis."""
     context = 2 * params.context
     if canvas + context * wrap <= window:
         return canvas, canvas
-    if window - context <= params.blend:
-        raise ValueError(
-            f"{axis}: a decode window smaller than the canvas must be larger than twice the context "
-            f"({params.context}) plus the blend ({params.blend}), that is at least {context + params.blend + 1} "
-            f"latent cells, got {window}."
-        )
     return window - context, window - context - params.blend
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from comfy_api.latest import io
 
-from ..core.decode import DecodeParams, decode_in_windows, decode_plan, largest_window
+from ..core.decode import DecodeParams, decode_in_windows, decode_plan, largest_window, least_window
 from ..core.windows import Size, Wrap, canvas_size
 from .host.vae import decoder, fits_in_memory, require_latent_of
 from .pixels import cells
@@ -77,6 +77,11 @@ class PanoramaDecode(io.ComfyNode):
         if window == 0:
             largest = largest_window(canvas, params, lambda size: fits_in_memory(vae, latent, size))
             params = replace(params, window=largest)
+        elif window < (least := ratio * max(least_window(canvas, params))):
+            raise ValueError(
+                f"window: must be at least {least} pixels here (all of the canvas, or twice context {context}, plus "
+                f"blend {blend}, and something to draw), got {window}; make window larger, or context and blend smaller."
+            )
         decode = decoder(vae, len(decode_plan(canvas, params)))
         pixels = decode_in_windows(latent, decode, params).movedim(-3, -1)
         return io.NodeOutput(pixels.reshape(-1, *pixels.shape[-3:]))

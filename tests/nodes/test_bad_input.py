@@ -223,7 +223,10 @@ def test_a_picture_patched_into_the_model(sd15):
     ("changes", "message"),
     [
         ({"window": 100}, r"window: must be a multiple of 8 pixels.*got 100; nearest: 96 or 104"),
-        ({"window": 64}, r"a decode window smaller than the canvas must be larger than twice the context"),
+        (
+            {"window": 64},
+            r"window: must be at least 200 pixels here .*got 64; make window larger, or context and blend smaller",
+        ),
         ({"window": -8}, r"window: .*got -8"),
         ({"context": -8}, r"context: .*got -8"),
         ({"blend": 3}, r"blend: must be a multiple of 8 pixels.*got 3"),

@@ -90,7 +90,10 @@ def test_interrupting_stops_between_windows(monkeypatch):
         (dict(window=-8), r"window: .*at least 0, got -8; nearest: 0"),
         (dict(context=3), r"context: must be a multiple of 8 pixels.*got 3"),
         (dict(blend=-8), r"blend: .*at least 0, got -8"),
-        (dict(window=192), r"width: a decode window smaller than the canvas.*at least 25 latent cells, got 24"),
+        (
+            dict(window=192),
+            r"window: must be at least 200 pixels here .*twice context 64, plus blend 64, .*got 192; make window",
+        ),
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
