@@ -1,7 +1,8 @@
 """A zoom stack sampled by the host: all levels one batch, one prompt each, joined at every step."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import comfy.sample
 from comfy.model_patcher import ModelPatcher
@@ -11,14 +12,34 @@ from torch import Tensor
 from ...core.powers_of_ten import render_noise
 from ...core.windows import canvas_size
 from ...core.zoom_geometry import nesting
+from .joined_sampler import joined_sampler
 from .joined_sampling import sample_joined
 from .settings import joint_params
 from .zoom_batches import LevelBatches
 from .zoom_blending import StackBlender, ZoomBlending
 from .zoom_conditioning import of_all_levels
-from .zoom_sampler import zoom_sampler
 
 KEY = "joint_diffusion_zoom"
+
+
+class JoinedStack(NamedTuple):
+    """A zoom stack as a `Joining`: its levels are what the sampler steps (Algorithm 2).
+
+    Attributes:
+        join: (denoised levels, step, steps) to levels that are consistent, blended and rendered.
+        noise: turns independent noise into that of the stack.
+    """
+
+    join: Callable[[Tensor, int, int], Tensor]
+    noise: Callable[[Tensor], Tensor]
+
+    def pictures(self, rows: Tensor, done: float, steps: int) -> Tensor:
+        """The levels themselves."""
+        return rows
+
+    def rows(self, denoised: Tensor, done: float, steps: int) -> Tensor:
+        """The joined levels."""
+        return self.join(denoised, int(done), steps)
 
 
 def sample_zoom_stack(
@@ -61,7 +82,7 @@ def sample_zoom_stack(
     _refuse_guidance_in_pixels(model, blending)
     blender = StackBlender(model, vae, blending, photograph, canvas_size(latent))
     model = _with_level_batches(model, len(latent), blender)
-    sampler = zoom_sampler(sampler_name, latent.shape, blender, partial(render_noise, p=blending.p))
+    sampler = joined_sampler(sampler_name, latent.shape, JoinedStack(blender, partial(render_noise, p=blending.p)))
     try:
         sampled = sample_joined(
             model,

@@ -12,10 +12,11 @@ from joint_diffusion.core.multiscale import MultiScaleParams
 from joint_diffusion.core.powers_of_ten import blend, render_image, render_noise
 from joint_diffusion.core.windows import Size
 from joint_diffusion.core.zoom_geometry import footprints
+from joint_diffusion.nodes.host.joined_sampler import joined_sampler
 from joint_diffusion.nodes.host.sampling import with_settings
 from joint_diffusion.nodes.host.zoom_batches import LevelBatches
 from joint_diffusion.nodes.host.zoom_conditioning import of_all_levels
-from joint_diffusion.nodes.host.zoom_sampler import zoom_sampler
+from joint_diffusion.nodes.host.zoom_sampling import JoinedStack
 from tiny_models import prompt
 
 P, STEPS = 2, 4
@@ -52,6 +53,10 @@ def join(denoised, step=0, steps=1):
 
 def shared(noise):
     return render_noise(noise, P)
+
+
+def zoom_sampler(name, shape, join, noise):
+    return joined_sampler(name, shape, JoinedStack(join, noise))
 
 
 def run(model, shape, sampler, sigmas, positive=None, callback=None):
