@@ -10,7 +10,6 @@ from joint_diffusion.nodes.host.perceptual_weights import FOLDER
 from joint_diffusion.nodes.host.sampling import with_settings
 from joint_diffusion.nodes.multi_scale import MultiScaleGuidance, MultiScaleSampler
 from joint_diffusion.nodes.panorama_decode import PanoramaDecode
-from joint_diffusion.nodes.panorama_latent import PanoramaLatent
 from joint_diffusion.nodes.panorama_plan import PanoramaPlan
 from joint_diffusion.nodes.panorama_windows import PanoramaWindows
 from joint_diffusion.nodes.sync_guidance import SyncGuidance
@@ -38,30 +37,6 @@ class TinyVAE:
     spacial_compression_decode = spacial_compression_encode
 
 
-IMAGE = torch.zeros(1, 64, 64, 3)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"width": 1001}, r"width: must be a multiple of 8 pixels.*got 1001; nearest: 1000 or 1008"),
-        ({"height": 257}, r"height: must be a multiple of 8 pixels.*got 257; nearest: 256 or 264"),
-        ({"width": 0}, r"width: .*at least 8, got 0"),
-        ({"height": -64}, r"height: .*at least 8, got -64"),
-        ({"batch_size": 0}, r"batch_size: must be at least 1, got 0"),
-        ({"image": IMAGE}, r"vae: an image needs the VAE"),
-        ({"image": IMAGE.repeat(2, 1, 1, 1), "vae": TinyVAE(), "batch_size": 3}, r"image: must be 1 .*\(3\).* got 2"),
-        ({"image": IMAGE, "vae": TinyVAE(), "image_scale": 0.0}, r"image_scale: must be above 0 .*got 0"),
-        ({"image": IMAGE, "vae": TinyVAE(), "image_scale": NAN}, r"image_scale: must be above 0 .*got nan"),
-        ({"image": IMAGE, "vae": TinyVAE(), "image_x": 1.5}, r"image_x: must be in 0\.\.1 .*got 1\.5"),
-        ({"image": IMAGE, "vae": TinyVAE(), "placement": "centre"}, r"placement: must be .*got 'centre'"),
-    ],
-)
-def test_panorama_latent(changes, message):
-    with pytest.raises(ValueError, match=message):
-        PanoramaLatent.execute(**{"width": 1024, "height": 256, "batch_size": 1, **changes})
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -84,14 +59,7 @@ def test_panorama_windows(sd15, changes, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"scales": 0}, r"scales: must be in 1\.\.4, got 0"),
-        ({"scales": 5}, r"scales: must be in 1\.\.4, got 5"),
-        ({"weight": -1.0}, r"weight: must be a number of at least 0, got -1"),
-        ({"weight": NAN}, r"weight: must be a number of at least 0, got nan"),
         ({"weight": INFINITY}, r"weight: must be a number of at least 0, got inf"),
-        ({"stop": 1.5}, r"stop: must be in 0\.\.1 .*got 1\.5"),
-        ({"target": "exact"}, r"target: must be jacobian_free, matched or literal, got 'exact'"),
-        ({"decay": "linear"}, r"decay: must be cosine or constant, got 'linear'"),
         ({"downsampling": "strided"}, r"downsampling: strided works with target literal only.*choose mean"),
         ({"downsampling": "cubic", "target": "literal"}, r"downsampling: must be mean or strided, got 'cubic'"),
     ],
@@ -122,16 +90,12 @@ def use_folder(folder, monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"weight": -1.0}, r"weight: must be a number of at least 0, got -1"),
         ({"weight": NAN}, r"weight: must be a number of at least 0, got nan"),
         ({"loss": "ssim"}, r"loss: must be latent, style or lpips, got 'ssim'"),
         ({"loss": "style"}, r"vae: the loss style compares decoded pictures; connect a VAE, or choose latent"),
         ({"loss": "lpips", "vae": TinyVAE()}, r'(?s)The loss "lpips" needs .*Put vgg16.* into .*Put vgg\.pth .* into '),
         ({"loss": "style", "vae": TinyVAE()}, r'The loss "style" needs weights that are missing'),
-        ({"decay": 1.5}, r"decay: must be in 0\.\.1 .*got 1\.5"),
-        ({"every": 0}, r"every: must be 1 .* or more, got 0"),
         ({"stop": NAN}, r"stop: must be in 0\.\.1 .*got nan"),
-        ({"anchors": "all"}, r"anchors: must be one per row or one, got 'all'"),
         ({"anchor_x": -0.5}, r"anchor x: must be in 0\.\.1 .*got -0\.5"),
         ({"anchor_y": 2.0}, r"anchor y: must be in 0\.\.1 .*got 2"),
     ],
