@@ -98,8 +98,8 @@ class PanoramaLatent(io.ComfyNode):
                     step=8,
                     optional=True,
                     advanced=True,
-                    tooltip="Outpaint: pixels along the image's edge that fade into what is painted around it, best with "
-                    "ComfyUI's Differential Diffusion before the sampler.",
+                    tooltip="Outpaint: pixels along the image's edge that fade into what is painted around it; "
+                    "best with Differential Diffusion, a node of ComfyUI, before the sampler.",
                 ),
             ],
             outputs=[io.Latent.Output("latent", display_name="LATENT", tooltip="The canvas, for a sampler.")],
