@@ -37,23 +37,8 @@ def sd15():
     return tiny_models.sd15()
 
 
-def run(model, latent, sampler="euler", steps=3, cfg=4.0, scheduler="normal", seed=1, **options):
-    positive, negative = options.pop("positive", prompt(1)), options.pop("negative", prompt(2))
-    noise = comfy.sample.prepare_noise(latent, seed)
-    return comfy.sample.sample(
-        model,
-        noise,
-        steps,
-        cfg,
-        sampler,
-        scheduler,
-        positive,
-        negative,
-        latent,
-        seed=seed,
-        disable_pbar=True,
-        **options,
-    )
+def run(model, latent, positive=None, negative=None, **options):
+    return sampling_run.run(model, latent, prompt=(positive or prompt(1), negative or prompt(2)), **options)
 
 
 def test_one_window_over_the_canvas_is_the_plain_sampler(sd15):
@@ -90,10 +75,7 @@ def test_windows_per_batch_change_nothing(sd15, wrap):
 def test_a_batch_of_panoramas_equals_its_panoramas(sd15):
     model, latent = with_settings(sd15, windows=windows()), torch.zeros(2, 4, 16, 40)
     noise = comfy.sample.prepare_noise(latent, 1)
-    second = comfy.sample.sample(
-        model, noise[1:], 3, 4.0, "euler", "normal", prompt(1), prompt(2), latent[1:], seed=1, disable_pbar=True
-    )
-    torch.testing.assert_close(run(model, latent)[1:], second, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(run(model, latent)[1:], run(model, latent[1:], noise=noise[1:]), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("guidance", [None, MultiScaleParams(), MultiScaleParams(target="matched", weight=4.0)])
@@ -389,7 +371,7 @@ def test_a_cfg_hook_may_ask_about_a_part_of_the_canvas(sd15):
     for hook, start in ((ask, noise), (listen, noise[..., :24])):
         model = with_settings(sd15, windows=windows())
         model.set_model_sampler_post_cfg_function(hook)
-        sampling_run.run(model, torch.zeros_like(start), noise=start, steps=1)
+        run(model, torch.zeros_like(start), noise=start, steps=1)
     torch.testing.assert_close(asked[0], whole[0], rtol=1e-4, atol=1e-4)
 
 
