@@ -88,16 +88,17 @@ def check_canvas(canvas: Size, params: JointParams) -> None:
 
     Raises:
         ValueError: a single window, which has nothing to be synchronised with; and see `plan_windows`,
-            `CrossSamplingParams.shift_at` and `check_scales`.
+            `CrossSamplingParams.check` and `check_scales`.
     """
-    # Every turn of Cross Sampling has as many windows, and all its shifts are checked in each.
-    windows = params.windows_at(Step(sigma=1.0, kept=0.0, index=0, count=1)).plan(canvas)
+    windows = params.windows.plan(canvas)
     if params.sync is not None and params.sync.weight > 0 and len(windows) == 1:
         raise ValueError(
             f"sync guidance: one window of {windows[0].width} x {windows[0].height} latent cells covers this canvas, "
             "so there is nothing to synchronise it with; make the canvas larger, the windows smaller, or turn Sync "
             "Guidance off."
         )
+    if params.cross_sampling is not None:
+        params.cross_sampling.check(params.windows, canvas)
     if params.multiscale is not None and params.multiscale.weight_at(0.0) > 0:
         check_scales(canvas, params.windows, params.multiscale)
 

@@ -63,29 +63,40 @@ class CrossSamplingParams:
             raise ValueError(f"cross stride: must be at least 1 latent cell, got {tuple(self.cross_stride)}.")
 
     def shift_at(self, step: Step, windows: WindowParams) -> Size:
-        """How far the inner ones of `windows` have moved in this step.
+        """How far the inner ones of `windows` have moved in this step."""
+        turn = step.index % self.groups
+        return Size(*(turn * self._cross_stride(axis, windows) for axis in (0, 1)))
+
+    def check(self, windows: WindowParams, canvas: Size) -> None:
+        """Refuse windows that cannot take turns on this canvas. Along an axis with a single window none has to.
 
         Raises:
             ValueError: the windows are too close to each other for so many sets, or a cross stride leads beyond the
                 next window.
         """
-        turn = step.index % self.groups
-        return Size(*(turn * self._cross_stride(axis, windows) for axis in (0, 1)))
+        for axis, name in enumerate(("height", "width")):
+            if windows.wrap[axis] or canvas[axis] > windows.window[axis]:
+                self._check_axis(axis, name, windows)
 
-    def _cross_stride(self, axis: int, windows: WindowParams) -> int:
-        name, stride, grid = ("height", "width")[axis], windows.stride[axis], windows.grid
-        cells = stride // self.groups // grid * grid if self.cross_stride is None else self.cross_stride[axis]
+    def _check_axis(self, axis: int, name: str, windows: WindowParams) -> None:
+        stride, grid, cells = windows.stride[axis], windows.grid, self._cross_stride(axis, windows)
         if cells == 0:
+            sets = stride // grid
+            room, way_out = (f"{sets} sets", "fewer groups, or less") if sets > 1 else ("one set", "less")
             raise ValueError(
                 f"groups: with a stride of {stride} latent cells ({name}) and a grid of {grid} there is room for "
-                f"{stride // grid} sets of windows, got {self.groups}; use fewer, or less overlap of the windows."
+                f"{room} of windows, got {self.groups}; use {way_out} overlap of the windows, or turn cross_sampling off."
             )
         if (self.groups - 1) * cells >= stride:
             raise ValueError(
                 f"cross stride {name}: {self.groups} sets of windows must lie within one stride of {stride} latent "
                 f"cells, so at most {(stride - 1) // (self.groups - 1)} apart, got {cells}."
             )
-        return cells
+
+    def _cross_stride(self, axis: int, windows: WindowParams) -> int:
+        if self.cross_stride is not None:
+            return self.cross_stride[axis]
+        return windows.stride[axis] // self.groups // windows.grid * windows.grid
 
 
 def crop_fusion_weights(

@@ -61,7 +61,7 @@ def plan_windows(
         stride: largest distance between neighbouring windows; 1..window.
         wrap: edges that meet. A wrapping canvas must be at least as large as the window.
         grid: offsets are multiples of it wherever the canvas, the stride and the shift are.
-        shift: 0..stride - 1, for Cross Sampling.
+        shift: 0..stride - 1, for Cross Sampling; without meaning where a single window reaches from edge to edge.
 
     Raises:
         ValueError: a size or stride below 1, a stride above the window, a shift outside of the stride, or a wrapping
@@ -80,6 +80,9 @@ def _offsets(axis: str, canvas: int, window: int, stride: int, wrap: bool, grid:
         raise ValueError(
             f"{axis}: stride must be in 1..{window} (the window), got {stride}; a larger stride leaves gaps."
         )
+    last = max(canvas - window, 0)
+    if not last and not wrap:
+        return [0]
     if not 0 <= shift < stride:
         raise ValueError(f"{axis}: shift must be in 0..{stride - 1} (below the stride), got {shift}.")
     if wrap:
@@ -91,11 +94,8 @@ def _offsets(axis: str, canvas: int, window: int, stride: int, wrap: bool, grid:
         unit = grid if canvas % grid == 0 and stride % grid == 0 else 1
         count = -(-canvas // stride)
         return [(index * (canvas // unit) // count * unit + shift) % canvas for index in range(count)]
-    last = max(canvas - window, 0)
-    if shift == 0:
-        return [*range(0, last, stride), last]
     first_inner = shift + stride if shift + stride <= window else shift
-    return [0, *range(first_inner, last, stride), last] if last else [0]
+    return [0, *range(first_inner, last, stride), last]
 
 
 def crop(canvas: Tensor, window: Window) -> Tensor:

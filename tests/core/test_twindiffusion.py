@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from analytic import convolution
+from joint_diffusion.core import joint_step
 from joint_diffusion.core.fusion import fuse, window_weights
-from joint_diffusion.core.joint_step import JointParams, denoise_step, fusion_weights
+from joint_diffusion.core.joint_step import JointParams, check_canvas, denoise_step, fusion_weights
 from joint_diffusion.core.multidiffusion import WindowParams, denoise_jointly
 from joint_diffusion.core.step import Step
 from joint_diffusion.core.twindiffusion import CropFusionParams, CrossSamplingParams, crop_fusion_weights
@@ -10,6 +13,7 @@ from joint_diffusion.core.windows import Size, Wrap, plan_windows
 from oracles import crop_fusion
 from oracles import fuse as fuse_by_hand
 
+ON_A_GRID = WindowParams(window=Size(8, 8), stride=Size(6, 6), grid=2)
 PLANS = [  # canvas, window, stride, wrap
     (Size(8, 24), Size(8, 8), Size(8, 4), Wrap()),
     (Size(8, 21), Size(8, 8), Size(8, 2), Wrap()),  # three windows and more at a cell, the last one off the stride
@@ -113,6 +117,7 @@ def test_crop_fusion_of_steps_equals_that_of_predictions():
 
 def test_weights_of_a_plan_are_made_once(monkeypatch):
     made = []
+    joint_step._aligned_weights.cache_clear()  # which lasts as long as the process
 
     def counted(*arguments):
         made.append(arguments)
@@ -149,8 +154,27 @@ def test_cross_strides_stay_on_the_grid():
 
 
 def shifted(at=0, **options):
-    windows = WindowParams(window=Size(8, 8), stride=Size(6, 6), grid=2)
-    return CrossSamplingParams(**options).shift_at(step(at), windows)
+    return CrossSamplingParams(**options).shift_at(step(at), ON_A_GRID)
+
+
+def check(canvas=(16, 24), windows=ON_A_GRID, **options):
+    check_canvas(Size(*canvas), JointParams(windows=windows, cross_sampling=CrossSamplingParams(**options)))
+
+
+def test_windows_need_not_take_turns_where_there_is_only_one():
+    wide = WindowParams(window=Size(8, 16), stride=Size(4, 8), grid=2)
+    strip, turns = Size(8, 48), CrossSamplingParams(groups=4)
+    check(strip, wide, groups=4)
+    check(strip, wide, groups=2, cross_stride=Size(6, 6))
+    params = JointParams(windows=wide, cross_sampling=turns)
+    plans = [params.windows_at(step(index)).plan(strip) for index in range(4)]
+    assert {window.top for plan in plans for window in plan} == {0}
+    assert [plan[1].left for plan in plans] == [8, 10, 12, 14]
+    for several in (Size(16, 48), Size(9, 48)):
+        with pytest.raises(ValueError, match=r"groups: .* 4 latent cells \(height\)"):
+            check(several, wide, groups=4)
+    with pytest.raises(ValueError, match=r"groups: .* 4 latent cells \(height\)"):
+        check(strip, replace(wide, wrap=Wrap(y=True)), groups=4)
 
 
 def test_wrapping_windows_all_move():
@@ -192,8 +216,16 @@ def test_a_pointwise_model_does_not_notice_cross_sampling_nor_crop_fusion():
         (lambda: CropFusionParams(stop=2.0), r"stop: must be in 0\.\.1 \(a part of the steps\), got 2"),
         (lambda: CrossSamplingParams(groups=1, cross_stride=Size(4, 4)), r"groups: must be at least 2 .*, got 1"),
         (lambda: CrossSamplingParams(groups=2, cross_stride=Size(4, 0)), r"cross stride: must be at least 1 latent"),
-        (lambda: shifted(groups=4), r"groups: with a stride of 6 latent cells \(height\) and a grid of 2 .* 3 sets"),
-        (lambda: shifted(groups=3, cross_stride=Size(2, 4)), r"cross stride width: 3 sets .* at most 2 apart, got 4"),
+        (
+            lambda: check(groups=4),
+            r"groups: with a stride of 6 latent cells \(height\) and a grid of 2 there is room for 3 sets of windows, "
+            r"got 4; use fewer groups, or less overlap of the windows, or turn cross_sampling off",
+        ),
+        (
+            lambda: check(windows=replace(ON_A_GRID, stride=Size(6, 2))),
+            r"groups: with a stride of 2 latent cells \(width\) and a grid of 2 .* one set of windows, got 2; use less",
+        ),
+        (lambda: check(groups=3, cross_stride=Size(2, 4)), r"cross stride width: 3 sets .* at most 2 apart, got 4"),
     ],
 )
 def test_wrong_parameters_are_refused(make, message):
