@@ -80,7 +80,7 @@ class PanoramaDecode(io.ComfyNode):
         elif window < (least := ratio * max(least_window(canvas, params))):
             raise ValueError(
                 f"window: must be at least {least} pixels here (all of the canvas, or twice context {context}, plus "
-                f"blend {blend}, and something to draw), got {window}; make window larger, or context and blend smaller."
+                f"blend {blend}, and something to draw), got {window}; make window larger, or context or blend less."
             )
         decode = decoder(vae, len(decode_plan(canvas, params)))
         pixels = decode_in_windows(latent, decode, params).movedim(-3, -1)

@@ -189,7 +189,7 @@ def test_a_picture_patched_into_the_model(sd15):
         ({"window": 100}, r"window: must be a multiple of 8 pixels.*got 100; nearest: 96 or 104"),
         (
             {"window": 64},
-            r"window: must be at least 200 pixels here .*got 64; make window larger, or context and blend smaller",
+            r"window: must be at least 200 pixels here .*got 64; make window larger, or context or blend less",
         ),
         ({"window": -8}, r"window: .*got -8"),
         ({"context": -8}, r"context: .*got -8"),
