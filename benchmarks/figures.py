@@ -65,6 +65,14 @@ def _stop_lines() -> list[Line]:
     return [Line("0", x=0)] + [Line(f"{s:g}", {"multiscale": MultiScaleParams(stop=s)}, s) for s in stops]
 
 
+def _steps_lines() -> list[Line]:
+    return [
+        Line(f"{name}, {steps}", {**METHODS[method], "steps": steps}, steps, name)
+        for name, method in (("MultiDiffusion", "multidiffusion"), ("MSD", "msd"))
+        for steps in (8, 12, 20, 30, 50)
+    ]
+
+
 def _sync_weight_lines() -> list[Line]:
     return [Line("0", x=0)] + [Line(f"{w}", {"sync": SyncParams(weight=float(w))}, w) for w in (5, 10, 20, 40)]
 
@@ -141,6 +149,16 @@ FIGURES = {
         steps=12,
         first_column="guided part",
         axis="part of the steps that are guided",
+    ),
+    "msd-steps": Figure(
+        of="MSD: the number of steps",
+        lines=_steps_lines(),
+        metrics=("order violations", "palette deviation", *COSTS),
+        drawn=("order violations", "palette deviation"),
+        seeds=2,
+        rows=2,
+        columns=4,
+        axis="steps",
     ),
     "sync": Figure(
         of="SyncDiffusion, Fig. 5: coherence, fidelity and diversity",
