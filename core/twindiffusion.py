@@ -85,7 +85,7 @@ class CrossSamplingParams:
             room, way_out = (f"{sets} sets", "fewer groups, or less") if sets > 1 else ("one set", "less")
             raise ValueError(
                 f"groups: with a stride of {stride} latent cells ({name}) and a grid of {grid} there is room for "
-                f"{room} of windows, got {self.groups}; use {way_out} overlap of the windows, or turn cross_sampling off."
+                f"{room} of windows, got {self.groups}; use {way_out} overlap of the windows, or no cross_sampling."
             )
         if (self.groups - 1) * cells >= stride:
             raise ValueError(

@@ -219,7 +219,7 @@ def test_a_pointwise_model_does_not_notice_cross_sampling_nor_crop_fusion():
         (
             lambda: check(groups=4),
             r"groups: with a stride of 6 latent cells \(height\) and a grid of 2 there is room for 3 sets of windows, "
-            r"got 4; use fewer groups, or less overlap of the windows, or turn cross_sampling off",
+            r"got 4; use fewer groups, or less overlap of the windows, or no cross_sampling",
         ),
         (
             lambda: check(windows=replace(ON_A_GRID, stride=Size(6, 2))),
