@@ -5,7 +5,7 @@ from comfy_api.latest import io
 from ..core.placement import fit_inside, mask_outside, place
 from ..core.windows import Size, crop
 from .host.latents import empty, encode, latent_space
-from .pixels import cells
+from .pixels import cells, size_in_cells
 
 PLACEMENTS = OUTPAINT, CROP, STRETCH = "outpaint", "img2img, crop", "img2img, stretch"
 
@@ -125,10 +125,7 @@ class PanoramaLatent(io.ComfyNode):
         if placement not in PLACEMENTS:
             raise ValueError(f"placement: must be one of {'; '.join(PLACEMENTS)}, got {placement!r}.")
         space = latent_space(model, vae)
-        canvas = Size(
-            cells("height", height, space.ratio, space.grid, least=1),
-            cells("width", width, space.ratio, space.grid, least=1),
-        )
+        canvas = size_in_cells(height, width, space.ratio, space.grid, least=1)
         samples = empty(space, batch_size, canvas)
         latent = {"samples": samples, "downscale_ratio_spacial": space.ratio}
         if image is None:

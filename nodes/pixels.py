@@ -25,6 +25,23 @@ def cells(field: str, pixels: int, ratio: int, grid: int = 1, least: int = 0) ->
     return pixels // ratio
 
 
+def size_in_cells(height: int, width: int, ratio: int, grid: int = 1, least: int = 0, prefix: str = "") -> Size:
+    """Both sides in cells.
+
+    Raises:
+        ValueError: as `cells`, naming `prefix`width and `prefix`height; both in one message if both are wrong.
+    """
+    sides, wrong = {}, []
+    for side, pixels in (("width", width), ("height", height)):
+        try:
+            sides[side] = cells(f"{prefix}{side}", pixels, ratio, grid, least)
+        except ValueError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise ValueError("\n".join(wrong))
+    return Size(**sides)
+
+
 def size_inputs(of: str) -> list:
     """width and height for `size_or_native`."""
     return [
@@ -39,13 +56,11 @@ def size_or_native(model, height: int, width: int, prefix: str = "") -> Size:
     """`height` and `width` in cells on the model's grid; 0 is the size that the model was trained on.
 
     Raises:
-        ValueError: as `cells`, naming the fields `prefix`height and `prefix`width.
+        ValueError: as `size_in_cells`.
     """
     space, native = latent_space(model), native_window(model)
-    return Size(
-        cells(f"{prefix}height", height, space.ratio, space.grid) or native.height,
-        cells(f"{prefix}width", width, space.ratio, space.grid) or native.width,
-    )
+    size = size_in_cells(height, width, space.ratio, space.grid, prefix=prefix)
+    return Size(size.height or native.height, size.width or native.width)
 
 
 def check_size(model, height: int, width: int, given: Size) -> None:

@@ -42,6 +42,10 @@ class TinyVAE:
     [
         ({"window_width": 130}, r"window_width: must be a multiple of 16 pixels.*got 130; nearest: 128 or 144"),
         ({"window_height": -16}, r"window_height: .*got -16"),
+        (
+            {"window_width": 130, "window_height": 70},
+            r"window_width: .*got 130; nearest: 128 or 144\.\nwindow_height: .*got 70; nearest: 64 or 80",
+        ),
         ({"overlap": 1.0}, r"overlap: must be at least 0 and below 1 .*got 1"),
         ({"overlap": -0.5}, r"overlap: must be at least 0 and below 1 .*got -0\.5"),
         ({"overlap": NAN}, r"overlap: must be at least 0 and below 1 .*got nan"),

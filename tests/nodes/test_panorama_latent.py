@@ -97,6 +97,10 @@ def test_img2img_covers_the_canvas(placement):
         (dict(width=1001), r"width: must be a multiple of 8 pixels.*got 1001; nearest: 1000 or 1008\."),
         (dict(height=0), r"height: .*at least 8, got 0; nearest: 8\."),
         (dict(height=-64), r"height: .*at least 8, got -64; nearest: 8\."),
+        (
+            dict(width=1001, height=500),
+            r"width: .*got 1001; nearest: 1000 or 1008\.\nheight: .*got 500; nearest: 496 or",
+        ),
         (dict(batch_size=0), r"batch_size: must be at least 1, got 0"),
         (dict(image=1), r"vae: an image needs the VAE .*connect one"),
         (dict(image=3, vae=True), r"image: must be 1 picture or batch_size \(1\) pictures, got 3"),
