@@ -19,7 +19,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from core.coherence import Pair, pairs_apart, palette_distance, palette_diversity, style_distance
+from core.coherence import Pair, pairs_apart, palette, palette_distance, style_distance
 from core.seams import seam_energy, window_borders
 from core.windows import Size, Window, canvas_size, plan_windows
 from demo.autoencoder import FACTOR
@@ -72,6 +72,18 @@ def neighbours(image: Tensor) -> list[Pair]:
     return [(left, right) for left, right in pairwise(native_windows(image)) if left.top == right.top]
 
 
+def palette_diversity(images: Tensor) -> Tensor:
+    """How much the `palette` of each picture (B, C, H, W) differs from those of the others: mean distance, (B,).
+
+    Raises:
+        ValueError: a single picture, which has no others.
+    """
+    if len(images) < 2:
+        raise ValueError("diversity: needs at least 2 panoramas in a row, got 1; use --seeds 2 or more.")
+    palettes = palette(images)
+    return torch.cdist(palettes, palettes).sum(dim=1) / (len(images) - 1)
+
+
 def _seams(image: Tensor, stride: int) -> Tensor:
     windows = plan_windows(canvas_size(image), Size(WINDOW, WINDOW), Size(FACTOR * stride, FACTOR * stride))
     return seam_energy(image, window_borders(windows, canvas_size(image)))
@@ -94,7 +106,6 @@ EACH: dict[str, Callable[[Row], Tensor]] = {
     "seam energy at s / 2": lambda row: row.each(lambda image, _: _seams(image, row.stride // 2)),
 }
 SETS: dict[str, Callable[[Tensor, Tensor], float]] = {"FID": fid, "KID": kid}
-COSTS = ("views denoised", "seconds")
 
 
 def measure(row: Row, metrics: Sequence[str]) -> dict[str, Value]:
