@@ -75,12 +75,6 @@ def style_distance(image: Tensor, pairs: Sequence[Pair]) -> Tensor:
     return torch.stack(distances).mean(dim=0)
 
 
-def palette_diversity(images: Tensor) -> Tensor:
-    """How much the `palette` of each picture (B, C, H, W) differs from those of the others: mean distance, (B,)."""
-    palettes = palette(images)
-    return torch.cdist(palettes, palettes).sum(dim=1) / (len(images) - 1)
-
-
 def _gram(level: int, view: Tensor) -> Tensor:
     """(B, C, h, w) to the second moments of its steps at 1 / 2^level of the resolution, (B, 4 C^2)."""
     view = nn.functional.avg_pool2d(view, 2**level)

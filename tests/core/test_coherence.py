@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from joint_diffusion.core.coherence import pairs_apart, palette_distance, palette_diversity, style_distance
+from joint_diffusion.core.coherence import pairs_apart, palette_distance, style_distance
 from joint_diffusion.core.windows import Size, Window, Wrap, plan_windows
 from oracles import gram_distance
 
@@ -109,14 +109,6 @@ def test_windows_over_the_edge_are_seen_whole():
     image = noise(1)
     moved = palette_distance(image.roll(-112, -1), [(Window(0, 0, 32, 32), Window(0, 64, 32, 32))])
     torch.testing.assert_close(palette_distance(image, [(Window(0, 112, 32, 32), Window(0, 48, 32, 32))]), moved)
-
-
-def test_diversity_is_the_distance_to_the_other_pictures():
-    one, other = noise(1), 0.5 * noise(1, seed=1)
-    distance = palette_diversity(torch.cat([one, other]))[0]
-    torch.testing.assert_close(
-        palette_diversity(torch.cat([one, one, other])), distance * torch.tensor([0.5, 0.5, 1.0], dtype=torch.float64)
-    )
 
 
 def test_windows_too_small_for_a_texture():
