@@ -139,7 +139,7 @@ def test_the_twin_fits_its_neighbour_better(painted):
     def step(pair):
         return np.abs(pair[:, edge] - pair[:, edge - 1]).mean()
 
-    assert step(twin) < 0.9 * step(second)
+    assert step(twin) < 0.5 * step(second)
 
 
 def test_the_picture_stays_in_the_middle_of_its_panorama(painted):

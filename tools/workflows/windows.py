@@ -48,8 +48,8 @@ GRAPHS = {
         "**Change:** *wrap_y* in both for a texture that repeats in both directions, the prompt, the seed.\n\n"
         "**Expect:** a panorama without an end: **Panorama Metrics** finds no seam where its edges meet (wrap error "
         "about 1). It is a cylinder: a model that draws equirectangular pictures makes a sphere of it.",
-        "winter dawn mountains forest",
-        sampler("MultiScaleSampler", 2),
+        "summer dawn mountains forest lake",
+        sampler("MultiScaleSampler", 2, seed=3),
         {"wrap_x": True},
         wrap_x=True,
     )
@@ -60,10 +60,11 @@ GRAPHS = {
         "note": note(
             "## A picture becomes a panorama\n\n"
             "The upper row makes a picture. **Panorama Latent** puts it in the middle of the canvas and masks it, and "
-            "the sampler paints around it.\n\n"
+            "the sampler paints around it. **Differential Diffusion**, a node of ComfyUI itself, gives the edge of the "
+            "picture to the surroundings little by little, so that none is seen.\n\n"
             "**Change:** put *Load Image* in place of the upper row for a picture of yours (and a checkpoint in place "
             "of the demo model); *image_scale*, *image_x*, *image_y*: its size and place; *feather*: how much of its "
-            "edge may change. Keep an ancestral sampler: its fresh noise leads the surroundings to the picture.\n\n"
+            "edge may change.\n\n"
             "**Expect:** the picture in the middle, as it was, in a wider scene. Describe both with the same prompt.",
             360,
         ),
@@ -76,6 +77,8 @@ GRAPHS = {
         **second_row(
             {
                 "windows": node("PanoramaWindows", 1, model=["model", 0]),
+                # Without it the feather is a blend at every step, and both sides of it stay apart.
+                "edge": node("DifferentialDiffusion", 2, model=["windows", 0]),
                 "latent": node(
                     "PanoramaLatent",
                     2,
@@ -87,9 +90,15 @@ GRAPHS = {
                     height=256,
                     feather=32,
                 ),
-                # Fresh noise at every step lets the surroundings find their way to the picture; euler leaves edges.
+                # Fresh noise at every step lets the surroundings find their way to the picture.
                 "sampler": sampler(
-                    "MultiScaleSampler", 3, "Panorama", seed=3, steps=30, sampler_name="euler_ancestral"
+                    "MultiScaleSampler",
+                    3,
+                    "Panorama",
+                    model=["edge", 0],
+                    seed=3,
+                    steps=30,
+                    sampler_name="euler_ancestral",
                 ),
                 **finish("image_to_panorama_demo", 4),
             }
