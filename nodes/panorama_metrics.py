@@ -15,8 +15,7 @@ from .host.latents import latent_space
 from .host.settings import joint_params, settings_of
 from .measured_panorama import MeasuredPanorama
 from .metrics_picture import draw_metrics
-
-NO_WINDOWS = "No Panorama Windows before this node: these are the windows of a model without it."
+from .panorama_windows import NO_WINDOWS
 
 
 class PanoramaMetrics(io.ComfyNode):

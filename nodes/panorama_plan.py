@@ -1,5 +1,6 @@
 """What the windows look like and what they cost, before anything is sampled."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -8,12 +9,15 @@ from comfy_api.latest import io, ui
 
 from ..core.cost import views_per_step
 from ..core.joint_step import JointParams, check_canvas
+from ..core.multidiffusion import WindowParams
 from ..core.step import Step
 from ..core.twindiffusion import CrossSamplingParams
-from ..core.windows import Size
+from ..core.windows import Size, Window
 from .host.latents import latent_space, sampled_size
 from .host.settings import joint_params, settings_of
+from .panorama_windows import NO_WINDOWS
 from .plan_picture import coverage, draw_plan
+from .words import count_of
 
 FIRST = Step(sigma=1.0, kept=0.0, index=0, count=1)
 
@@ -51,7 +55,7 @@ class PanoramaPlan(io.ComfyNode):
         check_canvas(canvas, params)
         lines = describe(canvas, ratio, params)
         if settings_of(model.model_options).windows is None:
-            lines.append("No Panorama Windows before this node: these are the windows of a model without it.")
+            lines.append(NO_WINDOWS)
         windows = params.windows_at(FIRST).plan(canvas)
         picture = torch.from_numpy(np.array(draw_plan(canvas, windows, lines))).float()[None] / 255
         views = views_per_step(canvas, params, FIRST)
@@ -62,39 +66,53 @@ def describe(canvas: Size, ratio: int, params: JointParams) -> list[str]:
     """The plan in a few lines."""
     plan = params.windows_at(FIRST)
     windows = plan.plan(canvas)
-    first, count = windows[0], coverage(canvas, windows)
-    overlap = Size(plan.window.height - plan.stride.height, plan.window.width - plan.stride.width)
     edges = [name for name, wraps in (("x", plan.wrap.x), ("y", plan.wrap.y)) if wraps]
     lines = [
         f"Canvas {canvas.width * ratio} x {canvas.height * ratio} px"
         + (f", wraps in {' and '.join(edges)}" if edges else ""),
-        f"{len(windows)} windows of {first.width * ratio} x {first.height * ratio} px, overlap at least "
-        f"{overlap.width * ratio} x {overlap.height * ratio} px; "
-        f"{int(count.min())} to {int(count.max())} windows look at each place",
+        f"{count_of(len(windows), 'window')} of {windows[0].width * ratio} x {windows[0].height * ratio} px"
+        + _overlap(windows, plan, ratio)
+        + _looks(canvas, windows),
     ]
-    if params.cross_sampling is not None:
+    if params.cross_sampling is not None and len(windows) > 1:
         lines.append(_turns(canvas, ratio, params, params.cross_sampling))
     return [*lines, _cost(canvas, params)]
 
 
+def _overlap(windows: Sequence[Window], plan: WindowParams, ratio: int) -> str:
+    overlap = Size(plan.window.height - plan.stride.height, plan.window.width - plan.stride.width)
+    return f", overlap at least {_between(windows, overlap, ratio)} px" if len(windows) > 1 else ""
+
+
+def _between(windows: Sequence[Window], distance: Size, ratio: int) -> str:
+    """A distance between windows in pixels, along those axes that have several of them."""
+    lefts, tops = {window.left for window in windows}, {window.top for window in windows}
+    along = ((lefts, distance.width), (tops, distance.height))
+    return " x ".join(str(cells * ratio) for places, cells in along if len(places) > 1)
+
+
+def _looks(canvas: Size, windows: Sequence[Window]) -> str:
+    count = coverage(canvas, windows)
+    least, most = int(count.min()), int(count.max())
+    if least < most:
+        return f"; {least} to {most} windows look at each place"
+    return f"; {count_of(most, 'window')} look{'s' if most == 1 else ''} at each place"
+
+
 def _turns(canvas: Size, ratio: int, params: JointParams, cross: CrossSamplingParams) -> str:
-    steps = [replace(FIRST, index=index) for index in range(cross.groups)]
-    counts = " and ".join(str(len(params.windows_at(step).plan(canvas))) for step in steps)
-    stride = cross.shift_at(steps[1], params.windows)
+    plans = [params.windows_at(replace(FIRST, index=index)).plan(canvas) for index in range(cross.groups)]
+    apart = cross.shift_at(replace(FIRST, index=1), params.windows)
     return (
-        f"Cross Sampling: {cross.groups} sets of windows take turns, {stride.width * ratio} x {stride.height * ratio} "
-        f"px apart, of {counts} windows"
+        f"Cross Sampling: {cross.groups} sets of windows take turns, {_between(plans[0], apart, ratio)} px apart, of "
+        f"{' and '.join(str(len(plan)) for plan in plans)} windows"
     )
 
 
 def _cost(canvas: Size, params: JointParams) -> str:
-    views = views_per_step(canvas, params, FIRST)
+    views = count_of(views_per_step(canvas, params, FIRST), "view")
     if not params.guided:
-        return f"{views} views of the model in each step (twice that with a negative prompt)"
+        return f"{views} of the model in each step (twice that with a negative prompt)"
     multiscale = params.multiscale_at(FIRST)
-    scales = f" of {multiscale.scales} scales" if multiscale else ""
+    scales = f" of {count_of(multiscale.scales, 'scale')}" if multiscale else ""
     unguided = len(params.windows_at(FIRST).plan(canvas))
-    return (
-        f"{views} views of the model in each guided step{scales}, {unguided} in others (twice that with a negative "
-        "prompt)"
-    )
+    return f"{views} of the model in each guided step{scales}, {unguided} in others (twice that with a negative prompt)"

@@ -9,6 +9,9 @@ from .host.sampling import with_settings
 from .host.settings import DEFAULT_OVERLAP, stride_of
 from .pixels import size_or_native
 
+# What nodes that look at the windows of a model say of one without.
+NO_WINDOWS = "No Panorama Windows before this node: these are the windows of a model without it."
+
 
 class PanoramaWindows(io.ComfyNode):
     """MODEL to MODEL: sample canvases of any size through overlapping windows of the size the model knows."""
@@ -56,7 +59,7 @@ class PanoramaWindows(io.ComfyNode):
                     max=0.95,
                     step=0.05,
                     tooltip="Part of a window that its neighbour sees too. More is smoother and slower: "
-                    "0.5 needs 4 times the windows of 0, and 0.75 needs 16 times.",
+                    "in each direction that is longer than a window, 0.5 takes nearly twice and 0.75 nearly four times as many.",
                 ),
                 io.Boolean.Input("wrap_x", default=False, tooltip="Left and right edge meet: a 360 degree panorama."),
                 io.Boolean.Input("wrap_y", default=False, tooltip="Top and bottom edge meet."),
