@@ -10,6 +10,7 @@ from ..core.panorama_metrics import Metrics
 from ..core.seams import window_borders
 from ..core.windows import Size, Window, Wrap
 from .metrics_picture import Mark
+from .words import count_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +37,8 @@ class MeasuredPanorama:
     def lines(self) -> list[str]:
         """All numbers in words."""
         metrics, wrap = self.metrics, self.wrap
-        lines = [f"{self.canvas.width} x {self.canvas.height} px, {len(self.windows)} windows", self._seams()]
+        windows = count_of(len(self.windows), "window")
+        lines = [f"{self.canvas.width} x {self.canvas.height} px, {windows}", self._seams()]
         for edges, error, meet in (
             ("left to right", metrics.wrap_error_x, wrap.x),
             ("top to bottom", metrics.wrap_error_y, wrap.y),

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont
 
-LONGER_SIDE, SHORTEST_SIDE, NARROWEST, MARGIN, LINE = 1024, 96, 760, 16, 26
+LONGER_SIDE, SHORTEST_SIDE, LONGEST_SIDE, NARROWEST, MARGIN, LINE = 1024, 96, 4096, 760, 16, 26
 PAPER, INK, FAINT = (24, 26, 32), (228, 230, 235), (110, 114, 124)
 NO_SEAM, WORST = 1.0, 2.0  # energies at the two ends of the colours
 COLOURS = (86, 180, 233), (240, 228, 66), (240, 70, 40)  # told apart by every eye
@@ -30,7 +30,9 @@ def draw_metrics(
 ) -> Image.Image:
     """The panorama with a line at every mark, bars as long as the energies beside it, and some text below."""
     scale = max(LONGER_SIDE / max(picture.size), SHORTEST_SIDE / min(picture.size))
-    view = picture.resize((round(picture.width * scale), round(picture.height * scale)), Image.Resampling.LANCZOS)
+    scale = min(scale, LONGEST_SIDE / max(picture.size))
+    size = max(round(picture.width * scale), 1), max(round(picture.height * scale), 1)
+    view = picture.resize(size, Image.Resampling.LANCZOS)
     left, top = MARGIN, MARGIN + (BAR + NUMBER[1] if columns else 0)
     right, bottom = left + view.width, top + view.height
     width = right + (BAR + NUMBER[0] if rows else 0) + MARGIN

@@ -109,14 +109,14 @@ def test_the_cross_stride_is_in_pixels(sd15):
     assert by_hand.cross_stride == Size(6, 6) and evenly.cross_stride is None
     wide = twin(PanoramaWindows.execute(sd15, 64, 64, 0.25, False, False).args[0], cross_stride=32)
     _, _, _, summary = PanoramaPlan.execute(wide, {"samples": torch.zeros(1, 4, 8, 24)}).args
-    assert "2 sets of windows take turns, 32 x 32 px apart, of 4 and 4 windows" in summary
+    assert "2 sets of windows take turns, 32 px apart, of 4 and 4 windows" in summary
 
 
 def test_the_plan_counts_the_windows_of_every_set(sd15):
     latent = {"samples": torch.zeros(1, 4, 8, 24)}
     _, windows, views, summary = PanoramaPlan.execute(twin(windowed(sd15)), latent).args
     assert (windows, views) == (5, 5)
-    assert "2 sets of windows take turns, 16 x 16 px apart, of 5 and 5 windows" in summary
+    assert "2 sets of windows take turns, 16 px apart, of 5 and 5 windows" in summary
     assert "5 views of the model in each step" in summary
 
 
