@@ -152,6 +152,18 @@ def test_the_picture_stays_in_the_middle_of_its_panorama(painted):
     assert difference.mean() < 0.03
 
 
+def test_no_edge_is_seen_where_the_panorama_leaves_the_picture(painted):
+    """Columns at the two edges differ little from those beside them; without Differential Diffusion, by a third."""
+    alone, panorama = (painted("image_to_panorama_demo", output) / 255 for output in ("PreviewImage", "SaveImage"))
+    steps, middle = np.abs(np.diff(panorama, axis=1)).mean(axis=(0, 2)), panorama.shape[1] // 2
+
+    def edge(x):
+        return steps[x - 3 : x + 3].mean() / np.r_[steps[x - 20 : x - 6], steps[x + 6 : x + 20]].mean()
+
+    side = alone.shape[1]
+    assert (edge(middle - side // 2) + edge(middle + side // 2)) / 2 < 1.2
+
+
 @pytest.mark.parametrize("name, count", [("zoom_demo", 8), ("zoom_photograph_demo", 3)])
 def test_a_zoom_nests_and_is_seen_as_a_video_and_in_the_explorer(server, name, count):
     run, prompt = server.run(PROMPTS[name]), PROMPTS[name]
