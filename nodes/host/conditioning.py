@@ -11,8 +11,8 @@ from comfy.model_base import BaseModel
 
 from ...core.windows import Size, Window
 from .control import Hints, WindowControl
-from .placement import NODE, Placement, Views
 from .replacing import replaced
+from .spatial import NODE, Placement, Views
 
 Entry = dict[str, Any]  # one conditioning, as `process_conds` left it
 

@@ -10,8 +10,8 @@ from comfy.controlnet import ControlBase
 from torch import Tensor
 
 from ...core.windows import Size, Window, canvas_size
-from .placement import NODE, Views
 from .settings import CALL
+from .spatial import NODE, Views
 
 KEPT = ("cond_hint", "control_input", "timestep_range")  # what a call here changes, and puts back
 NEVER = (-1.0, -1.0)  # a range of noise levels

@@ -24,8 +24,8 @@ from joint_diffusion.core.step import Step
 from joint_diffusion.core.syncdiffusion import SyncParams
 from joint_diffusion.core.twindiffusion import CropFusionParams, CrossSamplingParams
 from joint_diffusion.core.windows import Size, Window, Wrap, crop
-from joint_diffusion.nodes.host.placement import area_mask
 from joint_diffusion.nodes.host.sampling import with_settings
+from joint_diffusion.nodes.host.spatial import area_mask
 from joint_diffusion.nodes.multi_scale import MultiScaleGuidance
 from joint_diffusion.nodes.panorama_windows import PanoramaWindows
 from joint_diffusion.nodes.sync_guidance import SyncGuidance

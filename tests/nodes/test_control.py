@@ -11,7 +11,7 @@ import torch
 from joint_diffusion.core.resample import downsample
 from joint_diffusion.core.windows import Size, Window, crop
 from joint_diffusion.nodes.host.control import Hints, WindowControl
-from joint_diffusion.nodes.host.placement import Views
+from joint_diffusion.nodes.host.spatial import Views
 from tiny_models import CPU, FLUX, control_net, flux, prompt, qwen_image, sd15
 from window_run import predict, predict_views
 
