@@ -11,6 +11,7 @@ import math
 import multiprocessing
 import pickle
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -65,16 +66,50 @@ def learning_rate(step: int, steps: int, peak: float, warmup: int = 150) -> floa
     return peak * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * t)))
 
 
+def fit(
+    name: str,
+    batch_loss: Callable[[], Tensor],
+    optimiser: torch.optim.Optimizer,
+    peak: float,
+    steps: int,
+    after: Callable[[int, float], None] = lambda step, running: None,
+    memory: float = 0.98,
+) -> None:
+    """Go down the loss of one batch after another.
+
+    Args:
+        name: what progress is printed for.
+        batch_loss: draws a batch and gives its loss.
+        optimiser: of the weights to fit.
+        peak: the highest learning rate.
+        steps: batches.
+        after: called after each step, with its number and the running mean of the loss.
+        memory: what a step leaves of the running mean.
+    """
+    weights = [weight for group in optimiser.param_groups for weight in group["params"]]
+    start, running = time.time(), None
+    for step in range(steps):
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(step, steps, peak)
+        loss = batch_loss()
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(weights, 1.0)
+        optimiser.step()
+        running = loss.item() if running is None else memory * running + (1 - memory) * loss.item()
+        if step % 100 == 0 or step == steps - 1:
+            print(f"{name} {step}/{steps} loss {running:.4f} {time.time() - start:.0f} s", flush=True)
+        after(step, running)
+
+
 def train_autoencoder(pictures: list[Picture], steps: int, batch: int, device: str) -> Autoencoder:
     """Fit the autoencoder and normalise its latents."""
     torch.manual_seed(1)
     rng = np.random.default_rng(1)
     model = Autoencoder().to(device, memory_format=torch.channels_last)
     optimiser = torch.optim.Adam(model.parameters(), betas=(0.9, 0.99))
-    start, running = time.time(), None
-    for step in range(steps):
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step, steps, 2e-3)
+
+    def batch_loss() -> Tensor:
         x = image_crops(pictures, batch, rng, device)
         with torch.autocast(device.split(":")[0], torch.bfloat16):
             z = model.encode(x)
@@ -84,14 +119,9 @@ def train_autoencoder(pictures: list[Picture], steps: int, batch: int, device: s
             few = slice(0, batch // 2)
             half = model.decode(nn.functional.avg_pool2d(z[few], 2))
         loss = picture_loss(output.float(), x)
-        loss = loss + 0.3 * picture_loss(half.float(), nn.functional.avg_pool2d(x[few], 2))
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        running = loss.item() if running is None else 0.98 * running + 0.02 * loss.item()
-        if step % 100 == 0 or step == steps - 1:
-            print(f"autoencoder {step}/{steps} loss {running:.4f} {time.time() - start:.0f} s", flush=True)
+        return loss + 0.3 * picture_loss(half.float(), nn.functional.avg_pool2d(x[few], 2))
+
+    fit("autoencoder", batch_loss, optimiser, 2e-3, steps)
     model.eval()
     with torch.no_grad():
         z = torch.cat([model.encode(image_crops(pictures, 32, rng, device)) for _ in range(16)])
@@ -123,10 +153,8 @@ def sharpen_decoder(model: Autoencoder, pictures: list[Picture], steps: int, bat
     torch.manual_seed(3)
     rng = np.random.default_rng(3)
     optimiser = torch.optim.Adam(model.decoder.parameters(), betas=(0.9, 0.99))
-    start, running = time.time(), None
-    for step in range(steps):
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step, steps, 2.5e-3)
+
+    def batch_loss() -> Tensor:
         x = image_crops(pictures, batch, rng, device)
         with torch.autocast(device.split(":")[0], torch.bfloat16):
             with torch.no_grad():
@@ -136,14 +164,9 @@ def sharpen_decoder(model: Autoencoder, pictures: list[Picture], steps: int, bat
             few = slice(0, batch // 4)
             half = model.decode(nn.functional.avg_pool2d(z[few], 2)).float()
         loss = picture_loss(output, x) + texture_loss(output, x)
-        loss = loss + 0.2 * picture_loss(half, nn.functional.avg_pool2d(x[few], 2))
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.decoder.parameters(), 1.0)
-        optimiser.step()
-        running = loss.item() if running is None else 0.98 * running + 0.02 * loss.item()
-        if step % 100 == 0 or step == steps - 1:
-            print(f"decoder {step}/{steps} loss {running:.4f} {time.time() - start:.0f} s", flush=True)
+        return loss + 0.2 * picture_loss(half, nn.functional.avg_pool2d(x[few], 2))
+
+    fit("decoder", batch_loss, optimiser, 2.5e-3, steps)
 
 
 def save_autoencoder(model: Autoencoder) -> None:
@@ -218,10 +241,8 @@ def train_denoiser(
     model = Diffusion().to(device, memory_format=torch.channels_last)
     average = copy.deepcopy(model)
     optimiser = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.99), weight_decay=1e-3)
-    start, running = time.time(), None
-    for step in range(steps):
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step, steps, 1.2e-3)
+
+    def batch_loss() -> Tensor:
         views, ids = window_batch(pictures, latents, batch, rng)
         sigma = training_sigmas(batch, generator).to(device)[:, None, None, None]
         noise = torch.randn(views.shape, generator=generator).to(device)
@@ -230,20 +251,17 @@ def train_denoiser(
         with torch.autocast(device.split(":")[0], torch.bfloat16):
             output = model.unet(scaled_input(x, sigma), 0.25 * sigma[:, 0, 0, 0].log(), model.text(ids))
         c_out = sigma / (sigma**2 + 1).sqrt()
-        loss = ((denoised(x, output.float(), sigma) - views) / c_out).square().mean()
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        with torch.no_grad():
-            decay = min(0.999, (step + 1) / (step + 10))
-            for slow, fast in zip(average.parameters(), model.parameters(), strict=True):
-                slow.lerp_(fast, 1 - decay)
-        running = loss.item() if running is None else 0.99 * running + 0.01 * loss.item()
-        if step % 100 == 0:
-            print(f"denoiser {step}/{steps} loss {running:.4f} {time.time() - start:.0f} s", flush=True)
+        return ((denoised(x, output.float(), sigma) - views) / c_out).square().mean()
+
+    @torch.no_grad()
+    def average_and_save(step: int, running: float) -> None:
+        decay = min(0.999, (step + 1) / (step + 10))
+        for slow, fast in zip(average.parameters(), model.parameters(), strict=True):
+            slow.lerp_(fast, 1 - decay)
         if (step + 1) % save_every == 0 or step + 1 == steps:
             save_diffusion(average, step + 1, running)
+
+    fit("denoiser", batch_loss, optimiser, 1.2e-3, steps, average_and_save, memory=0.99)
 
 
 def main() -> None:
