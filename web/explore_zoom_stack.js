@@ -34,6 +34,7 @@ function attach(node) {
   const widget = node.addDOMWidget('explorer', 'ZOOM_EXPLORER', explorer.element, {
     serialize: false,
     hideOnZoom: false,
+    hideInPanel: true, // the properties panel would give it the width of the panel, in the node as well
     getMinHeight: () => 240,
   })
   widget.serialize = false

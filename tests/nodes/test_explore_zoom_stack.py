@@ -301,6 +301,21 @@ def test_a_tab_that_is_shown_again_has_its_levels(editor, graph, within):
 
 
 @needs_browser
+def test_it_keeps_its_width_while_the_properties_panel_shows_its_node(editor, graph):
+    explore(editor, graph)
+    page = editor.page
+    before = page.locator(BOX).bounding_box()["width"]
+    page.evaluate(f"app.canvas.selectNode({NODE_OF})")
+    open_panel = "open => app.extensionManager.setting.set('Comfy.RightSidePanel.IsOpen', open)"
+    page.evaluate(open_panel, True)
+    page.get_by_test_id("properties-panel").get_by_text("Explore Zoom Stack").first.wait_for()
+    page.evaluate("app.canvas.setDirty(true, true)")
+    page.wait_for_timeout(STILL)
+    assert page.locator(BOX).bounding_box()["width"] == pytest.approx(before, abs=1)
+    page.evaluate(open_panel, False)
+
+
+@needs_browser
 def test_it_can_be_told_what_it_is(editor, graph):
     explore(editor, graph)
     box = editor.page.locator(BOX)
