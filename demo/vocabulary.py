@@ -2,6 +2,7 @@
 
 import logging
 import re
+from functools import cache
 
 from .palette import HOURS, SEASONS
 
@@ -40,12 +41,14 @@ def known_words(prompt: str) -> list[str]:
         elif raw not in SILENT:
             unknown.append(raw)
     if unknown:
-        log.warning(
-            "The demo model does not know %s; ignored. It knows: %s.",
-            ", ".join(dict.fromkeys(unknown)),
-            ", ".join(WORDS),
-        )
+        log.warning("The demo model does not know %s; ignored.", ", ".join(dict.fromkeys(unknown)))
+        _list_words()
     return found[:LENGTH]
+
+
+@cache  # once, and not again for every level of a zoom
+def _list_words() -> None:
+    log.warning("The demo model knows: %s.", ", ".join(WORDS))
 
 
 def tokens(prompt: str) -> list[int]:

@@ -2,6 +2,7 @@ import logging
 
 import pytest
 import torch
+from joint_diffusion.demo import vocabulary
 from joint_diffusion.demo.text_encoder import TextEncoder, tokenise
 from joint_diffusion.demo.vocabulary import IDS, LENGTH, PAD, ZOOMS, known_words, tokens
 
@@ -16,10 +17,14 @@ def test_the_zoom_words_fit_a_stack_of_eight_levels():
     assert known_words("Far trees, a closeup of needles, tiny") == ["far", "forest", "close", "macro"]
 
 
-def test_unknown_words_are_ignored_with_a_message(caplog):
+def test_unknown_words_are_ignored_with_a_message_and_the_known_ones_listed_once(caplog):
+    vocabulary._list_words.cache_clear()
     with caplog.at_level(logging.WARNING):
         assert known_words("summer castle") == ["summer"]
-    assert "does not know castle" in caplog.text and "meadow" in caplog.text
+        assert known_words("winter tower") == ["winter"]
+    first, words, second = caplog.messages
+    assert "does not know castle" in first and "does not know tower" in second
+    assert all(word in words for word in vocabulary.WORDS)
 
 
 @pytest.mark.parametrize("prompt", ["", "   ", "a panorama of the landscape"])

@@ -71,7 +71,6 @@ def test_word_weights_scale_the_word(loaded):
 def test_unknown_words_are_reported(loaded, caplog):
     encode(loaded[1], "a spaceship over a lake")
     assert "does not know spaceship" in caplog.text
-    assert "lake" in caplog.text
 
 
 def test_the_preview_shows_the_colours(loaded):
