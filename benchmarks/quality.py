@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from core.multiscale import TARGETS
 from demo.panorama import PanoramaParams, paint_panorama
 from demo.pipeline import AUTOENCODER, DENOISER, LandscapePipeline
 
@@ -29,7 +30,6 @@ from .table import RESULTS, Table, Value
 from .truth import true_panorama
 from .zoom_parts import zoom_figure
 
-TARGETS = ("literal", "matched", "jacobian_free")
 TRUE_PICTURES = 48  # for FID and KID
 ALONE = 1000  # seeds of windows painted alone, and of true pictures in a row of the table, start here
 

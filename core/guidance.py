@@ -7,7 +7,7 @@ taken at the same place: so one evaluation of the model serves them all, and the
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from .step import signal
 from .windows import Size, Window, canvas_size, crop_batch
 
 Decay = Literal["cosine", "constant"]
+DECAYS: tuple[Decay, ...] = get_args(Decay)
 Loss = Callable[[Tensor, Tensor, Sequence[Window]], Tensor]
 
 

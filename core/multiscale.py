@@ -8,21 +8,30 @@ Only the finest scale is carried to the next step.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import Tensor
 
 from .denoiser import Denoiser
-from .guidance import Decay, Term, decayed, window_shifts
+from .guidance import DECAYS, Decay, Term, decayed, window_shifts
 from .multidiffusion import WindowParams, denoise_jointly
-from .resample import Downsampling, NoisyScale, at_own_noise_level, downsample, downsampled_size, upsample
+from .resample import (
+    DOWNSAMPLINGS,
+    Downsampling,
+    NoisyScale,
+    at_own_noise_level,
+    downsample,
+    downsampled_size,
+    upsample,
+)
 from .step import Step, signal
 from .windows import Size, Window, canvas_size, crop_batch
 
 Target = Literal["jacobian_free", "matched", "literal"]
+TARGETS: tuple[Target, ...] = get_args(Target)
 
 FACTOR = 2  # between neighbouring scales; the paper's setting
-PAPER_WEIGHT = 10.0  # MSD Fig. 5: best near 10, collapse near 20
+PAPER_WEIGHT = 10.0  # MSD Fig. 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +49,8 @@ class MultiScaleParams:
             x^ = x + (1 - r) weight / 10 us(target - ds(D(x))). At the weight 10 the window moves as far as the step,
             of which it is the part 1 - r, would take it to the target; so the number of steps does not matter. Two
             forward passes and no backward pass: it runs on quantized, offloaded and compiled models.
-        weight: omega of Eq. 9, >= 0; the loss is a *sum* of squares, so it does not depend on the window size.
+        weight: omega of Eq. 9, >= 0; the loss is a *sum* of squares, so it does not depend on the window size. Good
+            are 10 to 20 for `jacobian_free`, 2 to 8 for `literal` and up to 4 for `matched`.
         decay: how the weight falls over the steps.
         stop: part of the steps after which guidance ends, 0..1 (v1 of the paper, Fig. 6: little is gained after 0.6).
         downsampling: ds in `literal`. The others need `mean`, whose noise level is known to fall.
@@ -56,15 +66,15 @@ class MultiScaleParams:
     def __post_init__(self) -> None:
         if not 1 <= self.scales <= 4:
             raise ValueError(f"scales: must be in 1..4, got {self.scales}.")
-        if self.target not in ("jacobian_free", "matched", "literal"):
+        if self.target not in TARGETS:
             raise ValueError(f"target: must be jacobian_free, matched or literal, got {self.target!r}.")
-        if self.decay not in ("cosine", "constant"):
+        if self.decay not in DECAYS:
             raise ValueError(f"decay: must be cosine or constant, got {self.decay!r}.")
         if not 0 <= self.weight < float("inf"):
             raise ValueError(f"weight: must be a number of at least 0, got {self.weight}.")
         if not 0 <= self.stop <= 1:
             raise ValueError(f"stop: must be in 0..1 (a part of the steps), got {self.stop}.")
-        if self.downsampling not in ("mean", "strided"):
+        if self.downsampling not in DOWNSAMPLINGS:
             raise ValueError(f"downsampling: must be mean or strided, got {self.downsampling!r}.")
         if self.downsampling == "strided" and self.target != "literal":
             raise ValueError(

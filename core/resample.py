@@ -1,6 +1,6 @@
 """Between the scales of a canvas: ds and us of Multi-Scale Diffusion, and what they do to the noise level."""
 
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple, cast, get_args
 
 import torch
 from torch import Tensor
@@ -8,6 +8,7 @@ from torch import Tensor
 from .windows import Size
 
 Downsampling = Literal["mean", "strided"]
+DOWNSAMPLINGS: tuple[Downsampling, ...] = get_args(Downsampling)
 
 
 def downsampled_size(size: Size, factor: int) -> Size:

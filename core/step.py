@@ -35,7 +35,7 @@ class Step:
 
     @property
     def replaced(self) -> float:
-        """b / signal': the part of the picture in x that the step replaces by the prediction, 0..1; 1 - r of noise levels x0 + s n."""
+        """b / signal': the part of the picture in x that the step replaces by the prediction; 0..1."""
         return self._taken / self._signals[1] if self.kept else 1.0
 
     @property

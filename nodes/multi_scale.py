@@ -2,7 +2,9 @@
 
 from comfy_api.latest import io
 
-from ..core.multiscale import MultiScaleParams
+from ..core.guidance import DECAYS
+from ..core.multiscale import TARGETS, MultiScaleParams
+from ..core.resample import DOWNSAMPLINGS
 from .host.ksampler import sample
 from .host.sampling import with_settings
 from .ksampler_inputs import denoise_input, ksampler_inputs
@@ -28,12 +30,12 @@ def _guidance_inputs() -> list:
             min=0.0,
             max=100.0,
             step=0.5,
-            tooltip="How strongly the low-resolution panorama guides the windows. 0 is plain MultiDiffusion; "
-            "around 10 is best, above 20 pictures collapse.",
+            tooltip="How strongly the low-resolution panorama guides the windows. 0 is plain MultiDiffusion; good are "
+            "10 to 20, with target literal 2 to 8, with matched up to 4. Far above, pictures collapse.",
         ),
         io.Combo.Input(
             "target",
-            options=["jacobian_free", "matched", "literal"],
+            options=[*TARGETS],
             default=DEFAULT.target,
             optional=True,
             advanced=True,
@@ -42,7 +44,7 @@ def _guidance_inputs() -> list:
         ),
         io.Combo.Input(
             "decay",
-            options=["cosine", "constant"],
+            options=[*DECAYS],
             default=DEFAULT.decay,
             optional=True,
             advanced=True,
@@ -60,7 +62,7 @@ def _guidance_inputs() -> list:
         ),
         io.Combo.Input(
             "downsampling",
-            options=["mean", "strided"],
+            options=[*DOWNSAMPLINGS],
             default=DEFAULT.downsampling,
             optional=True,
             advanced=True,

@@ -59,7 +59,7 @@ class PanoramaWindows(io.ComfyNode):
                     max=0.95,
                     step=0.05,
                     tooltip="Part of a window that its neighbour sees too. More is smoother and slower: "
-                    "in each direction that is longer than a window, 0.5 takes nearly twice and 0.75 nearly four times as many.",
+                    "0.5 nearly doubles the windows of a row and of a column, 0.75 nearly quadruples them.",
                 ),
                 io.Boolean.Input("wrap_x", default=False, tooltip="Left and right edge meet: a 360 degree panorama."),
                 io.Boolean.Input("wrap_y", default=False, tooltip="Top and bottom edge meet."),

@@ -21,7 +21,7 @@ class TwinCropFusion(io.ComfyNode):
             display_name="Twin Crop Fusion",
             category="joint diffusion",
             description="Aligns every window with its neighbours before they are fused, and moves the windows from "
-            "step to step (TwinDiffusion): smoother transitions at no cost, or the same with fewer windows. Uses the "
+            "step to step (TwinDiffusion), at no cost: windows that overlap little leave weaker seams. Uses the "
             "windows of Panorama Windows, else the model's native window at half overlap.",
             search_aliases=["twindiffusion", "crop fusion", "cross sampling", "seams", "panorama", "smooth"],
             inputs=[
@@ -33,7 +33,7 @@ class TwinCropFusion(io.ComfyNode):
                     min=0.01,
                     max=1000.0,
                     step=0.1,
-                    tooltip="How much a window holds on to itself where it overlaps its neighbour. Around 1 is best; "
+                    tooltip="How much a window holds on to itself where it overlaps its neighbour. 1 is the paper's; "
                     "small values copy the neighbour, large ones are plain MultiDiffusion.",
                 ),
                 io.Float.Input(
@@ -47,8 +47,8 @@ class TwinCropFusion(io.ComfyNode):
                 io.Boolean.Input(
                     "cross_sampling",
                     default=True,
-                    tooltip="The inner windows move from step to step, so that no border stays where it is. Lets you "
-                    "halve the overlap of the windows.",
+                    tooltip="The inner windows move from step to step, so that no border stays where it is. "
+                    "Lets windows overlap less.",
                 ),
                 io.Int.Input(
                     "groups",
@@ -57,7 +57,7 @@ class TwinCropFusion(io.ComfyNode):
                     max=64,
                     optional=True,
                     advanced=True,
-                    tooltip="How many sets of windows take turns in Cross Sampling; 2 or 3 are best.",
+                    tooltip="How many sets of windows take turns in Cross Sampling; the paper has 2 or 3.",
                 ),
                 io.Int.Input(
                     "cross_stride",

@@ -16,6 +16,7 @@ RUNS = {  # and the rows of their tables
     f"msd --seeds 1 {WIDE}": 5,
     f"msd-weight {MSD}": 10,
     f"msd-stop {MSD}": 6,
+    "msd-steps --seeds 1 --columns 2": 2,
     f"sync --seeds 2 {WIDE}": 4,
     f"sync-weight {STRIP}": 5,
     f"sync-anchors {STRIP}": 3,
@@ -27,9 +28,11 @@ RUNS = {  # and the rows of their tables
 }
 NAMES = [run.split()[0] for run in RUNS]
 ALL = """
-import contextlib, sys
+import contextlib, dataclasses, sys
 from benchmarks import bootstrap, quality
 bootstrap.RESAMPLES, quality.TRUE_PICTURES = 10, 6
+steps = quality.FIGURES["msd-steps"]
+quality.FIGURES["msd-steps"] = dataclasses.replace(steps, lines=steps.lines[::5])  # the fewest, with each method
 print(*quality.FIGURES, "zoom")
 folder, *runs = sys.argv[1:]
 for run in runs:
