@@ -1,7 +1,7 @@
 """What is measured on the panoramas of the bundled model's world, by the names that the tables have.
 
 order violations    layers of a column that lie under one that belongs below them; a scene stacked on itself has 1
-palette deviation   of the colours from those of the prompt, in standard deviations; true pictures have about 1.5
+palette deviation   of the colours from those of the prompt, in standard deviations
 window deviation    the same for every native window with its own best palette: how good single windows are
 palette distance    of native windows of a row that do not touch: RGB units
 style distance      of their textures, 0 to 2
