@@ -229,12 +229,11 @@ GRAPHS = {
         "One layout (**Multi-Scale Sampler**), one look (**Sync Guidance**), windows that are aligned and move (**Twin "
         "Crop Fusion**), from a prompt that leaves season and hour open. The nodes may stand in any order.\n\n"
         "**Change:** the *weight* of each, 0 to see what is lost without it; the seed, the prompt. Both guides move "
-        "the same windows: this workflow has the layout at 5, half of its usual weight. At 10 the demo model's "
-        "highlights burn.\n\n"
+        "the same windows: if highlights burn, lower one of them.\n\n"
         "**Expect:** sky above mountains above forest above meadow, in one light, for a little more than twice the "
         "time of windows alone.",
         FREE,
-        sampler("MultiScaleSampler", 2, seed=3, weight=5.0),
+        sampler("MultiScaleSampler", 2, seed=5),
         guides=[sync(), twin()],
         size=(768, 256),
     ),
@@ -262,14 +261,14 @@ GRAPHS = {
         "4096 x 2048 pixels: one layout (**Multi-Scale Sampler**), one look (**Sync Guidance**), and fewer windows "
         "that move (**Twin Crop Fusion** at *overlap* 0.25).\n\n"
         "**Change:** the checkpoint, the prompt, width and height (multiples of 128); the *weight* of each guide, 0 "
-        "to see what is lost without it. Start as here, with the layout at 5 and the look at 10, and raise one at a "
-        "time: both move the same windows, and too much burns highlights.\n\n"
+        "to see what is lost without it. Start as here, with the look at 10, half of the paper's, and raise one "
+        "at a time: both move the same windows, and too much burns highlights.\n\n"
         "**Expect:** a coherent picture two windows high. Mute *Save Image* (Ctrl+M) and queue: the **plan** says how "
         "many views of the model a step costs.",
         SDXL_FILE,
         SDXL,
         (4096, 2048),
-        sampler("MultiScaleSampler", 2, weight=5.0, steps=30, cfg=6.0),
+        sampler("MultiScaleSampler", 2, steps=30, cfg=6.0),
         {"overlap": 0.25},
         [sync(weight=10.0), twin()],
     ),
