@@ -98,11 +98,10 @@ def _guidance(executor, x: Tensor, step: Step, model_options, seed, run: Run) ->
     gradients = run.params.needs_gradients(step)
     batch = run.batch_size(conds, x, gradients)
     while True:
-        shifts = partial(_shifts, executor, x, step, model_options, seed, run, batch)
+        checkpoint = run.needs_checkpoints(conds, x, batch) if gradients else None
         try:
-            if not gradients:
-                return shifts()
-            return run.backpropagation(partial(shifts, checkpoint=run.needs_checkpoints(conds, x, batch)))
+            # Also without gradients through the model: a loss of pictures has them through the VAE.
+            return run.backpropagation(partial(_shifts, executor, x, step, model_options, seed, run, batch, checkpoint))
         except Exception as error:
             if batch == 1 or not comfy.model_management.is_oom(error):
                 raise
@@ -111,7 +110,9 @@ def _guidance(executor, x: Tensor, step: Step, model_options, seed, run: Run) ->
         batch = run.ran_out_of_memory(batch, gradients)
 
 
-def _shifts(executor, x: Tensor, step: Step, model_options, seed, run: Run, batch: int, checkpoint: bool | None = None):
+def _shifts(
+    executor, x: Tensor, step: Step, model_options, seed, run: Run, batch: int, checkpoint: bool | None
+) -> Mapping[Window, Tensor] | None:
     """The same for batches of so many windows; with gradients through the model unless `checkpoint` is None."""
     guider, gradients = executor.class_obj, checkpoint is not None
     conds = guider.conds

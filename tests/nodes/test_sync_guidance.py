@@ -139,6 +139,21 @@ def test_the_host_runs_algorithm_1(family, loss, jacobian_free, sampler, weight,
     assert effect > 100 * error
 
 
+@pytest.mark.parametrize("jacobian_free", [True, False])
+def test_a_vae_may_write_into_what_autograd_saved(sd15, jacobian_free):
+    def overwrites(_module, args):
+        saved = args[0] * 1
+        x = args[0] + 0 * (saved * saved)
+        saved.zero_()
+        return (x,)
+
+    vae, latent = tiny_models.vae(), torch.zeros(1, 4, 4, 8)
+    guided = synchronised(sd15, "style", vae=vae, jacobian_free=jacobian_free)
+    expected = run(guided, latent, steps=2)
+    vae.first_stage_model.decoder.conv_out.register_forward_pre_hook(overwrites)
+    torch.testing.assert_close(run(guided, latent, steps=2), expected)
+
+
 def test_the_anchor_keeps_its_picture_and_the_others_follow(sd15):
     """Windows that do not overlap, so that each has a part of the canvas for itself."""
     plan, latent = windows(stride=Size(4, 4)), torch.zeros(1, 4, 4, 12)
