@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont
 
-LONGER_SIDE, SHORTEST_SIDE, LONGEST_SIDE, NARROWEST, MARGIN, LINE = 1024, 96, 4096, 760, 16, 26
-PAPER, INK, FAINT = (24, 26, 32), (228, 230, 235), (110, 114, 124)
+from .sheet import INK, LINE, MARGIN, PAPER, drawn_size
+
+NARROWEST = 760  # of the sheet, for the text
+FAINT = (110, 114, 124)
 NO_SEAM, WORST = 1.0, 2.0  # energies at the two ends of the colours
 COLOURS = (86, 180, 233), (240, 228, 66), (240, 70, 40)  # told apart by every eye
 BAR, GAP = 56, 4  # pixels: the bar of the worst energy, and its distance from the panorama
@@ -29,9 +31,7 @@ def draw_metrics(
     picture: Image.Image, rows: Sequence[Mark], columns: Sequence[Mark], lines: Sequence[str]
 ) -> Image.Image:
     """The panorama with a line at every mark, bars as long as the energies beside it, and some text below."""
-    scale = max(LONGER_SIDE / max(picture.size), SHORTEST_SIDE / min(picture.size))
-    scale = min(scale, LONGEST_SIDE / max(picture.size))
-    size = max(round(picture.width * scale), 1), max(round(picture.height * scale), 1)
+    scale, size = drawn_size(*picture.size)
     view = picture.resize(size, Image.Resampling.LANCZOS)
     left, top = MARGIN, MARGIN + (BAR + NUMBER[1] if columns else 0)
     right, bottom = left + view.width, top + view.height

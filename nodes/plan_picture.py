@@ -7,9 +7,9 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from ..core.windows import Size, Window, add_to
+from .sheet import INK, LINE, MARGIN, PAPER, drawn_size
 
-LONGER_SIDE, SHORTEST_SIDE, LONGEST_SIDE, NARROWEST, MARGIN, LINE = 1024, 96, 4096, 640, 16, 26
-PAPER, INK = (24, 26, 32), (228, 230, 235)
+NARROWEST = 640  # of the sheet, for the text
 FEW, MANY = np.array([38, 66, 98]), np.array([143, 197, 235])  # windows that look at a place
 EDGE, EXAMPLE = (228, 230, 235, 110), (255, 168, 64, 255)
 
@@ -24,8 +24,7 @@ def coverage(canvas: Size, windows: Sequence[Window]) -> torch.Tensor:
 
 def draw_plan(canvas: Size, windows: Sequence[Window], lines: Sequence[str]) -> Image.Image:
     """The canvas, lighter where more windows look, the edges of all windows, one of them in colour, and some text."""
-    scale = min(max(LONGER_SIDE / max(canvas), SHORTEST_SIDE / min(canvas)), LONGEST_SIDE / max(canvas))
-    width, height = max(round(canvas.width * scale), 1), max(round(canvas.height * scale), 1)
+    scale, (width, height) = drawn_size(canvas.width, canvas.height)
     count = coverage(canvas, windows)
     share = (count - count.min()) / (count.max() - count.min()).clamp(min=1)
     colours = (FEW + share[..., None].numpy() * (MANY - FEW)).astype(np.uint8)
