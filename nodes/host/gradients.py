@@ -25,9 +25,10 @@ def input_gradients(guider: CFGGuider, model_options: dict, checkpoint: bool) ->
     """Inside, predictions of `guider` are differentiable with respect to their input x, and to nothing else.
 
     Yields the model_options to predict with. x and the timestep must be ordinary tensors (see `thawed`), and the
-    backward pass must run inside too, since weights are fetched for it once more. With `checkpoint`, the model's blocks
-    are computed twice and their insides are not kept in between: slower, for a fraction of the memory.
-    Everything is as it was afterwards, also after an exception or an interrupt.
+    backward pass must run inside too, since weights are fetched for it once more. `Backpropagation` runs passes of
+    models that write into what autograd has saved. With `checkpoint`, the model's blocks are computed twice and their
+    insides are not kept in between: slower, for a fraction of the memory. Everything is as it was afterwards, also
+    after an exception or an interrupt.
     """
     with ExitStack() as stack:
         stack.enter_context(complaints_with_a_way_out("this model", 'Choose "jacobian_free", which needs none.'))

@@ -156,8 +156,8 @@ def _fetched_weight(layer: Any, like: Tensor) -> Iterator[Tensor]:
 def as_the_host_runs_it() -> Iterator[None]:
     """In inference mode: weights are streamed through buffers that are inference tensors, and only it may write those.
 
-    Without `allow_mutation_on_saved_tensors`, the mode that the pass runs in: it asks what is written to for a version
-    counter, which inference tensors lack.
+    Without `allow_mutation_on_saved_tensors`, the mode that a watched pass runs in: it asks what is written to for a
+    version counter, which inference tensors lack.
     """
     with _disable_current_modes(), torch.inference_mode():
         yield

@@ -54,9 +54,10 @@ def decoder_gradients(vae, checkpoint: bool = False) -> Iterator[Decoder]:
     float32: [0, 1] is black to white, but what lies beyond is not cut off. The gradient would end there: white could
     not become less white.
 
-    The backward pass must run inside, too. Alone, or inside of `input_gradients`. With `checkpoint` the blocks of the
-    VAE, if it lists them (Wan's and Qwen-Image's does not), are computed twice and their insides are not kept in
-    between. Everything is as it was afterwards, also after an exception or an interrupt.
+    The backward pass must run inside, too. Alone, or inside of `input_gradients`; as there, `Backpropagation` runs
+    passes of VAEs that write into what autograd has saved. With `checkpoint` the blocks of the VAE, if it lists them
+    (Wan's and Qwen-Image's does not), are computed twice and their insides are not kept in between. Everything is as it
+    was afterwards, also after an exception or an interrupt.
 
     Raises:
         RuntimeError: from the decoder or the backward pass: this VAE gives no gradient; the message names the way out.
