@@ -1,12 +1,76 @@
 """Joint diffusion without a framework: torch tensors in, torch tensors out, no ComfyUI.
 
+A whole step is `denoise_step`. It needs a model of views, here one that knows a single picture, grey:
+
+>>> import torch
+>>> from core import Size, Step, WindowParams, JointParams, denoise_step
+>>> def denoise(views, sigma, windows, canvas):
+...     return torch.full_like(views, 0.5)
+>>> windows = WindowParams(window=Size(16, 16), stride=Size(8, 8))
+>>> x = torch.randn(1, 4, 32, 64)
+>>> denoised = denoise_step(x, Step(sigma=2.0), denoise, JointParams(windows=windows))
+>>> denoised.shape, round(denoised.std().item(), 6)
+(torch.Size([1, 4, 32, 64]), 0.0)
+
+`denoise` gets the `Window`s that the views were cropped through, in the order of the batch, and the `Size` of their
+canvas: a model that is told where it looks can use it.
+
+>>> from core import Window
+>>> seen = []
+>>> def denoise_and_tell(views, sigma, windows, canvas):
+...     seen.extend(windows)
+...     return torch.zeros_like(views)
+>>> _ = denoise_step(x, Step(sigma=2.0), denoise_and_tell, JointParams(windows=windows))
+>>> len(seen), seen[1]
+(21, Window(top=0, left=8, height=16, width=16))
+
+Any sampler steps with the result. This is Euler's, with every method turned on by its parameters:
+
+>>> from core import CropFusionParams, CrossSamplingParams, MultiScaleParams, SyncParams
+>>> params = JointParams(
+...     windows=windows,
+...     multiscale=MultiScaleParams(scales=2),
+...     sync=SyncParams(weight=20.0),
+...     crop_fusion=CropFusionParams(adjacency=1.0),
+...     cross_sampling=CrossSamplingParams(groups=2),
+... )
+>>> sigmas = [10.0, 3.0, 1.0, 0.0]
+>>> x = sigmas[0] * x
+>>> for sigma, after in zip(sigmas, sigmas[1:]):
+...     denoised = denoise_step(x, Step(sigma=sigma, kept=after / sigma), denoise, params)
+...     x = denoised + after / sigma * (x - denoised)
+>>> torch.allclose(x, torch.full_like(x, 0.5))
+True
+
 Vocabulary, one word per thing:
 
-canvas    the whole latent, (B, C, H, W) or (B, C, T, H, W); the last two dimensions are space
-window    a rectangle on the canvas in latent cells ("view" in MultiDiffusion's code, "tile" elsewhere)
-view      the tensor cropped through a window, F_i(z) in the papers
-denoised  the x0 prediction D(x, sigma) ("foreseen denoised" in SyncDiffusion)
-shift     what guidance adds to a view before it is denoised, x^_i - x_i
-scale     a resolution of the canvas in Multi-Scale Diffusion; scale 1 is the canvas itself, 2 half of it
-stride    distance between neighbouring windows; overlap = window - stride
+canvas      the whole latent, (B, C, H, W) or (B, C, T, H, W); the last two dimensions are space
+window      a rectangle on the canvas in latent cells ("view" in MultiDiffusion's code, "tile" elsewhere)
+view        the tensor cropped through a window, F_i(z) in the papers
+denoised    the x0 prediction D(x, sigma) ("foreseen denoised" in SyncDiffusion)
+correction  what a method changes in the denoised canvas
+shift       what guidance by gradients adds to a view before it is denoised, x^_i - x_i
+scale       a resolution of the canvas in Multi-Scale Diffusion; scale 1 is the canvas itself, 2 half of it
+stride      distance between neighbouring windows; overlap = window - stride
 """
+
+from .joint_step import JointParams, denoise_step
+from .multidiffusion import WindowParams
+from .multiscale import MultiScaleParams
+from .step import Step
+from .syncdiffusion import SyncParams
+from .twindiffusion import CropFusionParams, CrossSamplingParams
+from .windows import Size, Window
+
+__all__ = [
+    "CropFusionParams",
+    "CrossSamplingParams",
+    "JointParams",
+    "MultiScaleParams",
+    "Size",
+    "Step",
+    "SyncParams",
+    "Window",
+    "WindowParams",
+    "denoise_step",
+]

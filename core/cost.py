@@ -9,16 +9,15 @@ from .windows import Size
 def views_per_step(canvas: Size, params: JointParams, step: Step) -> int:
     """How many views the model denoises in this step; each is one row of a model batch, or two with CFG.
 
-    Plain MultiDiffusion looks once through every window. A guided step first looks through every window to find out
-    how to move it, however many methods guide; Multi-Scale Diffusion also denoises the coarsest scale, and looks
-    through and steps the scales in between.
+    One look at every window of every scale. Guidance by gradients looks at the windows twice, but at those of the
+    coarsest scale, which nothing guides.
     """
-    windows = params.windows_at(step)
-    finest = len(windows.plan(canvas))
-    if not params.is_guided(step):
-        return finest
-    multiscale = params.multiscale_at(step)
-    if multiscale is None:
-        return 2 * finest
-    *middle, coarsest = [len(windows.plan(size)) for size in scale_sizes(canvas, multiscale.scales)[1:]]
-    return 2 * finest + 2 * sum(middle) + coarsest
+    sizes = scale_sizes(canvas, params.coarser_scales(canvas, step) + 1)
+    finest, *coarser = [len(params.windows_at(step, coarse=size != canvas).plan(size)) for size in sizes]
+    multiscale, sync = params.multiscale, params.sync
+    by_scales = multiscale is not None and multiscale.needs_gradients and bool(coarser)
+    by_look = sync is not None and sync.needs_gradients and sync.weight_at(step) > 0
+    looks = finest + sum(coarser)
+    if by_scales:
+        looks += sum(coarser[:-1])
+    return looks + (finest if by_scales or by_look else 0)

@@ -1,4 +1,4 @@
-"""Guidance: windows are moved against the gradient of a loss before they are denoised.
+"""Guidance by gradients, as the papers have it: windows are moved against the gradient of a loss, then denoised.
 
 Several methods may guide at once. Each contributes a term, and a window is moved against the gradient of their sum, all
 taken at the same place: so one evaluation of the model serves them all, and their order does not matter.
@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from .denoiser import Denoiser
-from .step import signal
-from .windows import Size, Window, canvas_size, crop_batch
+from .step import Step, signal
+from .windows import Window, canvas_size, crop_batch
 
 Decay = Literal["cosine", "constant"]
 DECAYS: tuple[Decay, ...] = get_args(Decay)
@@ -28,21 +28,17 @@ class Term:
     Attributes:
         loss: (views (N*B, ...), their denoised predictions, the N windows) -> a number, times the weight of the step;
             a *sum* over the views, so that one backward pass gives the gradient of each.
-        jacobian_free: the gradient with respect to the predictions moves the views as it is, without being taken
-            back through the model. No backward pass, so it runs on quantized, offloaded and compiled models.
         unit_variance: the gradient is meant in the papers' x_t, which is x divided so that its variance is 1 at any
             noise level (for data of unit variance); else in pictures plus noise, x0 + s n.
     """
 
     loss: Loss
-    jacobian_free: bool
     unit_variance: bool = False
 
 
 def window_shifts(
     x: Tensor,
-    sigma: float,
-    flow: bool,
+    step: Step,
     denoise: Denoiser,
     batches: Sequence[Sequence[Window]],
     terms: Sequence[Term],
@@ -56,62 +52,38 @@ def window_shifts(
           x by v grad_x
 
     Raises:
-        FloatingPointError: a non-finite gradient, which would become a black picture; names the windows.
+        FloatingPointError: a non-finite gradient, which would become a black picture; names step and windows.
     """
     shifts: dict[Window, Tensor] = {}
     for windows in batches:
-        shift = _shift(crop_batch(x, windows), sigma, flow, denoise, canvas_size(x), windows, terms)
+        shift = _shift(crop_batch(x, windows), step, denoise, x, windows, terms)
         if not bool(shift.isfinite().all()):
             places = ", ".join(f"({window.left}, {window.top})" for window in windows)
-            way_out = "run the model in higher precision"
-            if any(not term.jacobian_free for term in terms):
-                way_out = "use jacobian_free, which needs no gradient of the model"
             raise FloatingPointError(
-                f"the gradient is not finite at sigma {sigma:.4g} in the windows at x, y = {places} (latent cells); "
-                f"lower the weight, or {way_out}."
+                f"{step}: the gradient is not finite in the windows at x, y = {places} (latent cells); lower the "
+                "weight, run the model in higher precision, or choose a guidance that needs no gradient of the model."
             )
         shifts.update(zip(windows, shift.chunk(len(windows)), strict=True))
     return shifts
 
 
 def _shift(
-    views: Tensor,
-    sigma: float,
-    flow: bool,
-    denoise: Denoiser,
-    canvas: Size,
-    windows: Sequence[Window],
-    terms: Sequence[Term],
+    views: Tensor, step: Step, denoise: Denoiser, x: Tensor, windows: Sequence[Window], terms: Sequence[Term]
 ) -> Tensor:
-    factor = signal(sigma, flow)
-    variance = factor**2 + sigma**2
-    through_model = [term for term in terms if not term.jacobian_free]
-    beside_model = [term for term in terms if term.jacobian_free]
-    shift = torch.zeros_like(views)
-    if through_model:
-        with torch.inference_mode(False), torch.enable_grad():
-            leaf = views.detach().clone().requires_grad_()  # the clone turns an inference tensor into a normal one
-            denoised = denoise(leaf, sigma, windows, canvas)
-            loss = leaf.new_zeros(())
-            for term in through_model:
-                loss = loss + (variance if term.unit_variance else factor**2) * term.loss(leaf, denoised, windows)
-            shift = shift - torch.autograd.grad(loss, leaf)[0]
-            denoised = denoised.detach()
-    else:
-        denoised = denoise(views, sigma, windows, canvas)
-    if beside_model:
-        with torch.inference_mode(False), torch.enable_grad():
-            known, leaf = views.detach().clone(), denoised.detach().clone().requires_grad_()
-            loss = sum((term.loss(known, leaf, windows) for term in beside_model), leaf.new_zeros(()))
-            shift = shift - factor * torch.autograd.grad(loss, leaf)[0]
-    return shift
+    factor = signal(step.sigma, step.flow)
+    variance = factor**2 + step.sigma**2
+    with torch.inference_mode(False), torch.enable_grad():
+        leaf = views.detach().clone().requires_grad_()  # the clone turns an inference tensor into a normal one
+        denoised = denoise(leaf, step.sigma, windows, canvas_size(x))
+        loss = leaf.new_zeros(())
+        for term in terms:
+            loss = loss + (variance if term.unit_variance else factor**2) * term.loss(leaf, denoised, windows)
+        return -torch.autograd.grad(loss, leaf)[0]
 
 
-def decayed(weight: float, decay: Decay, progress: float, stop: float) -> float:
-    """Weight of the guidance at `progress` = (T - t) / T in [0, 1]; 0 from `stop` on.
+def decayed(weight: float, decay: Decay, progress: float) -> float:
+    """Weight of the guidance at `progress` in [0, 1].
 
     `cosine` is MSD's factor (1 + cos(progress * pi)) / 2 (section IV-A.2).
     """
-    if progress >= stop:
-        return 0.0
     return weight * ((1 + math.cos(progress * math.pi)) / 2 if decay == "cosine" else 1.0)

@@ -1,36 +1,49 @@
 """One step of joint diffusion: all methods at once, in this order.
 
-1. Cross Sampling decides which windows the step has: everything after it is about these windows.
-2. Multi-Scale Diffusion denoises the coarser scales: what it wants of the windows depends on the canvas alone.
-3. Every window is looked at once, and moved against the gradient of *all* losses together: those of Multi-Scale
-   Diffusion and SyncDiffusion. Both are gradients at the same x in their papers, so a sum treats them alike, needs one
-   evaluation of the model instead of one for each, and leaves no order to choose. Only the finest scale is
-   synchronised, since only that is carried to the next step.
-4. The moved windows are denoised. This is the prediction that CFG, its hooks and the sampler see; ControlNets, masks
-   and areas act inside it, as they do without windows.
-5. Crop Fusion aligns neighbours, and the average of all windows is the canvas. Last, because it mends what the windows
-   disagree about after guidance. Both are linear, so together they are a weighted average (`crop_fusion_weights`).
+1. The windows of the step: where Cross Sampling or moving windows have them at this noise level.
+2. Multi-Scale Diffusion denoises the next coarser canvas, by this very step with one scale less: so it has its own
+   coarser canvas to follow, and is synchronised as well.
+3. Every window is looked at once. ControlNets, masks and areas act inside of it, as they do without windows.
+4. Crop Fusion aligns neighbours, and the average of all windows is the canvas. Both are linear, so together they are a
+   weighted average (`crop_fusion_weights`).
+5. The canvas is corrected: SyncDiffusion gives distant windows one look, then Multi-Scale Diffusion puts the layout
+   right. This is the prediction that the sampler steps with.
 
-Unguided canvases skip 2 and 3, so MultiDiffusion alone is 4 and 5.
+`guidance: gradient` is the papers' other way for Multi-Scale Diffusion and SyncDiffusion: before 3, every window is
+looked at once more and moved against the gradient of *all* such losses together. Both are gradients at the same x in
+their papers, so a sum treats them alike and needs one evaluation of the model instead of one for each.
+
+Who has a model of views calls `denoise_step`. Who fuses windows elsewhere, as ComfyUI's nodes must, calls its parts:
+`guidance_shifts`, then `predict_canvas`.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from .correction import Correction, in_turn
 from .denoiser import Denoiser
 from .fusion import WindowWeights, fusion_precision, normalised, shared_weights
 from .guidance import Term, window_shifts
 from .multidiffusion import WindowParams, predict_jointly
-from .multiscale import MultiScaleParams, check_scales, multiscale_term
+from .multiscale import FACTOR, MultiScaleParams, check_scales, multiscale_term, projection
+from .resample import at_own_noise_level
+from .scale_map import ScaleMap
 from .similarity import LatentSimilarity, Similarity
 from .step import Step
-from .syncdiffusion import SyncParams, anchors_first, sync_term
+from .syncdiffusion import SyncParams, anchors_first, sync_term, synchronised
 from .twindiffusion import CropFusionParams, CrossSamplingParams, crop_fusion_weights
 from .windows import Size, Window, canvas_size
+
+Comparing = Callable[[Tensor], AbstractContextManager[Similarity]]
+"""What SyncDiffusion compares windows by, made ready for a denoised canvas."""
+Weigh = Callable[[Tensor, Step, bool], WindowWeights]
+"""The fusion weights of a canvas (B, C, ..., H, W), which may be a coarse one, in a step."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,50 +58,93 @@ class JointParams:
 
     @property
     def guided(self) -> bool:
-        """Whether any step may move windows."""
-        multiscale = self.multiscale is not None and self.multiscale.weight_at(0.0) > 0
-        return multiscale or (self.sync is not None and self.sync.weight > 0 and self.sync.stop > 0)
+        """Whether any step is guided."""
+        multiscale = self.multiscale is not None and self.multiscale.is_on
+        return multiscale or (self.sync is not None and self.sync.weight > 0)
 
     @property
     def differs_by_step(self) -> bool:
         """Whether any step may differ from the others in more than its noise level."""
-        return self.guided or self.crop_fusion is not None or self.cross_sampling is not None
+        return self.guided or self.windows.moving or self.crop_fusion is not None or self.cross_sampling is not None
 
-    def windows_at(self, step: Step) -> WindowParams:
-        """The windows of this step."""
+    @property
+    def needs_gradients(self) -> bool:
+        """Whether windows are moved against gradients through the model."""
+        multiscale, sync = self.multiscale, self.sync
+        return (multiscale is not None and multiscale.is_on and multiscale.needs_gradients) or (
+            sync is not None and sync.weight > 0 and sync.needs_gradients
+        )
+
+    def windows_at(self, step: Step, coarse: bool = False) -> WindowParams:
+        """The windows of this step, on the canvas or on a coarse one.
+
+        On a coarse canvas windows never move: more looks make the layout better, and they are few.
+        """
+        windows = self.windows.overlapping() if coarse else self.windows.at(step.sigma)
         if self.cross_sampling is None:
-            return self.windows
-        return replace(self.windows, shift=self.cross_sampling.shift_at(step, self.windows))
-
-    def multiscale_at(self, step: Step) -> MultiScaleParams | None:
-        """Multi-Scale Diffusion, if it moves windows in this step."""
-        on = self.multiscale is not None and self.multiscale.weight_at(step.progress) > 0
-        return self.multiscale if on else None
-
-    def sync_at(self, step: Step) -> SyncParams | None:
-        """SyncDiffusion, if it moves windows in this step."""
-        return self.sync if self.sync is not None and self.sync.weight_at(step) > 0 else None
+            return windows
+        return replace(windows, shift=self.cross_sampling.shift_at(step, windows))
 
     def crop_fusion_at(self, step: Step) -> CropFusionParams | None:
         """Crop Fusion, if it is on in this step."""
         return self.crop_fusion if self.crop_fusion is not None and self.crop_fusion.is_on(step) else None
 
-    def is_guided(self, step: Step) -> bool:
-        """Whether windows are moved in this step."""
-        return self.multiscale_at(step) is not None or self.sync_at(step) is not None
+    def coarser_scales(self, canvas: Size, step: Step) -> int:
+        """How many coarser canvases are denoised in this step."""
+        if self.multiscale is None or self.multiscale.strength_at(step) == 0:
+            return 0
+        return self.multiscale.scales_of(canvas, self.windows) - 1
 
-    def needs_gradients(self, step: Step) -> bool:
-        """Whether this step goes backward through the model."""
-        multiscale, sync = self.multiscale_at(step), self.sync_at(step)
-        return (multiscale is not None and multiscale.needs_gradients) or (sync is not None and not sync.jacobian_free)
+
+@dataclass(frozen=True, kw_only=True)
+class Aids:
+    """What methods may use beside the model.
+
+    Attributes:
+        comparing: what SyncDiffusion compares windows by; their latents if nothing is given.
+        scale_map: C of Multi-Scale Diffusion; None takes a coarse canvas as it is.
+    """
+
+    comparing: Comparing = field(default=lambda _denoised: nullcontext(LatentSimilarity()))
+    scale_map: ScaleMap | None = None
+
+
+NO_AIDS = Aids()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """One look at a canvas through windows, and what becomes of it.
+
+    Attributes:
+        params: the windows.
+        weights: of every window in the fusion, normalised.
+        shifts: what guidance by gradients adds to each view (`predict_jointly`), or None.
+        shift_kept: likewise.
+        correct: what corrects the fused prediction after classifier-free guidance, or None.
+    """
+
+    params: WindowParams
+    weights: WindowWeights
+    shifts: Mapping[Window, Tensor] | None = None
+    shift_kept: float = 0.0
+    correct: Correction | None = None
+
+
+class CanvasDenoiser(Protocol):
+    """A model that looks at a whole canvas through windows."""
+
+    def __call__(self, x: Tensor, sigma: float, look: Look) -> Tensor:
+        """The fused, corrected prediction of the canvas x (B, C, ..., H, W) at its noise level sigma."""
+        ...
 
 
 def check_canvas(canvas: Size, params: JointParams) -> None:
     """Refuse a canvas that the methods cannot work on, before the first step.
 
     Raises:
-        ValueError: a single window, which has nothing to be synchronised with; and see `plan_windows`,
-            `CrossSamplingParams.check` and `check_scales`.
+        ValueError: a single window, which has nothing to be synchronised with; moving windows together with Cross
+            Sampling; and see `plan_windows`, `CrossSamplingParams.check` and `check_scales`.
     """
     windows = params.windows.plan(canvas)
     if params.sync is not None and params.sync.weight > 0 and len(windows) == 1:
@@ -98,51 +154,108 @@ def check_canvas(canvas: Size, params: JointParams) -> None:
             "Guidance off."
         )
     if params.cross_sampling is not None:
+        if params.windows.moving:
+            raise ValueError(
+                "cross_sampling: windows that move do already what Cross Sampling does; turn Cross Sampling off, or "
+                "choose overlapping windows."
+            )
         params.cross_sampling.check(params.windows, canvas)
-    if params.multiscale is not None and params.multiscale.weight_at(0.0) > 0:
+    if params.multiscale is not None and params.multiscale.is_on:
         check_scales(canvas, params.windows, params.multiscale)
 
 
-def denoise_step(
-    x: Tensor, step: Step, denoise: Denoiser, params: JointParams, similarity: Similarity | None = None
-) -> Tensor:
+def denoise_step(x: Tensor, step: Step, denoise: Denoiser, params: JointParams, aids: Aids = NO_AIDS) -> Tensor:
     """The effective denoised prediction of a canvas x (B, C, ..., H, W), with which any sampler steps.
 
-    `similarity` is what SyncDiffusion compares, `LatentSimilarity` if nothing is given.
+    Raises:
+        FloatingPointError: a latent or a prediction that is not finite; names the step and the place.
     """
-    shifts = guidance_shifts(x, step, denoise, params, similarity)
-    canvas, windows = canvas_size(x), params.windows_at(step)
+    _require_finite(x, step, "the latent")
 
-    def predict(views: Tensor, batch: Sequence[Window]) -> tuple[Tensor]:
-        return (denoise(views, step.sigma, batch, canvas),)
+    def predict(x: Tensor, sigma: float, look: Look) -> Tensor:
+        size = canvas_size(x)
+        batches = look.params.batches(look.params.plan(size))
+        predictions = predict_jointly(
+            x, batches, lambda views, batch: (denoise(views, sigma, batch, size),), look.weights, look.shifts,
+            look.shift_kept,
+        )  # fmt: skip
+        return look.correct(predictions[0]) if look.correct else predictions[0]
 
-    batches = windows.batches(windows.plan(canvas))
-    (denoised,) = predict_jointly(x, batches, predict, fusion_weights(x, step, params), shifts, step.shift_kept)
+    with nullcontext() if not params.needs_gradients else aids.comparing(x) as similarity:
+        shifts = guidance_shifts(x, step, denoise, params, similarity)
+    denoised = predict_canvas(x, step, predict, params, aids, shifts=shifts)
+    _require_finite(denoised, step, "the prediction")
     return denoised
+
+
+def predict_canvas(
+    x: Tensor,
+    step: Step,
+    predict: CanvasDenoiser,
+    params: JointParams,
+    aids: Aids = NO_AIDS,
+    *,
+    shifts: Mapping[Window, Tensor] | None = None,
+    weigh: Weigh | None = None,
+) -> Tensor:
+    """Parts 1 to 5 for a model that fuses its windows itself; `shifts` are those of `guidance_shifts`.
+
+    `weigh` is `fusion_weights` for a caller that keeps them from step to step.
+    """
+
+    def denoised(canvas: Tensor, sigma: float, coarser: int, shifts: Mapping[Window, Tensor] | None = None) -> Tensor:
+        coarse = canvas is not x
+        look = Look(
+            params=params.windows_at(step, coarse),
+            weights=weigh(canvas, step, coarse) if weigh else fusion_weights(canvas, step, params, coarse),
+            shifts=shifts,
+            shift_kept=step.shift_kept if shifts else 0.0,
+            correct=correction(canvas, sigma, coarser),
+        )
+        return predict(canvas, sigma, look)
+
+    def correction(canvas: Tensor, sigma: float, coarser: int) -> Correction | None:
+        corrections: list[Correction] = []
+        sync, multiscale = params.sync, params.multiscale
+        if sync is not None and not sync.needs_gradients and sync.weight_at(step) > 0:
+
+            def synchronise(denoised: Tensor, sync: SyncParams = sync) -> Tensor:
+                with aids.comparing(denoised) as similarity:
+                    return synchronised(denoised, step, params.windows, sync, similarity)
+
+            corrections.append(synchronise)
+        if multiscale is not None and coarser and not multiscale.needs_gradients:
+            below = at_own_noise_level(canvas, sigma, FACTOR, step.flow)
+            target = denoised(below.x, below.sigma, coarser - 1)
+            strength = multiscale.strength_at(step)
+            corrections.append(projection(target, strength, params.windows.wrap, aids.scale_map))
+        return in_turn(corrections)
+
+    return denoised(x, step.sigma, params.coarser_scales(canvas_size(x), step), shifts)
 
 
 def guidance_shifts(
     x: Tensor, step: Step, denoise: Denoiser, params: JointParams, similarity: Similarity | None = None
 ) -> dict[Window, Tensor] | None:
-    """Parts 2 and 3: x^_i - x_i for every window of the step, (B, C, ..., h, w) each; None where none is moved."""
+    """For `guidance: gradient`: x^_i - x_i for every window of the step, (B, C, ..., h, w) each; None without."""
     windows, canvas = params.windows_at(step), canvas_size(x)
-    plan = windows.plan(canvas)
+    plan: Sequence[Window] = windows.plan(canvas)
     terms: list[Term] = []
-    if params.multiscale is not None and (term := multiscale_term(x, step, denoise, windows, params.multiscale)):
-        terms.append(term)
-    if params.sync is not None:
-        anchor_of = params.sync.anchor_of(plan, canvas, windows.wrap)
-        if term := sync_term(anchor_of, step, params.sync, similarity or LatentSimilarity()):
+    multiscale, sync = params.multiscale, params.sync
+    if multiscale is not None and multiscale.needs_gradients:
+        term = multiscale_term(x, step, denoise, params.windows_at(step, coarse=True), multiscale)
+        terms += [term] if term else []
+    if sync is not None and sync.needs_gradients:
+        anchor_of = sync.anchor_of(plan, canvas, windows.wrap)
+        if term := sync_term(anchor_of, step, sync, similarity or LatentSimilarity()):
             terms.append(term)
             plan = anchors_first(plan, anchor_of)
-    if not terms:
-        return None
-    return window_shifts(x, step.sigma, step.flow, denoise, windows.batches(plan), terms)
+    return window_shifts(x, step, denoise, windows.batches(plan), terms) if terms else None
 
 
-def fusion_weights(x: Tensor, step: Step, params: JointParams) -> WindowWeights:
-    """Part 5: the normalised weights of every window of the step, with Crop Fusion in them while it is on."""
-    windows, canvas, precision = params.windows_at(step), canvas_size(x), fusion_precision(x)
+def fusion_weights(x: Tensor, step: Step, params: JointParams, coarse: bool = False) -> WindowWeights:
+    """Part 4: the normalised weights of every window of the step, with Crop Fusion in them while it is on."""
+    windows, canvas, precision = params.windows_at(step, coarse), canvas_size(x), fusion_precision(x)
     fusion = params.crop_fusion_at(step)
     if fusion is None:
         return normalised(shared_weights(windows.weights, windows.plan(canvas), x.device, precision), canvas)
@@ -157,3 +270,19 @@ def _aligned_weights(windows: WindowParams, canvas: Size, adjacency: float) -> T
     plain = shared_weights(windows.weights, plan, torch.device("cpu"), torch.float64)
     aligned = crop_fusion_weights(plan, plain, canvas, windows.wrap, adjacency)
     return torch.stack([aligned[window] for window in plan])
+
+
+def _require_finite(canvas: Tensor, step: Step, what: str) -> None:
+    finite = canvas.isfinite()
+    if not bool(finite.all()):
+        raise FloatingPointError(not_finite(what, str(step), ~finite))
+
+
+def not_finite(what: str, when: str, where: Tensor) -> str:
+    """What to say of numbers that are not finite, `where` (B, C, ..., H, W) is true."""
+    rows, columns = where.flatten(0, -3).any(0).nonzero(as_tuple=True)
+    return (
+        f"{when}: {what} is not finite (NaN or infinite) at x {int(columns.min())}..{int(columns.max())}, "
+        f"y {int(rows.min())}..{int(rows.max())} (latent cells); run the model in higher precision, or look at what "
+        "was connected for the latent."
+    )

@@ -7,13 +7,14 @@ because there is a single history: that of the canvas.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from .denoiser import Denoiser
 from .fusion import WEIGHT_SHAPES, Fusion, WeightShape, WindowWeights, fusion_precision, normalised, shared_weights
+from .spotdiffusion import moved, tile
 from .windows import NO_SHIFT, NO_WRAP, Size, Window, Wrap, canvas_size, crop_batch, plan_windows
 
 Predict = Callable[[Tensor, Sequence[Window]], Sequence[Tensor]]
@@ -30,7 +31,9 @@ class WindowParams:
         weights: shape of the weights in the fusion.
         batch: most windows in one model call; 0 leaves it to the caller (the host goes by free memory).
         grid: the model's patch or U-Net depth in latent cells; windows and offsets are multiples of it.
-        shift: how far the inner windows have moved on, for Cross Sampling.
+        shift: how far the windows have moved on, for Cross Sampling and `spotdiffusion`.
+        moving: windows side by side that move from step to step, instead of overlapping ones (`spotdiffusion`).
+        seed: of the moves.
     """
 
     window: Size
@@ -40,6 +43,8 @@ class WindowParams:
     batch: int = 0
     grid: int = 1
     shift: Size = NO_SHIFT
+    moving: bool = False
+    seed: int = 0
 
     def __post_init__(self) -> None:
         for axis, window, stride in zip(("height", "width"), self.window, self.stride, strict=True):
@@ -58,7 +63,17 @@ class WindowParams:
 
     def plan(self, canvas: Size) -> tuple[Window, ...]:
         """The windows on a canvas of this size."""
+        if self.moving:
+            return tile(canvas, self.window, self.wrap, self.grid, self.shift)
         return plan_windows(canvas, self.window, self.stride, self.wrap, self.grid, self.shift)
+
+    def at(self, sigma: float) -> "WindowParams":
+        """The windows at this noise level: others at each if they move."""
+        return replace(self, shift=moved(self.window, self.grid, self.seed, sigma)) if self.moving else self
+
+    def overlapping(self) -> "WindowParams":
+        """The windows at rest: where others than the model look at the canvas."""
+        return replace(self, moving=False, shift=NO_SHIFT)
 
     def batches(self, windows: Sequence[Window]) -> list[Sequence[Window]]:
         """Some windows, in batches of at most `batch`."""

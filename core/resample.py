@@ -3,8 +3,9 @@
 from typing import Literal, NamedTuple, cast, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from .step import signal
 from .windows import Size
 
 Downsampling = Literal["mean", "strided"]
@@ -52,6 +53,26 @@ def upsample(x: Tensor, factor: int, size: Size) -> Tensor:
     return repeated[..., : size.height, : size.width]
 
 
+def enlarge(x: Tensor, size: Size, wrap: tuple[bool, bool] = (False, False)) -> Tensor:
+    """A smooth (bicubic) enlargement by 2, (B, C, ..., h, w) to (B, C, ..., H, W).
+
+    Coarse cell i lies over the fine cells 2 i and 2 i + 1; a fine side that is odd is cut off at the end.
+
+    Args:
+        x: coarse canvas.
+        size: H and W, at most twice h and w.
+        wrap: (y, x), the edges that meet.
+    """
+    flat = x.flatten(1, -3)
+    margin = 2  # cells on either side that a bicubic kernel sees
+    padding = [margin, margin, 0, 0], [0, 0, margin, margin]
+    for sides, meets in zip(padding, (wrap[1], wrap[0]), strict=True):
+        flat = nn.functional.pad(flat, sides, mode="circular" if meets else "replicate")
+    large = nn.functional.interpolate(flat, scale_factor=2.0, mode="bicubic", align_corners=False)
+    inside = large[..., 2 * margin : 2 * margin + size.height, 2 * margin : 2 * margin + size.width]
+    return inside.reshape(*x.shape[:-2], *size)
+
+
 class NoisyScale(NamedTuple):
     """A canvas (B, ..., H, W) and the noise level that a model must be told for it."""
 
@@ -69,5 +90,5 @@ def at_own_noise_level(x: Tensor, sigma: float, factor: int, flow: bool) -> Nois
     coarse = downsample(x, factor)
     if not flow:
         return NoisyScale(coarse, sigma / factor)
-    rescale = 1 / (1 - sigma + sigma / factor)
+    rescale = 1 / (signal(sigma, flow) + sigma / factor)
     return NoisyScale(coarse * rescale, sigma / factor * rescale)

@@ -4,7 +4,13 @@ Lee et al., "SyncDiffusion: Coherent Montage via Synchronized Joint Diffusions",
 
     x^_i = x_i - w grad L(decode(D(x_i)), decode(D(x_anchor)))       the anchor stays
 
-Compared are denoised predictions, because noisy pictures all look alike (Fig. 3 of the paper).
+Compared are denoised predictions, because noisy pictures all look alike (Fig. 3 of the paper). That is
+`guidance: gradient`, with the gradient through decoder, CFG and model and a second look at every window. `direct` takes
+the gradient with respect to the prediction and corrects that, so the model is asked once:
+
+    D' = D - fuse(k grad L(decode(D_i), decode(D_anchor)))
+
+The D_i are parts of the *fused* canvas, so the windows of the loss need not be those that were denoised.
 """
 
 from collections import Counter
@@ -15,15 +21,22 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from .correction import RollOff
+from .fusion import fuse, fusion_precision, shared_weights
 from .guidance import Term
+from .multidiffusion import WindowParams
 from .similarity import Features, LatentSimilarity, Similarity
 from .step import Step
-from .windows import NO_WRAP, Size, Window, Wrap
+from .windows import NO_WRAP, Size, Window, Wrap, canvas_size, crop_batch
 
+Guidance = Literal["direct", "gradient"]
+GUIDANCES: tuple[Guidance, ...] = get_args(Guidance)
 Anchors = Literal["one per row", "one"]
 ANCHORS: tuple[Anchors, ...] = get_args(Anchors)
 
 PAPER_WEIGHT = 20.0  # section 5.1
+PAPER_STEPS = 50  # section 5.1: the decay of `gradient` is one for each of them
+DIRECT = 3.0  # k of `direct` over the weight
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,45 +45,45 @@ class SyncParams:
 
     Attributes:
         weight: w of Eq. 14, >= 0; 0 is MultiDiffusion.
-        decay: factor on the weight after each step, 0..1.
-        every: only every n-th step is guided, >= 1.
-        stop: part of the steps after which guidance ends, 0..1.
+        guidance: `direct` or `gradient`, see above.
+        roll_off: of `direct`: where in the sampling the weight falls.
+        decay: of `gradient`: factor on the weight after each fiftieth of the way from noise to picture, 0..1.
         anchors: `one` for the whole canvas as in the paper, whose canvases are a single row; `one per row` lets upper
             and lower windows, which show different things, keep different looks. The same on a single row, and on a
             single column, where each window would be its own anchor.
         anchor_place: (y, x) on the canvas, 0..1; the window whose centre is nearest is the anchor.
-        jacobian_free: the gradient with respect to the denoised prediction moves the view, without going back through
-            the model.
     """
 
     weight: float = PAPER_WEIGHT
+    guidance: Guidance = "direct"
+    roll_off: RollOff = RollOff()
     decay: float = 0.95
-    every: int = 1
-    stop: float = 1.0
     anchors: Anchors = "one per row"
     anchor_place: tuple[float, float] = (0.5, 0.5)
-    jacobian_free: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.weight < float("inf"):
             raise ValueError(f"weight: must be a number of at least 0, got {self.weight}.")
+        if self.guidance not in GUIDANCES:
+            raise ValueError(f"guidance: must be direct or gradient, got {self.guidance!r}.")
         if not 0 <= self.decay <= 1:
-            raise ValueError(f"decay: must be in 0..1 (a factor per step), got {self.decay}.")
-        if self.every < 1:
-            raise ValueError(f"every: must be 1 (each step) or more, got {self.every}.")
-        if not 0 <= self.stop <= 1:
-            raise ValueError(f"stop: must be in 0..1 (a part of the steps), got {self.stop}.")
+            raise ValueError(f"decay: must be in 0..1 (a factor), got {self.decay}.")
         if self.anchors not in ANCHORS:
             raise ValueError(f"anchors: must be {' or '.join(ANCHORS)}, got {self.anchors!r}.")
         for axis, place in zip("yx", self.anchor_place, strict=True):
             if not 0 <= place <= 1:
                 raise ValueError(f"anchor {axis}: must be in 0..1 (a part of the canvas), got {place}.")
 
+    @property
+    def needs_gradients(self) -> bool:
+        """Whether a backward pass through the model is needed."""
+        return self.guidance == "gradient"
+
     def weight_at(self, step: Step) -> float:
-        """The weight in this step; 0 in steps that are not guided."""
-        if step.progress >= self.stop or step.index % self.every:
-            return 0.0
-        return self.weight * self.decay**step.index
+        """The weight in this step; k of `direct`."""
+        if self.needs_gradients:
+            return self.weight * self.decay ** (PAPER_STEPS * step.progress)
+        return DIRECT * self.weight * self.roll_off.at(step.noise)
 
     def anchor_of(self, windows: Sequence[Window], canvas: Size, wrap: Wrap = NO_WRAP) -> dict[Window, Window]:
         """For every window the one whose look it is given; an anchor is its own."""
@@ -111,8 +124,8 @@ def sync_term(
 
     Convention:
         - Eq. 14 is meant in the paper's x_t of unit variance (`Term.unit_variance`), and so are its weights: losses of
-          pictures are taken so. Jacobian-free they need no such scale: for data of unit variance the scaled gradient
-          is that with respect to the prediction
+          pictures are taken so. `direct` needs no such scale: for data of unit variance the scaled gradient is that
+          with respect to the prediction
         - `LatentSimilarity` is not. It compares the statistics of whole windows, which the model knows long before it
           knows their cells: a gradient that is scaled so would overshoot at high noise
     """
@@ -141,4 +154,26 @@ def sync_term(
         return weight * total
 
     of_pictures = not isinstance(similarity, LatentSimilarity)
-    return Term(loss=loss, jacobian_free=params.jacobian_free, unit_variance=of_pictures)
+    return Term(loss=loss, unit_variance=of_pictures)
+
+
+def synchronised(
+    denoised: Tensor, step: Step, windows: WindowParams, params: SyncParams, similarity: Similarity
+) -> Tensor:
+    """`direct`: the denoised canvas (B, C, ..., H, W) with its windows moved towards their anchors.
+
+    Raises:
+        FloatingPointError: a non-finite gradient, which would become a black picture.
+    """
+    canvas = canvas_size(denoised)
+    plan = windows.overlapping().plan(canvas)
+    anchor_of = params.anchor_of(plan, canvas, windows.wrap)
+    term = sync_term(anchor_of, step, params, similarity)
+    if term is None or len(plan) == 1:
+        return denoised
+    plan = anchors_first(plan, anchor_of)
+    with torch.inference_mode(False), torch.enable_grad():
+        leaf = crop_batch(denoised, plan).detach().clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(term.loss(leaf, leaf, plan), leaf)
+    weights = shared_weights(windows.weights, plan, denoised.device, fusion_precision(denoised))
+    return denoised - fuse(denoised, gradient, plan, weights)

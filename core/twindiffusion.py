@@ -4,6 +4,7 @@ Zhou and Tang, "TwinDiffusion: Enhancing Coherence and Efficiency in Panoramic I
 ECAI 2024, section 3.2 (Crop Fusion) and 3.3 (Cross Sampling).
 """
 
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from .fusion import WindowWeights
 from .multidiffusion import WindowParams
-from .step import Step
+from .step import Step, noise_level_key
 from .windows import Size, Window, Wrap
 
 
@@ -23,7 +24,7 @@ class CropFusionParams:
     Attributes:
         adjacency: lambda, > 0, how much a window holds on to itself where it overlaps its neighbour; the paper's
             ablation (Fig. 7) is best near 1.
-        stop: tau, the part of the steps after which windows are fused plainly, 0..1; best at half (Fig. 6).
+        stop: tau, the progress (`Step.progress`) after which windows are fused plainly, 0..1; best at half (Fig. 6).
     """
 
     adjacency: float = 1.0
@@ -36,7 +37,7 @@ class CropFusionParams:
                 "small values copy the neighbour, large ones leave the window as it is."
             )
         if not 0 <= self.stop <= 1:
-            raise ValueError(f"stop: must be in 0..1 (a part of the steps), got {self.stop}.")
+            raise ValueError(f"stop: must be in 0..1 (a part of the way from noise to picture), got {self.stop}.")
 
     def is_on(self, step: Step) -> bool:
         """Whether neighbours are aligned in this step."""
@@ -45,7 +46,10 @@ class CropFusionParams:
 
 @dataclass(frozen=True, kw_only=True)
 class CrossSamplingParams:
-    """Cross Sampling, Eq. 7: in step t the inner windows are shifted by (t mod groups) cross strides.
+    """Cross Sampling, Eq. 7: in each step the inner windows are shifted by some multiple of the cross stride.
+
+    The paper's multiple is t mod groups. Here it is drawn by lot from the noise level, so that a run that was cut in
+    two has the windows of the whole run.
 
     Attributes:
         groups: c, how many sets of windows take turns, >= 2.
@@ -64,7 +68,10 @@ class CrossSamplingParams:
 
     def shift_at(self, step: Step, windows: WindowParams) -> Size:
         """How far the inner ones of `windows` have moved in this step."""
-        turn = step.index % self.groups
+        return self.shift_of(random.Random(noise_level_key(step.sigma)).randrange(self.groups), windows)
+
+    def shift_of(self, turn: int, windows: WindowParams) -> Size:
+        """How far the inner ones have moved in this of the turns, 0..groups - 1."""
         return Size(*(turn * self._cross_stride(axis, windows) for axis in (0, 1)))
 
     def check(self, windows: WindowParams, canvas: Size) -> None:

@@ -39,13 +39,46 @@ def fuse(views, windows, shape, weights):
 
 
 def halve(canvas, how="mean"):
-    """ds by 2 for even sides, block by block."""
+    """ds by 2, block by block; of an odd side the last block is the last two cells."""
     channels, height, width = canvas.shape
+    tops, lefts = ([min(start, side - 2) for start in range(0, side, 2)] for side in (height, width))
     out = []
-    for i, j in product(range(0, height, 2), range(0, width, 2)):
+    for i, j in product(tops, lefts):
         block = canvas[:, i : i + 2, j : j + 2]
         out.append(block.mean((1, 2)) if how == "mean" else block[:, 0, 0])
-    return torch.stack(out, 1).reshape(channels, height // 2, width // 2)
+    return torch.stack(out, 1).reshape(channels, len(tops), len(lefts))
+
+
+def halving(side):
+    """The mean of two cells along one axis as a matrix, (ceil(side / 2), side)."""
+    matrix = torch.zeros((side + 1) // 2, side, dtype=torch.float64)
+    for row in range(matrix.shape[0]):
+        start = min(2 * row, side - 2)
+        matrix[row, start] = matrix[row, start + 1] = 0.5
+    return matrix
+
+
+def doubling(side, wraps):
+    """Bicubic enlargement by 2 along one axis as a matrix, (side, ceil(side / 2)).
+
+    The centre of fine cell j is at (j + 1/2) / 2 - 1/2 in coarse cells. An edge that does not wrap goes on as it is.
+    """
+    coarse = (side + 1) // 2
+    matrix = torch.zeros(side, coarse, dtype=torch.float64)
+    for row in range(side):
+        at = (row + 0.5) / 2 - 0.5
+        for cell in range(-2, coarse + 2):
+            column = cell % coarse if wraps else min(max(cell, 0), coarse - 1)
+            matrix[row, column] += keys_cubic(at - cell, a=-0.75)
+    return matrix
+
+
+def project(denoised, target, strength, wrap=(False, False)):
+    """D + w up(target - down(D)), every operator a matrix."""
+    down = [halving(side) for side in denoised.shape[1:]]
+    up = [doubling(side, wraps) for side, wraps in zip(denoised.shape[1:], wrap, strict=True)]
+    small = torch.einsum("ih,chw,jw->cij", down[0], denoised, down[1])
+    return denoised + strength * torch.einsum("hi,cij,wj->chw", up[0], target - small, up[1])
 
 
 def multidiffusion_step(canvas, sigma, sigma_next, denoise, windows, weights):
@@ -77,13 +110,11 @@ def msd_step(canvas, sigma, sigma_next, denoise, plan, weights, omega, scales, h
     return below
 
 
-def sync_diffusion_step(
-    canvas, sigma, sigma_next, denoise, windows, weights, w, anchor, loss, scale=None, jacobian_free=False
-):
+def sync_diffusion_step(canvas, sigma, sigma_next, denoise, windows, weights, w, anchor, loss, scale=None):
     """Algorithm 1 of SyncDiffusion in x_t of unit variance, as the paper has it; `w` is already decayed.
 
     `loss(denoised, denoised_anchor)` contains the decoder. The paper's index 0 is `anchor`. canvas = `scale` * x_t,
-    that of models that add noise to x_0 if nothing is said. `jacobian_free`: the gradient ends at the prediction.
+    that of models that add noise to x_0 if nothing is said.
     """
     scale = (1 + sigma**2) ** 0.5 if scale is None else scale
     x_t = [look(canvas, window) / scale for window in windows]
@@ -97,10 +128,7 @@ def sync_diffusion_step(
         if window != anchor:
             leaf = view.clone().requires_grad_()
             reference = phi(x_t[windows.index(anchor)]).detach()
-            seen = phi(leaf)
-            if jacobian_free:
-                seen = leaf = seen.detach().requires_grad_()
-            loss(seen, reference).backward()
+            loss(phi(leaf), reference).backward()
             moved = view - w * leaf.grad
         stepped.append(ddim_step(scale * moved, sigma, sigma_next, denoise).detach())
     return fuse(stepped, windows, canvas.shape, weights)
@@ -178,28 +206,56 @@ def twin_images(z1, z2, sigmas, denoise, overlap, lam, tau, fixed_reference):
     return x1, x2, twin
 
 
-def matched_msd_step(canvas, sigma, sigma_next, denoise, plan, weights, omega, jacobian_free):
-    """Two scales; the coarse one at its own noise level, denoised predictions compared."""
-    coarse = halve(canvas)
-    coarse_windows = plan(*coarse.shape[1:])
-    below = fuse([denoise(look(coarse, w), sigma / 2) for w in coarse_windows], coarse_windows, coarse.shape, weights)
-    windows = plan(*canvas.shape[1:])
-    stepped = []
+def synchronise(denoised, windows, mask, k, anchor_of, loss):
+    """Direct SyncDiffusion: D - fuse(k grad L(D_i, D_anchor)), window by window; an anchor is left alone."""
+    gradients = []
     for window in windows:
-        rows = slice(window.top // 2, (window.top + window.height) // 2)
-        columns = slice(window.left // 2, (window.left + window.width) // 2)
-        view = look(canvas, window).requires_grad_()
-        difference = halve(denoise(view, sigma)) - below[:, rows, columns]
-        if jacobian_free:
-            guided = view.detach().clone()
-            for i, j in product(range(window.height), range(window.width)):
-                replaced = 1 - sigma_next / sigma
-                guided[:, i, j] -= replaced * omega / 10 * difference.detach()[:, i // 2, j // 2]
-        else:
-            (difference**2).sum().backward()
-            guided = (view - omega * view.grad).detach()
-        stepped.append(ddim_step(guided, sigma, sigma_next, denoise).detach())
-    return fuse(stepped, windows, canvas.shape, weights)
+        leaf = look(denoised, window).requires_grad_()
+        if anchor_of[window] == window:
+            gradients.append(torch.zeros_like(leaf))
+            continue
+        loss(leaf, look(denoised, anchor_of[window])).backward()
+        gradients.append(k * leaf.grad)
+    return denoised.detach() - fuse(gradients, windows, denoised.shape, mask)
+
+
+def corrected_prediction(
+    canvas, sigma, denoise, plan, mask, scales=1, strength=0.0, flow=False, wrap=(False, False), scale_map=None,
+    sync=None, lam=None,
+):  # fmt: skip
+    """What the sampler steps with: every window looked at once and fused, then synchronised, then projected.
+
+    The coarser canvas is the mean of 2 x 2 cells at the noise level that it has, and is predicted in the same way.
+
+    Args:
+        plan: (height, width) -> windows.
+        mask: (height, width) of a window -> its weights.
+        scale_map: matrix and offset, or None.
+        sync: denoised -> denoised, or None.
+        lam: lambda of Crop Fusion, or None.
+    """
+    size = canvas.shape[1:]
+    windows = plan(*size)
+    views = [denoise(look(canvas, window), sigma) for window in windows]
+    if lam is not None:
+        views = crop_fusion(views, windows, size, lam, wrap)
+    weights = mask(windows[0].height, windows[0].width)
+    denoised = fuse(views, windows, canvas.shape, weights)
+    if sync is not None:
+        denoised = sync(denoised)
+    if scales == 1:
+        return denoised
+    coarse, level = halve(canvas), sigma / 2
+    if flow:  # x = (1 - s) x0 + s n again
+        total = 1 - sigma + level
+        coarse, level = coarse / total, level / total
+    target = corrected_prediction(
+        coarse, level, denoise, plan, mask, scales - 1, strength, flow, wrap, scale_map, sync, lam
+    )
+    if scale_map is not None:
+        matrix, offset = scale_map
+        target = torch.einsum("ij,jhw->ihw", matrix, target) + offset[:, None, None]
+    return project(denoised, target, strength, wrap)
 
 
 def shrink(image, p):
@@ -335,10 +391,12 @@ def style_loss(activations, anchor):
     return total
 
 
-def keys_cubic(t):
-    """Keys 1981, Eq. 4, a = -0.5."""
+def keys_cubic(t, a=-0.5):
+    """Keys 1981, Eq. 4; torch's bicubic interpolation has a = -0.75."""
     t = abs(t)
-    return 1.5 * t**3 - 2.5 * t**2 + 1 if t < 1 else -0.5 * t**3 + 2.5 * t**2 - 4 * t + 2 if t < 2 else 0.0
+    if t < 1:
+        return (a + 2) * t**3 - (a + 3) * t**2 + 1
+    return a * (t**3 - 5 * t**2 + 8 * t - 4) if t < 2 else 0.0
 
 
 def zoom_view(levels, zoom, p, outer, inner, frame):

@@ -8,34 +8,44 @@ from joint_diffusion.core.multidiffusion import WindowParams
 from joint_diffusion.core.multiscale import MultiScaleParams
 from joint_diffusion.core.step import Step
 from joint_diffusion.core.syncdiffusion import SyncParams
-from joint_diffusion.core.twindiffusion import CrossSamplingParams
+from joint_diffusion.core.twindiffusion import CropFusionParams, CrossSamplingParams
 from joint_diffusion.core.windows import Size, Wrap
 
-CROSS = CrossSamplingParams(groups=2, cross_stride=Size(4, 6))
+LETTER = {"guidance": "gradient"}
+METHODS = {
+    "nothing": {},
+    "two scales": {"multiscale": MultiScaleParams(scales=2)},
+    "three scales": {"multiscale": MultiScaleParams(scales=3)},
+    "no strength": {"multiscale": MultiScaleParams(strength=0.0)},
+    "sync": {"sync": SyncParams()},
+    "both, crop fusion": {"multiscale": MultiScaleParams(), "sync": SyncParams(), "crop_fusion": CropFusionParams()},
+    "three scales, gradient": {"multiscale": MultiScaleParams(scales=3, **LETTER)},
+    "sync, gradient": {"sync": SyncParams(**LETTER)},
+    "both, gradient": {"multiscale": MultiScaleParams(scales=2, **LETTER), "sync": SyncParams(**LETTER)},
+    "projected, and sync by a gradient": {"multiscale": MultiScaleParams(scales=2), "sync": SyncParams(**LETTER)},
+}
 
 
-@pytest.mark.parametrize("wrap", [Wrap(), Wrap(x=True)], ids=str)
-@pytest.mark.parametrize("weight", [0.0, 1.0])
-@pytest.mark.parametrize("target", ["jacobian_free", "matched", "literal"])
-@pytest.mark.parametrize("scales", [1, 2, 3])
-@pytest.mark.parametrize("sync", [None, SyncParams(), SyncParams(weight=0.0), SyncParams(every=2)])
-@pytest.mark.parametrize("cross", [None, CROSS])
-def test_views_are_counted_before_they_are_made(cross, sync, scales, target, weight, wrap):
+@pytest.mark.parametrize("sigma", [2.0, 0.2])
+@pytest.mark.parametrize("where", ["at rest", "around a loop", "moving", "taking turns"])
+@pytest.mark.parametrize("methods", METHODS.values(), ids=METHODS)
+def test_views_are_counted_before_they_are_made(methods, where, sigma):
     canvas, seen = Size(32, 64), []
 
     def denoise(views, sigma, windows, canvas):
         seen.append(len(views))
         return 0.5 * views
 
-    windows = WindowParams(window=Size(16, 16), stride=Size(8, 12), wrap=wrap)
-    multiscale = MultiScaleParams(scales=scales, target=target, weight=weight)
-    params = JointParams(windows=windows, multiscale=multiscale, sync=sync, cross_sampling=cross)
-    step = Step(sigma=2.0, kept=0.5, index=1, count=10)
+    windows = WindowParams(
+        window=Size(16, 16), stride=Size(8, 12), wrap=Wrap(x=where == "around a loop"), moving=where == "moving"
+    )
+    turns = CrossSamplingParams(groups=2, cross_stride=Size(4, 6)) if where == "taking turns" else None
+    params = JointParams(windows=windows, cross_sampling=turns, **methods)
+    step = Step(sigma=sigma, kept=0.5, index=1, count=10)
     denoise_step(torch.randn(1, 4, *canvas), step, denoise, params)
     assert sum(seen) == views_per_step(canvas, params, step)
 
 
 def test_without_guidance_each_window_is_one_view():
     windows = WindowParams(window=Size(16, 16), stride=Size(8, 8))
-    step = Step(sigma=1.0, kept=0.5, index=0, count=1)
-    assert views_per_step(Size(16, 64), JointParams(windows=windows), step) == 7
+    assert views_per_step(Size(16, 64), JointParams(windows=windows), Step(sigma=1.0)) == 7

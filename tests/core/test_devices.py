@@ -1,10 +1,13 @@
 """Every method computes on the device of its input, uses nothing in main memory there, and does not wait for it."""
 
+from contextlib import nullcontext
+from dataclasses import replace
+
 import pytest
 import torch
 from analytic import convolution, gaussian
 from joint_diffusion.core.decode import DecodeParams, decode_in_windows
-from joint_diffusion.core.joint_step import JointParams, denoise_step, fusion_weights
+from joint_diffusion.core.joint_step import Aids, JointParams, denoise_step, fusion_weights
 from joint_diffusion.core.lpips import Lpips, lpips_shapes
 from joint_diffusion.core.multidiffusion import WindowParams, predict_jointly
 from joint_diffusion.core.multiscale import MultiScaleParams
@@ -33,15 +36,19 @@ def pictures(latent):
     return torch.sigmoid(latent.repeat_interleave(4, -1).repeat_interleave(4, -2))
 
 
+def joint_in(windows, **methods):
+    return lambda x: denoise_step(x, STEP, convolution(), JointParams(windows=windows, **methods))
+
+
 def joint(**methods):
-    return lambda x: denoise_step(x, STEP, convolution(), JointParams(windows=WINDOWS, **methods))
+    return joint_in(WINDOWS, **methods)
 
 
-def sync_by(network, jacobian_free):
+def sync_by(network, guidance):
     def step(x):
         similarity = PictureSimilarity(network(weights()).to(x.device), pictures, at_once=2)
-        params = JointParams(windows=WINDOWS, sync=SyncParams(jacobian_free=jacobian_free))
-        return denoise_step(x, STEP, convolution(), params, similarity)
+        params = JointParams(windows=WINDOWS, sync=SyncParams(guidance=guidance))
+        return denoise_step(x, STEP, convolution(), params, Aids(comparing=lambda _: nullcontext(similarity)))
 
     return step
 
@@ -69,12 +76,13 @@ def style_distance(x):
 CANVAS, STRIP, LEVELS = random(1, 3, 16, 16), random(1, 3, 8, 16), random(3, 2, 9, 12)
 METHODS = {
     "MultiDiffusion": (joint(), CANVAS),
-    "MSD jacobian_free": (joint(multiscale=MultiScaleParams()), CANVAS),
-    "MSD matched": (joint(multiscale=MultiScaleParams(target="matched")), CANVAS),
-    "MSD literal": (joint(multiscale=MultiScaleParams(target="literal")), CANVAS),
-    "SyncDiffusion": (joint(sync=SyncParams(jacobian_free=False)), CANVAS),
-    "SyncDiffusion by LPIPS": (sync_by(Lpips, True), STRIP),
-    "SyncDiffusion by style": (sync_by(Style, False), STRIP),
+    "moving windows": (joint_in(replace(WINDOWS, moving=True)), CANVAS),
+    "MSD": (joint(multiscale=MultiScaleParams()), CANVAS),
+    "MSD, gradient": (joint(multiscale=MultiScaleParams(guidance="gradient")), CANVAS),
+    "SyncDiffusion": (joint(sync=SyncParams()), CANVAS),
+    "SyncDiffusion, gradient": (joint(sync=SyncParams(guidance="gradient")), CANVAS),
+    "SyncDiffusion by LPIPS": (sync_by(Lpips, "direct"), STRIP),
+    "SyncDiffusion by style": (sync_by(Style, "gradient"), STRIP),
     "TwinDiffusion": (joint(crop_fusion=CropFusionParams(), cross_sampling=CrossSamplingParams()), CANVAS),
     "twin images": (twin_images, random(3, 2, 6, 8)),
     "decode": (lambda x: decode_in_windows(x, pictures, DecodeParams(window=Size(6, 6), context=1, blend=1)), STRIP),
@@ -109,14 +117,15 @@ def test_an_unguided_step_does_not_wait():
         assert waits == []
 
 
-def test_a_guided_step_waits_once_for_each_batch_to_see_that_its_gradient_is_finite():
-    params = JointParams(windows=WINDOWS, sync=SyncParams())
+def test_a_step_waits_for_nothing_but_to_see_that_latent_gradients_and_prediction_are_finite():
+    params = JointParams(windows=WINDOWS, sync=SyncParams(guidance="gradient"))
     with second_device() as waits:
         x = CANVAS.to(ELSEWHERE)
         waits.clear()
         denoise_step(x, STEP, gaussian(), params)
     batches = WINDOWS.batches(WINDOWS.plan(canvas_size(CANVAS)))
-    assert waits == ["_local_scalar_dense"] * len(batches) + ["_to_copy"]  # and for the weights of the fusion
+    finite, weights_of_the_fusion = "_local_scalar_dense", "_to_copy"
+    assert waits == [finite] * (1 + len(batches)) + [weights_of_the_fusion, finite]
 
 
 @pytest.mark.parametrize("network", [Lpips, Style])

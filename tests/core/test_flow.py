@@ -1,12 +1,14 @@
 """Guidance of flow models is that of all others: the same pictures, seen as (1 - sigma) x0 + sigma n."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from analytic import MeanAndSpread, convolution
-from joint_diffusion.core.joint_step import JointParams, denoise_step
+from joint_diffusion.core.joint_step import Aids, JointParams, denoise_step
 from joint_diffusion.core.multidiffusion import WindowParams
 from joint_diffusion.core.multiscale import MultiScaleParams
-from joint_diffusion.core.similarity import PictureSimilarity
+from joint_diffusion.core.similarity import LatentSimilarity, PictureSimilarity
 from joint_diffusion.core.step import Step
 from joint_diffusion.core.syncdiffusion import SyncParams
 from joint_diffusion.core.windows import Size
@@ -14,20 +16,22 @@ from joint_diffusion.core.windows import Size
 SIGMA, SIGMA_NEXT = 0.6, 0.45  # of the flow
 
 
+LETTER = {"guidance": "gradient"}
 METHODS = {
-    "msd jacobian_free": {"multiscale": MultiScaleParams(scales=3)},
-    "msd matched": {"multiscale": MultiScaleParams(scales=3, target="matched", weight=2.0)},
-    "msd literal": {"multiscale": MultiScaleParams(scales=3, target="literal", weight=1.0)},
-    "sync jacobian_free": {"sync": SyncParams()},
-    "sync": {"sync": SyncParams(jacobian_free=False)},
-    "both": {"multiscale": MultiScaleParams(), "sync": SyncParams(jacobian_free=False)},
+    "msd": {"multiscale": MultiScaleParams(scales=2)},
+    "msd, gradient": {"multiscale": MultiScaleParams(scales=3, weight=1.0, **LETTER)},
+    "sync": {"sync": SyncParams()},
+    "sync, gradient": {"sync": SyncParams(decay=1.0, **LETTER)},
+    "both": {"multiscale": MultiScaleParams(), "sync": SyncParams()},
+    "both, gradient": {"multiscale": MultiScaleParams(**LETTER), "sync": SyncParams(decay=1.0, **LETTER)},
 }
 
 
 def stepped(x, sigma, after, flow, denoise, params, similarity):
     kept = after / sigma
     step = Step(sigma=sigma, kept=kept, index=0, count=10, flow=flow)
-    return kept * x + (1 - kept) * denoise_step(x, step, denoise, params, similarity)
+    aids = Aids(comparing=lambda _: nullcontext(similarity or LatentSimilarity()))
+    return kept * x + (1 - kept) * denoise_step(x, step, denoise, params, aids)
 
 
 @pytest.mark.parametrize("pictures", [False, True])

@@ -1,19 +1,48 @@
+import math
+
 import pytest
-from joint_diffusion.core.step import Step
+from joint_diffusion.core.step import Step, noise_level_key
 
 
 def step(**options):
-    return Step(**{"sigma": 1.0, "kept": 0.5, "index": 0, "count": 10, **options})
+    return Step(**{"sigma": 1.0, "kept": 0.5, **options})
+
+
+@pytest.mark.parametrize(
+    ("sigma", "flow", "noise"),
+    [(0.0, False, 0), (3.0, False, 3), (0.75, True, 3), (0.0, True, 0), (1.0, True, math.inf)],
+)
+def test_noise_is_that_of_the_picture_at_size_one(sigma, flow, noise):
+    assert step(sigma=sigma, flow=flow).noise == pytest.approx(noise)
+
+
+def test_progress_is_the_time_of_the_cosine_schedule():
+    """Picture cos(t pi / 2) and noise sin(t pi / 2) at the time t from 0, clean, to 1."""
+    for done in (0.0, 0.2, 0.5, 0.9, 1.0):
+        angle = (1 - done) * math.pi / 2
+        assert step(sigma=math.tan(angle)).progress == pytest.approx(done)
+        flow = math.sin(angle) / (math.sin(angle) + math.cos(angle))
+        assert step(sigma=flow, flow=True).progress == pytest.approx(done)
+
+
+def test_neither_depends_on_the_number_of_the_step():
+    one, other = step(sigma=0.7), step(sigma=0.7, index=7, count=9, kept=0.1, span=(0.7, 0.3))
+    assert (one.noise, one.progress) == (other.noise, other.progress)
+
+
+def test_it_is_named_as_people_count():
+    assert str(step(sigma=1.23456, index=2, count=10)) == "step 3 of 10 (sigma 1.235)"
+
+
+def test_the_key_of_a_noise_level_forgives_rounding_and_nothing_else():
+    assert noise_level_key(14.614641) == noise_level_key(14.614639)
+    assert len({noise_level_key(sigma) for sigma in (14.6, 14.7, 1.46, 0.146, 0.0)}) == 5
 
 
 @pytest.mark.parametrize("kept", [-0.1, 1.0, float("nan")])
 def test_a_step_that_keeps_everything_is_refused(kept):
     with pytest.raises(ValueError, match=r"kept: a denoising step keeps a part of x in \[0, 1\)"):
         _ = step(kept=kept).shift_kept
-
-
-def test_progress_is_a_part_of_the_steps():
-    assert [step(index=index, count=4).progress for index in range(4)] == [0.0, 0.25, 0.5, 0.75]
 
 
 @pytest.mark.parametrize("span", [None, (0.9, 1.0)])
@@ -32,21 +61,3 @@ def test_ancestral_steps_of_flow_models_keep_a_picture_without_noise():
     carried = step(sigma=start, kept=kept, flow=True, span=(start, end)).shift_kept
     assert kept * (1 - start) + kept / carried == pytest.approx(1 - end)
     assert step(sigma=5.0, kept=0.4, span=(5.0, 3.0)).shift_kept == pytest.approx(0.4 / 0.6)
-
-
-@pytest.mark.parametrize("flow", [False, True])
-def test_the_part_that_a_step_replaces_is_what_it_takes_of_the_prediction(flow):
-    """x' = r x + b D: of the picture in x' the part b / signal' is D."""
-    start, end = 0.8, 0.5
-    before, after = (1 - start, 1 - end) if flow else (1.0, 1.0)
-    kept = end / start  # Euler's
-    taken = after - kept * before
-    assert step(sigma=start, kept=kept, flow=flow).replaced == pytest.approx(taken / after)
-    assert step(sigma=start, kept=0.0, flow=flow).replaced == 1
-
-
-def test_many_small_steps_replace_as_much_as_a_large_one():
-    left = 1.0
-    for start, end in ((0.9, 0.7), (0.7, 0.6), (0.6, 0.2)):
-        left *= 1 - step(sigma=start, kept=end / start, flow=True).replaced
-    assert left == pytest.approx(1 - step(sigma=0.9, kept=0.2 / 0.9, flow=True).replaced)

@@ -1,16 +1,18 @@
 import weakref
+from contextlib import nullcontext
 
 import pytest
 import torch
 from analytic import MeanAndSpread, convolution, gaussian, single
 from joint_diffusion.core.fusion import window_weights
-from joint_diffusion.core.joint_step import JointParams, check_canvas, denoise_step, guidance_shifts
+from joint_diffusion.core.joint_step import Aids, JointParams, check_canvas, denoise_step, guidance_shifts
 from joint_diffusion.core.multidiffusion import WindowParams, denoise_jointly
+from joint_diffusion.core.multiscale import MultiScaleParams
 from joint_diffusion.core.similarity import LatentSimilarity, PictureSimilarity
 from joint_diffusion.core.step import Step
-from joint_diffusion.core.syncdiffusion import SyncParams, anchors_first
+from joint_diffusion.core.syncdiffusion import DIRECT, SyncParams, anchors_first, synchronised
 from joint_diffusion.core.windows import Size, Window, Wrap
-from oracles import ddim_step, fuse, latent_distance, look, sync_diffusion_step
+from oracles import corrected_prediction, ddim_step, fuse, latent_distance, look, sync_diffusion_step, synchronise
 
 SIGMA, SIGMA_NEXT = 1.8, 1.3
 STRENGTH = 0.3  # of a gradient, in the tests that do not ask about a scale
@@ -24,13 +26,22 @@ def step(index=0, **options):
     return Step(**{"sigma": SIGMA, "kept": SIGMA_NEXT / SIGMA, "index": index, "count": 10, **options})
 
 
-def sync(params, plan=None):
-    return JointParams(windows=plan or windows(), sync=params)
+def sync(params, plan=None, **methods):
+    return JointParams(windows=plan or windows(), sync=params, **methods)
+
+
+def paper(**options):
+    """Guidance to the letter; at the paper's weight in the first step."""
+    return SyncParams(guidance="gradient", decay=1.0, **options)
+
+
+def by(similarity):
+    return Aids(comparing=lambda _: nullcontext(similarity or LatentSimilarity()))
 
 
 def euler(x, params, model=None, plan=None, at=None, similarity=None):
     at = at or step()
-    effective = denoise_step(x, at, model or convolution(), sync(params, plan), similarity)
+    effective = denoise_step(x, at, model or convolution(), sync(params, plan), by(similarity))
     return at.kept * x + (1 - at.kept) * effective
 
 
@@ -49,7 +60,7 @@ def test_a_picture_loss_equals_algorithm_1(batch, wrap):
     """Eq. 14 in the paper's x_t, through the model and a decoder."""
     x, plan = random_canvas(1, 3, 8, 24), windows(batch=batch, wrap=wrap)
     similarity = PictureSimilarity(MeanAndSpread(), decode_each, at_once=2)
-    params = SyncParams(weight=10.0, jacobian_free=False)
+    params = paper(weight=10.0)
     fast = euler(x, params, plan=plan, similarity=similarity)
     views = plan.plan(Size(8, 24))
     anchor = params.anchor_of(views, Size(8, 24))[views[0]]
@@ -68,10 +79,9 @@ def decode_each(latents):
     return torch.cat([decode(latent[None]) for latent in latents])
 
 
-@pytest.mark.parametrize("jacobian_free", [True, False])
-def test_the_latent_loss_equals_its_literal_loop(jacobian_free):
+def test_the_latent_loss_through_the_model_equals_its_literal_loop():
     x, plan, model = random_canvas(1, 3, 8, 24), windows(), single(convolution())
-    fast = euler(x, SyncParams(weight=20.0, jacobian_free=jacobian_free))
+    fast = euler(x, paper(weight=20.0))
     views = plan.plan(Size(8, 24))
     anchor = views[len(views) // 2]
     reference = model(look(x[0], anchor), SIGMA)
@@ -79,22 +89,82 @@ def test_the_latent_loss_equals_its_literal_loop(jacobian_free):
     for window in views:
         view = look(x[0], window).requires_grad_()
         if window != anchor:
-            seen = model(view, SIGMA)
-            if jacobian_free:
-                seen = seen.detach().requires_grad_()
-            latent_distance(seen, reference).backward()
-            gradient = seen.grad if jacobian_free else view.grad
-            view = (view - 20.0 * gradient).detach()
+            latent_distance(model(view, SIGMA), reference).backward()
+            view = (view - 20.0 * view.grad).detach()
         stepped.append(ddim_step(view, SIGMA, SIGMA_NEXT, model).detach())
     slow = fuse(stepped, views, x.shape[1:], window_weights("gaussian", Size(8, 8)).double())
     torch.testing.assert_close(fast[0], slow, rtol=0, atol=1e-9)
+
+
+def literally(x, plan, params, scales=1, strength=0.0):
+    """`direct` window by window, on all scales."""
+
+    def mask(height, width):
+        return window_weights("gaussian", Size(height, width)).double()
+
+    def synchronous(denoised):
+        size = Size(*denoised.shape[1:])
+        views = plan.plan(size)
+        k, anchor_of = params.weight_at(step()), params.anchor_of(views, size, plan.wrap)
+        return synchronise(denoised, views, mask(views[0].height, views[0].width), k, anchor_of, latent_distance)
+
+    return corrected_prediction(
+        x, SIGMA, single(convolution()), lambda *size: plan.plan(Size(*size)), mask, scales, strength,
+        wrap=plan.wrap, sync=synchronous,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("wrap", [Wrap(), Wrap(x=True)], ids=str)
+@pytest.mark.parametrize("batch", [0, 1, 3])
+@pytest.mark.parametrize("scales", [1, 2])
+def test_direct_equals_its_literal_loop_on_all_scales(scales, batch, wrap):
+    """With Multi-Scale the coarse canvas is synchronised as well, each before it is projected."""
+    x, plan = random_canvas(1, 3, 16, 24), windows(batch=batch, wrap=wrap, stride=Size(4, 4))
+    params, multiscale = SyncParams(weight=20.0), MultiScaleParams(scales=scales)
+    joint = sync(params, plan, multiscale=multiscale)
+    slow = literally(x[0], plan, params, scales, multiscale.strength_at(step()))
+    torch.testing.assert_close(denoise_step(x, step(), convolution(), joint)[0], slow, rtol=0, atol=1e-10)
+    without = denoise_step(x, step(), convolution(), sync(SyncParams(weight=0.0), plan, multiscale=multiscale))
+    assert (slow - without[0]).abs().max() > 0.05
+
+
+def test_direct_is_the_gradient_at_the_prediction():
+    """Of one window beside the anchor, without overlap: D' = D - k grad L(D)."""
+    x, plan = random_canvas(1, 3, 8, 16), windows(stride=Size(8, 8))
+    params = SyncParams(weight=7.0, anchor_place=(0.5, 0.0))
+    moved = synchronised(x, step(), plan, params, LatentSimilarity())
+    leaf = x[0, ..., 8:].clone().requires_grad_()
+    latent_distance(leaf, x[0, ..., :8]).backward()
+    torch.testing.assert_close(moved[0, ..., 8:], leaf.detach() - 7.0 * DIRECT * leaf.grad)
+    assert torch.equal(moved[..., :8], x[..., :8])
+
+
+def test_direct_compares_decoded_pictures_without_a_gradient_through_the_model():
+    x, similarity = random_canvas(1, 3, 8, 24), PictureSimilarity(MeanAndSpread(), decode_each, at_once=2)
+
+    def model(views, *_):
+        assert not views.requires_grad
+        return convolution()(views, SIGMA)
+
+    params, plan = SyncParams(weight=10.0), windows()
+    denoised = denoise_step(x, step(), model, sync(params, plan), by(similarity))
+    plain = denoise_jointly(x, SIGMA, convolution(), plan)
+
+    def loss(view, anchor):
+        return similarity.distance(view[None], similarity.features(anchor[None])).sum()
+
+    views, size = plan.plan(Size(8, 24)), Size(8, 24)
+    mask = window_weights("gaussian", Size(8, 8)).double()
+    slow = synchronise(plain[0], views, mask, params.weight_at(step()), params.anchor_of(views, size), loss)
+    torch.testing.assert_close(denoised[0], slow, rtol=0, atol=1e-9)
+    assert (slow - plain[0]).abs().max() > 0.02
 
 
 def test_the_full_weight_moves_the_mean_of_a_window_to_its_anchor():
     """Known answer: of a model that predicts x itself the whole difference is gone after one gradient."""
     x = random_canvas(1, 3, 8, 24)
     x[..., :8] += 2
-    shifts = guidance_shifts(x, step(), lambda v, *_: v, sync(SyncParams(weight=LatentSimilarity.FULL_WEIGHT)))
+    shifts = guidance_shifts(x, step(), lambda v, *_: v, sync(paper(weight=LatentSimilarity.FULL_WEIGHT)))
     anchor = x[..., 8:16].mean((-2, -1))
     for window, shift in shifts.items():
         moved = x[..., window.left : window.left + 8] + shift
@@ -106,7 +176,7 @@ def test_the_contrast_of_a_window_comes_to_that_of_its_anchor_without_overshooti
     x = random_canvas(1, 1, 8, 24) * torch.tensor([1.0, 1.2, 0.9, 1.1], dtype=torch.float64)[:, None, None]
     x[..., :8] *= 1.4
     similarity, plan = LatentSimilarity(), windows(stride=Size(8, 8))
-    params = sync(SyncParams(weight=LatentSimilarity.FULL_WEIGHT), plan)
+    params = sync(paper(weight=LatentSimilarity.FULL_WEIGHT), plan)
     differences = []
     for _ in range(4):
         covariances = [similarity.features(x[..., left : left + 8])[1] for left in (0, 8)]
@@ -123,7 +193,7 @@ def test_a_window_without_contrast_is_no_singularity(flat):
     for name, left in (("window", 0), ("anchor", 8)):
         if flat in (name, "both"):
             x[..., left : left + 8] = x[..., :1, left : left + 1]
-    full = SyncParams(weight=LatentSimilarity.FULL_WEIGHT)
+    full = paper(weight=LatentSimilarity.FULL_WEIGHT)
     shifts = guidance_shifts(x, step(), lambda v, *_: v, sync(full, windows(stride=Size(8, 8))))
     assert all(shift.isfinite().all() and shift.abs().max() < 8 for shift in shifts.values())
 
@@ -139,14 +209,13 @@ def test_latent_features_forget_where_things_are():
         assert similarity.distance(different, anchor).item() > 1e-3
 
 
-@pytest.mark.parametrize("jacobian_free", [True, False])
-@pytest.mark.parametrize("batch", [1, 3, 4])
-@pytest.mark.parametrize("wrap", [Wrap(), Wrap(x=True)])
-def test_batches_of_windows_change_nothing(jacobian_free, batch, wrap):
+@pytest.mark.parametrize("params", [SyncParams(weight=12.0), paper(weight=12.0)], ids=["direct", "gradient"])
+@pytest.mark.parametrize("options", [{}, {"wrap": Wrap(x=True)}, {"moving": True}], ids=str)
+def test_batches_of_windows_change_nothing(params, options):
     x = random_canvas(2, 3, 20, 23)
-    params = SyncParams(weight=STRENGTH * 40, jacobian_free=jacobian_free)
-    whole = euler(x, params, plan=windows(wrap=wrap))
-    torch.testing.assert_close(euler(x, params, plan=windows(wrap=wrap, batch=batch)), whole)
+    whole = euler(x, params, plan=windows(**options))
+    for batch in (1, 3):
+        torch.testing.assert_close(euler(x, params, plan=windows(batch=batch, **options)), whole)
 
 
 def test_pictures_of_a_batch_are_synchronised_each_with_its_own_anchor():
@@ -158,7 +227,7 @@ def test_pictures_of_a_batch_are_synchronised_each_with_its_own_anchor():
 def test_anchors_do_not_move_and_rows_have_their_own():
     x, plan = random_canvas(1, 3, 24, 24), windows()
     for anchors, count in (("one per row", 3), ("one", 1)):
-        shifts = guidance_shifts(x, step(), convolution(), sync(SyncParams(anchors=anchors), plan))
+        shifts = guidance_shifts(x, step(), convolution(), sync(paper(anchors=anchors), plan))
         still = [window for window, shift in shifts.items() if not shift.any()]
         assert len(still) == count and {window.left for window in still} == {8}
 
@@ -185,28 +254,24 @@ def test_anchors_come_first_and_nobody_is_lost():
     assert all(ordered.index(anchor_of[window]) <= ordered.index(window) for window in plan)
 
 
-@pytest.mark.parametrize("off", [{"weight": 0.0}, {"stop": 0.0}, {"every": 3}])
+@pytest.mark.parametrize("off", [SyncParams(weight=0.0), paper(weight=0.0)], ids=["direct", "gradient"])
 def test_without_weight_it_is_multidiffusion_bit_for_bit(off):
     x = torch.randn(1, 3, 8, 24)
     plain = denoise_jointly(x, SIGMA, convolution(), windows())
-    assert torch.equal(denoise_step(x, step(index=4), convolution(), sync(SyncParams(**off))), plain)
+    assert torch.equal(denoise_step(x, step(index=4), convolution(), sync(off)), plain)
 
 
-def test_the_weight_falls_from_step_to_step():
-    params = SyncParams(weight=20, decay=0.9, every=2, stop=0.5)
-    weights = [params.weight_at(step(index)) for index in range(10)]
-    assert weights == pytest.approx([20, 0, 20 * 0.9**2, 0, 20 * 0.9**4, 0, 0, 0, 0, 0])
+def test_the_weight_goes_by_the_noise_level_alone():
+    direct = [SyncParams(weight=20.0).weight_at(step(sigma=sigma)) for sigma in (80.0, 1.0, 0.1, 0.01)]
+    assert direct == pytest.approx([20 * DIRECT, 20 * DIRECT, 0, 0])
+    decays = SyncParams(guidance="gradient", weight=20.0, decay=0.9)
+    assert decays.weight_at(step(sigma=1.0, index=9)) == pytest.approx(20 * 0.9**25)  # half of fifty steps
+    assert decays.weight_at(step(sigma=0.5, flow=True)) == decays.weight_at(step(sigma=1.0))
 
 
-def test_the_stop_means_the_same_in_any_number_of_steps():
-    for count in (8, 50):
-        guided = [SyncParams(stop=0.5).weight_at(step(index, count=count)) > 0 for index in range(count)]
-        assert sum(guided) == count / 2
-
-
-@pytest.mark.parametrize("jacobian_free", [True, False])
-def test_no_evaluation_more_than_needed(jacobian_free):
-    """Every window once to guide, the anchor among them, and once to denoise."""
+@pytest.mark.parametrize(("params", "looks"), [(SyncParams(), 1), (paper(), 2)], ids=["direct", "gradient"])
+def test_no_evaluation_more_than_needed(params, looks):
+    """Every window once to denoise; to be moved, once more, the anchor among them."""
     seen = 0
 
     def model(views, *_):
@@ -214,23 +279,14 @@ def test_no_evaluation_more_than_needed(jacobian_free):
         seen += len(views)
         return 0.5 * views
 
-    euler(torch.randn(1, 3, 8, 24), SyncParams(jacobian_free=jacobian_free), model, windows(batch=2))
-    assert seen == 2 * len(windows().plan(Size(8, 24)))
+    euler(torch.randn(1, 3, 8, 24), params, model, windows(batch=2))
+    assert seen == looks * len(windows().plan(Size(8, 24)))
 
 
-def test_jacobian_free_asks_the_model_for_no_gradient():
-    def undifferentiable(views, *_):
-        assert not views.requires_grad and not torch.is_grad_enabled()
-        return gaussian()(views, SIGMA)
-
-    with torch.no_grad():
-        euler(torch.randn(1, 3, 8, 24), SyncParams(), undifferentiable)
-
-
-@pytest.mark.parametrize("jacobian_free", [True, False])
-def test_it_runs_under_inference_mode_and_on_latents_with_time(jacobian_free):
+@pytest.mark.parametrize("params", [SyncParams(), paper()], ids=["direct", "gradient"])
+def test_it_runs_under_inference_mode_and_on_latents_with_time(params):
     with torch.inference_mode():
-        out = euler(torch.randn(1, 3, 1, 8, 24), SyncParams(jacobian_free=jacobian_free), gaussian())
+        out = euler(torch.randn(1, 3, 1, 8, 24), params, gaussian())
     assert out.isfinite().all() and not out.requires_grad
 
 
@@ -239,9 +295,8 @@ def test_it_runs_under_inference_mode_and_on_latents_with_time(jacobian_free):
     [
         ({"weight": -1.0}, r"weight: must be a number of at least 0, got -1"),
         ({"weight": float("inf")}, r"weight: must be a number of at least 0, got inf"),
-        ({"decay": 1.5}, r"decay: must be in 0\.\.1 \(a factor per step\), got 1\.5"),
-        ({"every": 0}, r"every: must be 1 \(each step\) or more, got 0"),
-        ({"stop": -0.1}, r"stop: must be in 0\.\.1 \(a part of the steps\), got -0\.1"),
+        ({"decay": 1.5}, r"decay: must be in 0\.\.1 \(a factor\), got 1\.5"),
+        ({"guidance": "free"}, r"guidance: must be direct or gradient, got 'free'"),
         ({"anchors": "two"}, r"anchors: must be one per row or one, got 'two'"),
         ({"anchor_place": (0.5, 2.0)}, r"anchor x: must be in 0\.\.1 \(a part of the canvas\), got 2"),
     ],
@@ -285,5 +340,5 @@ def test_only_the_anchors_of_two_rows_are_remembered_at_a_time():
             return features
 
     x = random_canvas(1, 3, 64, 24)
-    guidance_shifts(x, step(), convolution(), sync(SyncParams(), windows(batch=4)), Watched())
+    guidance_shifts(x, step(), convolution(), sync(paper(), windows(batch=4)), Watched())
     assert most <= 3
