@@ -19,8 +19,8 @@ from .pipeline import LandscapePipeline
 from .zoom import BLENDINGS, SAMPLERS, ZoomParams, measure_zoom, paint_zoom, write_zoom_video
 
 METHOD_OPTIONS = {  # option: the part of the method that it belongs to, and its field there
-    "msd_weight": ("multiscale", "weight"),
-    "msd_target": ("multiscale", "target"),
+    "scales": ("multiscale", "scales"),
+    "strength": ("multiscale", "strength"),
     "sync_weight": ("sync", "weight"),
     "adjacency": ("crop_fusion", "adjacency"),
     "groups": ("cross_sampling", "groups"),
@@ -138,8 +138,9 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--steps", type=int, default=defaults.steps)
     sub.add_argument("--cfg", type=float, default=defaults.cfg, help="guidance scale, 1 is none")
     sub.add_argument("--stride", type=int, default=defaults.stride, help="latent cells (8 pixels) between windows")
-    sub.add_argument("--msd-weight", type=float, help="msd: strength of the guidance by lower resolutions")
-    sub.add_argument("--msd-target", help="msd: literal, matched or jacobian_free")
+    sub.add_argument("--moving", action="store_true", help="windows that move from step to step, without overlap")
+    sub.add_argument("--scales", type=int, help="msd: resolutions, 0 as many as the canvas asks for")
+    sub.add_argument("--strength", type=float, help="msd: how closely windows follow the lower resolution, 0..1")
     sub.add_argument("--sync-weight", type=float, help="sync: strength of the pull towards the middle window")
     sub.add_argument("--adjacency", type=float, help="twin: lambda of Crop Fusion")
     sub.add_argument("--groups", type=int, help="twin: sets of windows that take turns in Cross Sampling")

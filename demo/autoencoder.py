@@ -58,6 +58,9 @@ class Autoencoder(nn.Module):
         )
         self.register_buffer("shift", torch.zeros(1, channels, 1, 1))
         self.register_buffer("scale", torch.ones(1, channels, 1, 1))
+        # From the latent of a picture at half its size to the mean over 2 x 2 cells of its own: matrix z + offset.
+        self.register_buffer("half_matrix", torch.eye(channels))
+        self.register_buffer("half_offset", torch.zeros(channels))
 
     def encode(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] to (B, C, H/8, W/8)."""

@@ -115,17 +115,13 @@ class LandscapeUNet(nn.Module):
         """Network output F.
 
         Args:
-            x: (B, C, h, w) scaled noisy latent, c_in * x.
+            x: (B, C, h, w) scaled noisy latent, c_in * x; sides that the network cannot halve often enough are padded.
             timesteps: (B,) 0.25 * log(sigma).
             context: (B, T, d) of `TextEncoder`; all zeros or None means no prompt.
             control, transformer_options, kwargs: what a host passes to every model; nothing here uses them.
         """
         h, w = x.shape[-2:]
-        if h % DOWNSAMPLING or w % DOWNSAMPLING:
-            raise ValueError(
-                f"x: height and width must be multiples of {DOWNSAMPLING} latent cells ({8 * DOWNSAMPLING} pixels), "
-                f"got {h} x {w}; choose a window or canvas that is."
-            )
+        x = nn.functional.pad(x, (0, -w % DOWNSAMPLING, 0, -h % DOWNSAMPLING), mode="replicate")
         condition = self._condition(timesteps, context, x.dtype)
         x = self.conv_in(x)
         saved = [x := block(x, condition) for block in self.down1]
@@ -138,4 +134,4 @@ class LandscapeUNet(nn.Module):
             x = double(nn.functional.interpolate(x, scale_factor=2.0, mode="nearest"))
             for block in blocks:
                 x = block(torch.cat([x, saved.pop()], dim=1), condition)
-        return self.conv_out(nn.functional.silu(self.norm_out(x)))
+        return self.conv_out(nn.functional.silu(self.norm_out(x)))[..., :h, :w]

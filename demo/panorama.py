@@ -12,9 +12,10 @@ from torch import Tensor
 
 from core.coherence import Pair, pairs_apart, palette_distance
 from core.fusion import WeightShape
-from core.joint_step import JointParams, check_canvas, denoise_step
+from core.joint_step import Aids, JointParams, check_canvas, denoise_step
 from core.multidiffusion import WindowParams
 from core.multiscale import MultiScaleParams
+from core.scale_map import ScaleMap
 from core.seams import seam_energy, window_borders
 from core.step import Step
 from core.syncdiffusion import SyncParams
@@ -51,6 +52,7 @@ class PanoramaParams:
     steps: int = 20
     cfg: float = 2.0
     stride: int = 8  # latent cells between windows
+    moving: bool = False  # windows side by side that move, in place of overlapping ones
     weights: WeightShape = "feathered"
     multiscale: MultiScaleParams | None = None
     sync: SyncParams | None = None
@@ -59,15 +61,13 @@ class PanoramaParams:
 
     def __post_init__(self) -> None:
         check_sampling(self.steps, self.cfg)
-        # The coarse scale is half as large and must fit the model's U-Net as well.
-        unit = FACTOR * DOWNSAMPLING * (2 if self.multiscale else 1)
         for field in ("height", "width"):
             value = getattr(self, field)
-            if value < FACTOR * NATIVE or value % unit:
+            if value < FACTOR * NATIVE or value % FACTOR:
                 least = FACTOR * NATIVE
                 raise ValueError(
-                    f"{field}: must be a multiple of {unit} and at least {least} pixels, got {value}; "
-                    f"{max(least, round(value / unit) * unit)} is the nearest that is."
+                    f"{field}: must be a multiple of {FACTOR} and at least {least} pixels, got {value}; "
+                    f"{max(least, round(value / FACTOR) * FACTOR)} is the nearest that is."
                 )
         check_canvas(Size(self.height // FACTOR, self.width // FACTOR), self.joint)
 
@@ -76,7 +76,14 @@ class PanoramaParams:
         """The same for the core."""
         window, stride = Size(NATIVE, NATIVE), Size(self.stride, self.stride)
         return JointParams(
-            windows=WindowParams(window=window, stride=stride, weights=self.weights, grid=DOWNSAMPLING),
+            windows=WindowParams(
+                window=window,
+                stride=stride,
+                weights=self.weights,
+                grid=DOWNSAMPLING,
+                moving=self.moving,
+                seed=self.seed,
+            ),
             multiscale=self.multiscale,
             sync=self.sync,
             crop_fusion=self.crop_fusion,
@@ -98,6 +105,8 @@ def paint_panorama(
     context = pipeline.encode([params.prompt])
     joint = params.joint
     sigmas = karras_sigmas(params.steps)
+    autoencoder = pipeline.autoencoder
+    aids = Aids(scale_map=ScaleMap(matrix=autoencoder.half_matrix, offset=autoencoder.half_offset))
     before = pipeline.model_calls
 
     def denoise(views: Tensor, sigma: float, _windows: Sequence[Window], _canvas: Size) -> Tensor:
@@ -105,7 +114,7 @@ def paint_panorama(
 
     def predict(x: Tensor, sigma: float, after: float) -> Tensor:
         step = Step(sigma=sigma, kept=after / sigma, index=int((sigmas > sigma).sum()), count=params.steps)
-        return denoise_step(x, step, denoise, joint)
+        return denoise_step(x, step, denoise, joint, aids)
 
     shape = (1, CHANNELS, params.height // FACTOR, params.width // FACTOR)
     with torch.no_grad():

@@ -19,6 +19,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from core.scale_map import fit_scale_map
+
 from .autoencoder import CHANNELS, Autoencoder
 from .dataset import CELL, Picture, caption, draw
 from .model import SIGMA_MAX, SIGMA_MIN, LandscapeUNet, denoised, scaled_input
@@ -169,6 +171,15 @@ def sharpen_decoder(model: Autoencoder, pictures: list[Picture], steps: int, bat
     fit("decoder", batch_loss, optimiser, 2.5e-3, steps)
 
 
+@torch.no_grad()
+def fit_half_size(model: Autoencoder, pictures: list[Picture], device: str) -> None:
+    """Fit what tells Multi-Scale Diffusion how latents of small and of large pictures differ (`core/scale_map.py`)."""
+    rng = np.random.default_rng(4)
+    scale_map = fit_scale_map(image_crops(pictures, 512, rng, device), model.encode)
+    model.half_matrix.copy_(scale_map.matrix)
+    model.half_offset.copy_(scale_map.offset)
+
+
 def save_autoencoder(model: Autoencoder) -> None:
     """Half precision, like the denoiser."""
     tensors = {name: value.half().contiguous() for name, value in model.state_dict().items()}
@@ -297,6 +308,9 @@ def main() -> None:
         autoencoder = stored_autoencoder(args.device)
         sharpen_decoder(autoencoder, pictures, args.decoder_steps, args.autoencoder_batch, args.device)
         save_autoencoder(autoencoder)
+    autoencoder = stored_autoencoder(args.device)
+    fit_half_size(autoencoder, pictures, args.device)
+    save_autoencoder(autoencoder)
     if args.steps:
         latents = encode_pictures(stored_autoencoder(args.device), pictures, args.device)
         print(f"latents ready at {time.time() - start:.0f} s", flush=True)

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from joint_diffusion.core.scale_map import ScaleMap
 from joint_diffusion.demo.autoencoder import CHANNELS, DECODER_RADIUS, FACTOR, Autoencoder
 from joint_diffusion.demo.pipeline import load_autoencoder
 from joint_diffusion.demo.world import Scene, render
@@ -36,6 +37,21 @@ def test_a_mean_of_cells_shows_the_picture_at_half_size(bundled):
     images = fresh_images()
     half = bundled.decode(torch.nn.functional.avg_pool2d(bundled.encode(images), 2))
     assert (half - torch.nn.functional.avg_pool2d(images, 2)).abs().mean() < 0.05
+
+
+def test_the_map_between_scales_predicts_the_mean_of_cells(bundled):
+    """From the latent of a picture at half its size, on pictures that it was not fitted to."""
+    images = fresh_images()
+    wanted = torch.nn.functional.avg_pool2d(bundled.encode(images), 2)
+    small = bundled.encode(torch.nn.functional.avg_pool2d(images, 2))
+
+    def unexplained(predicted):
+        """1 - R^2."""
+        spread = (wanted - wanted.mean(dim=(0, 2, 3), keepdim=True)).square().sum()
+        return (wanted - predicted).square().sum() / spread
+
+    mapped = unexplained(ScaleMap(bundled.half_matrix, bundled.half_offset)(small))
+    assert mapped < 0.05 and mapped < 0.3 * unexplained(small)
 
 
 def test_a_pixel_depends_on_cells_within_the_radius_and_no_further():

@@ -34,21 +34,41 @@ def test_a_gpu_paints_too(options, tmp_path):
 
 def test_options_of_a_method_reach_it(tmp_path):
     out = ("--out", str(tmp_path / "panorama.png"))
-    options = ("--msd-weight", "3", "--sync-weight", "7", "--adjacency", "0.5", "--groups", "2")
+    options = ("--scales", "1", "--strength", "0.5", "--sync-weight", "7", "--adjacency", "0.5", "--groups", "2")
     done = run("panorama", "--method", "full", *SMALL, *options, *out)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout.splitlines()[-1])
-    assert (report["multiscale"]["weight"], report["sync"]["weight"]) == (3, 7)
+    assert (report["multiscale"]["scales"], report["multiscale"]["strength"]) == (1, 0.5)
+    assert report["sync"]["weight"] == 7 and not report["moving"]
     assert (report["crop_fusion"]["adjacency"], report["cross_sampling"]["groups"]) == (0.5, 2)
 
 
+def test_windows_that_move(tmp_path):
+    """Two side by side, and a third where they have moved; overlapping ones are three."""
+    reports = {}
+    for moving in ((), ("--moving",)):
+        done = run(
+            "panorama", *SMALL, "--width", "256", "--steps", "6", *moving, "--out", str(tmp_path / "picture.png")
+        )
+        assert done.returncode == 0, done.stderr
+        reports[bool(moving)] = json.loads(done.stdout.splitlines()[-1])
+    assert reports[True]["moving"] and not reports[False]["moving"]
+    assert 6 * 2 <= reports[True]["model_calls"] <= reports[False]["model_calls"] == 6 * 3
+    assert reports[True]["palette_deviation"] != reports[False]["palette_deviation"]
+
+
 def test_a_refusal_is_one_line():
-    done = run("panorama", "--width", "1000")
+    done = run("panorama", "--width", "1001")
     assert done.returncode != 0 and done.stderr.startswith("demo: width: ") and done.stderr.count("\n") == 1
 
 
 REFUSED = {
-    "panorama --width 1000": "width: must be a multiple of 64 and at least 128 pixels, got 1000; 1024 is the nearest",
+    "panorama --width 1001": "width: must be a multiple of 8 and at least 128 pixels, got 1001; 1000 is the nearest",
+    "panorama --method twin --moving": "cross_sampling: windows that move do already what Cross Sampling does",
+    "panorama --scales 5": "scales: must be in 1..4, or 0 for as many as the canvas asks for, got 5",
+    "panorama --scales 4": "scales: with 4 scales the height of the canvas comes down to 4 latent cells",
+    "panorama --strength 1.5": "strength: must be in 0..1, got 1.5",
+    "panorama --method sync --strength 1": "--strength: belongs to the method msd or full, not to sync.",
     "panorama --method msd --sync-weight 7": "--sync-weight: belongs to the method sync or full, not to msd.",
     "panorama --method full --width 128 --height 128": "sync guidance: one window of 16 x 16 latent cells covers this",
     "panorama --stride 17": "stride height: must be in 1..16 (the window), got 17",

@@ -6,6 +6,7 @@ from joint_diffusion.core.windows import Size, canvas_size, plan_windows
 from joint_diffusion.demo.layer_colours import classify
 from joint_diffusion.demo.metrics import (
     column_runs,
+    grid_energy,
     order_violations_per_column,
     palette_deviation,
     window_deviation,
@@ -100,6 +101,38 @@ def test_palette_deviation_is_least_for_the_right_prompt():
     for wrong in ("winter day", "autumn night", "spring dusk"):
         assert palette_deviation(image, wrong) > 1.5 * right
     assert palette_deviation(image, "") <= right
+
+
+@pytest.fixture
+def noise():
+    return torch.rand(3, 3, 256, 384, generator=torch.Generator().manual_seed(5))
+
+
+@pytest.mark.parametrize("period", [8, 16])
+@pytest.mark.parametrize("axis", ["x", "y"])
+def test_white_noise_has_no_grid(noise, period, axis):
+    assert grid_energy(noise, period, axis) == pytest.approx([1.0] * 3, rel=0.2)
+
+
+@pytest.mark.parametrize("axis", ["x", "y"])
+def test_a_printed_grid_shows_at_its_period_along_its_axis(noise, axis):
+    """Lines eight pixels apart are of period 8, and not of 16."""
+    along, across = (noise.shape[3], "y") if axis == "x" else (noise.shape[2], "x")
+    lines = 0.4 * (torch.arange(along) % 8 == 0)
+    printed = 0.4 * noise + (lines if axis == "x" else lines[:, None])
+    assert (grid_energy(printed, 8, axis) > 10).all()
+    assert grid_energy(printed, 8, across) == pytest.approx([1.0] * 3, rel=0.2)
+    assert grid_energy(printed, 16, axis) == pytest.approx([1.0] * 3, rel=0.2)
+
+
+def test_a_flat_picture_has_nothing_beside_a_noisy_one(noise):
+    both = torch.cat([noise[:1], torch.full_like(noise[:1], 0.5)])
+    assert grid_energy(both, 8, "x").tolist() == pytest.approx([1.0, 0.0], abs=0.2)
+
+
+def test_a_picture_of_few_periods_is_refused(noise):
+    with pytest.raises(ValueError, match="9 periods, got 128 pixels for a period of 16"):
+        grid_energy(noise[..., :128], 16, "x")
 
 
 def test_levels_of_one_world_agree_and_those_of_two_do_not():

@@ -13,15 +13,16 @@ def unet():
     return LandscapeUNet(channels=4, widths=(16, 16, 24), context_width=8).eval()
 
 
-@pytest.mark.parametrize("size", [(16, 16), (4, 4), (12, 40), (8, 100)])
-def test_any_canvas_in_multiples_of_four(unet, size):
+@pytest.mark.parametrize("size", [(16, 16), (4, 4), (12, 40), (8, 100), (16, 18), (9, 13), (5, 1)])
+def test_a_canvas_of_any_size(unet, size):
     x = torch.randn(2, 4, *size)
     assert unet(x, torch.zeros(2), torch.randn(2, 3, 8)).shape == x.shape
 
 
-def test_other_sizes_are_refused_with_a_way_out(unet):
-    with pytest.raises(ValueError, match=r"multiples of 4 latent cells \(32 pixels\), got 16 x 18"):
-        unet(torch.randn(1, 4, 16, 18), torch.zeros(1))
+def test_sizes_that_cannot_be_halved_are_continued_at_their_last_cells(unet):
+    x, t, c = torch.randn(1, 4, 8, 10), torch.zeros(1), torch.randn(1, 3, 8)
+    continued = torch.cat([x, x[..., -1:], x[..., -1:]], dim=3)
+    assert_close(unet(x, t, c), unet(continued, t, c)[..., :10])
 
 
 def test_views_of_a_batch_do_not_see_each_other(unet):
