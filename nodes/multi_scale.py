@@ -2,9 +2,7 @@
 
 from comfy_api.latest import io
 
-from ..core.guidance import DECAYS
-from ..core.multiscale import TARGETS, MultiScaleParams
-from ..core.resample import DOWNSAMPLINGS
+from ..core.multiscale import GUIDANCES, MOST_SCALES, MultiScaleParams
 from .host.ksampler import sample
 from .host.sampling import with_settings
 from .ksampler_inputs import denoise_input, ksampler_inputs
@@ -19,10 +17,27 @@ def _guidance_inputs() -> list:
         io.Int.Input(
             "scales",
             default=DEFAULT.scales,
-            min=1,
-            max=4,
-            tooltip="Resolutions, each half of the one before; the smallest decides the layout. "
-            "1 is plain MultiDiffusion.",
+            min=0,
+            max=MOST_SCALES,
+            tooltip="Resolutions, each half of the one before; the smallest decides the layout. 0: as many as the "
+            "canvas asks for. 1: plain MultiDiffusion.",
+        ),
+        io.Float.Input(
+            "strength",
+            default=DEFAULT.strength,
+            min=0.0,
+            max=1.0,
+            step=0.05,
+            tooltip="How closely the windows follow the low-resolution panorama. 0: plain MultiDiffusion.",
+        ),
+        io.Combo.Input(
+            "guidance",
+            options=[*GUIDANCES],
+            default=DEFAULT.guidance,
+            optional=True,
+            advanced=True,
+            tooltip="projected: the prediction is corrected, at hardly any cost, with any model and sampler. gradient: "
+            "the paper to the letter, through the model, four times as slow; its strength is the weight.",
         ),
         io.Float.Input(
             "weight",
@@ -30,45 +45,15 @@ def _guidance_inputs() -> list:
             min=0.0,
             max=100.0,
             step=0.5,
-            tooltip="How strongly the low-resolution panorama guides the windows. 0 is plain MultiDiffusion; good are "
-            "10 to 20, with target literal 2 to 8, with matched up to 4. Far above, pictures collapse.",
-        ),
-        io.Combo.Input(
-            "target",
-            options=[*TARGETS],
-            default=DEFAULT.target,
             optional=True,
             advanced=True,
-            tooltip="jacobian_free: no backward pass, so it is fast and works with any model. literal: the paper's "
-            "gradient to the letter. matched: the same with the low resolution denoised at its own noise level.",
-        ),
-        io.Combo.Input(
-            "decay",
-            options=[*DECAYS],
-            default=DEFAULT.decay,
-            optional=True,
-            advanced=True,
-            tooltip="How the weight falls over the steps.",
-        ),
-        io.Float.Input(
-            "stop",
-            default=DEFAULT.stop,
-            min=0.0,
-            max=1.0,
-            step=0.05,
-            optional=True,
-            advanced=True,
-            tooltip="Part of the steps that are guided; the rest is as fast as plain MultiDiffusion.",
-        ),
-        io.Combo.Input(
-            "downsampling",
-            options=[*DOWNSAMPLINGS],
-            default=DEFAULT.downsampling,
-            optional=True,
-            advanced=True,
-            tooltip="How the canvas is made smaller; strided (every second cell) only with target literal.",
+            tooltip="Only for guidance gradient: how strongly windows are moved. Good are 2 to 10.",
         ),
     ]
+
+
+def _guided(model, **guidance):
+    return with_settings(model, multiscale=MultiScaleParams(**guidance))
 
 
 class MultiScaleGuidance(io.ComfyNode):
@@ -92,7 +77,7 @@ class MultiScaleGuidance(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, **guidance):
-        return io.NodeOutput(with_settings(model, multiscale=MultiScaleParams(**guidance)))
+        return io.NodeOutput(_guided(model, **guidance))
 
 
 class MultiScaleSampler(io.ComfyNode):
@@ -139,7 +124,7 @@ class MultiScaleSampler(io.ComfyNode):
         **guidance,
     ):
         latent = sample(
-            with_settings(model, multiscale=MultiScaleParams(**guidance)),
+            _guided(model, **guidance),
             seed=seed,
             steps=steps,
             cfg=cfg,

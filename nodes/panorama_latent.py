@@ -36,7 +36,7 @@ class PanoramaLatent(io.ComfyNode):
                     min=8,
                     max=65536,
                     step=8,
-                    tooltip="Width of the panorama in pixels. Multiples of 64 suit all common models.",
+                    tooltip="Width of the panorama in pixels, a multiple of the pixels of a latent cell.",
                 ),
                 io.Int.Input(
                     "height",
@@ -44,14 +44,14 @@ class PanoramaLatent(io.ComfyNode):
                     min=8,
                     max=65536,
                     step=8,
-                    tooltip="Height of the panorama in pixels. Multiples of 64 suit all common models.",
+                    tooltip="Height of the panorama in pixels, a multiple of the pixels of a latent cell.",
                 ),
                 io.Int.Input("batch_size", default=1, min=1, max=4096, tooltip="Number of panoramas."),
                 io.Model.Input(
                     "model",
                     optional=True,
-                    tooltip="The model that will sample: its latent format decides channels and grid. "
-                    "Without it the sampler adapts the empty latent, on a grid of 8 pixels.",
+                    tooltip="The model that will sample: its latent format decides the channels and the pixels of a "
+                    "cell. Without it the sampler adapts the empty latent, with cells of 8 pixels.",
                 ),
                 io.Image.Input("image", optional=True, tooltip="A picture to put on the canvas. Needs the VAE."),
                 io.Vae.Input("vae", optional=True, tooltip="Encodes the image."),
@@ -125,7 +125,7 @@ class PanoramaLatent(io.ComfyNode):
         if placement not in PLACEMENTS:
             raise ValueError(f"placement: must be one of {'; '.join(PLACEMENTS)}, got {placement!r}.")
         space = latent_space(model, vae)
-        canvas = size_in_cells(height, width, space.ratio, space.grid, least=1)
+        canvas = size_in_cells(height, width, space.ratio, least=1)
         samples = empty(space, batch_size, canvas)
         latent = {"samples": samples, "downscale_ratio_spacial": space.ratio}
         if image is None:

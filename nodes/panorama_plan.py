@@ -10,6 +10,7 @@ from comfy_api.latest import io, ui
 from ..core.cost import views_per_step
 from ..core.joint_step import JointParams, check_canvas
 from ..core.multidiffusion import WindowParams
+from ..core.multiscale import scale_sizes
 from ..core.step import Step
 from ..core.twindiffusion import CrossSamplingParams
 from ..core.windows import Size, Window
@@ -19,7 +20,8 @@ from .panorama_windows import NO_WINDOWS
 from .plan_picture import coverage, draw_plan
 from .words import count_of
 
-FIRST = Step(sigma=1.0, kept=0.0, index=0, count=1)
+FIRST = Step(sigma=1e3)  # nothing but noise
+SCENE = 2  # windows that one scene may fill
 
 
 class PanoramaPlan(io.ComfyNode):
@@ -76,10 +78,28 @@ def describe(canvas: Size, ratio: int, params: JointParams) -> list[str]:
     ]
     if params.cross_sampling is not None and len(windows) > 1:
         lines.append(_turns(canvas, ratio, params, params.cross_sampling))
+    lines += _scales(canvas, ratio, params)
     return [*lines, _cost(canvas, params)]
 
 
+def _scales(canvas: Size, ratio: int, params: JointParams) -> list[str]:
+    """How far the canvas is made smaller, with a warning where the smallest still shows several scenes."""
+    scales = params.coarser_scales(canvas, FIRST) + 1
+    if params.multiscale is None or not params.multiscale.is_on:
+        return []
+    coarsest, window = scale_sizes(canvas, scales)[-1], params.windows.window
+    lines = [
+        f"{count_of(scales, 'scale')}, the smallest of {coarsest.width * ratio} x {coarsest.height * ratio} px: "
+        f"{coarsest.width / window.width:.2g} x {coarsest.height / window.height:.2g} windows"
+    ]
+    if max(coarsest.width / window.width, coarsest.height / window.height) > SCENE:
+        lines.append(f"Warning: that is more than {SCENE} windows in a direction, so the scene may be repeated there")
+    return lines
+
+
 def _overlap(windows: Sequence[Window], plan: WindowParams, ratio: int) -> str:
+    if plan.moving:
+        return ", side by side, in other places in every step"
     overlap = Size(plan.window.height - plan.stride.height, plan.window.width - plan.stride.width)
     return f", overlap at least {_between(windows, overlap, ratio)} px" if len(windows) > 1 else ""
 
@@ -100,8 +120,9 @@ def _looks(canvas: Size, windows: Sequence[Window]) -> str:
 
 
 def _turns(canvas: Size, ratio: int, params: JointParams, cross: CrossSamplingParams) -> str:
-    plans = [params.windows_at(replace(FIRST, index=index)).plan(canvas) for index in range(cross.groups)]
-    apart = cross.shift_at(replace(FIRST, index=1), params.windows)
+    turns = [cross.shift_of(turn, params.windows) for turn in range(cross.groups)]
+    plans = [replace(params.windows, shift=shift).plan(canvas) for shift in turns]
+    apart = turns[1]
     return (
         f"Cross Sampling: {cross.groups} sets of windows take turns, {_between(plans[0], apart, ratio)} px apart, of "
         f"{' and '.join(str(len(plan)) for plan in plans)} windows"
@@ -112,7 +133,5 @@ def _cost(canvas: Size, params: JointParams) -> str:
     views = count_of(views_per_step(canvas, params, FIRST), "view")
     if not params.guided:
         return f"{views} of the model in each step (twice that with a negative prompt)"
-    multiscale = params.multiscale_at(FIRST)
-    scales = f" of {count_of(multiscale.scales, 'scale')}" if multiscale else ""
     unguided = len(params.windows_at(FIRST).plan(canvas))
-    return f"{views} of the model in each guided step{scales}, {unguided} in others (twice that with a negative prompt)"
+    return f"{views} of the model in each guided step, {unguided} in others (twice that with a negative prompt)"

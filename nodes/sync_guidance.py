@@ -2,7 +2,7 @@
 
 from comfy_api.latest import io
 
-from ..core.syncdiffusion import ANCHORS, SyncParams
+from ..core.syncdiffusion import ANCHORS, GUIDANCES, SyncParams
 from .host.perceptual_weights import load_lpips, load_style
 from .host.sampling import with_settings
 from .host.settings import PictureLoss
@@ -43,42 +43,14 @@ class SyncGuidance(io.ComfyNode):
                     "lpips: decoded pictures as VGG-16 sees them; needs a VAE and weights in models/perceptual.",
                 ),
                 io.Vae.Input("vae", optional=True, tooltip="Decodes what style and lpips compare. Not for latent."),
-                io.Boolean.Input(
-                    "jacobian_free",
-                    default=DEFAULT.jacobian_free,
+                io.Combo.Input(
+                    "guidance",
+                    options=[*GUIDANCES],
+                    default=DEFAULT.guidance,
                     optional=True,
                     advanced=True,
-                    tooltip="On: no backward pass through the model, so it is fast and works with any model. "
-                    "Off: the paper's gradient to the letter.",
-                ),
-                io.Float.Input(
-                    "decay",
-                    default=DEFAULT.decay,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Factor on the weight after each step.",
-                ),
-                io.Int.Input(
-                    "every",
-                    default=DEFAULT.every,
-                    min=1,
-                    max=1000,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Guide only every n-th step; the others are as fast as plain MultiDiffusion.",
-                ),
-                io.Float.Input(
-                    "stop",
-                    default=DEFAULT.stop,
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Part of the steps that are guided.",
+                    tooltip="direct: the prediction is corrected, at hardly any cost, with any model and sampler. "
+                    "gradient: the paper to the letter, through the model, four times as slow.",
                 ),
                 io.Combo.Input(
                     "anchors",

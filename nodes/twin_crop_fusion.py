@@ -42,13 +42,14 @@ class TwinCropFusion(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.05,
-                    tooltip="Part of the steps in which neighbours are aligned. 0: Cross Sampling only.",
+                    tooltip="Part of the way from noise to picture in which neighbours are aligned. 0: Cross Sampling "
+                    "only.",
                 ),
                 io.Boolean.Input(
                     "cross_sampling",
                     default=True,
                     tooltip="The inner windows move from step to step, so that no border stays where it is. "
-                    "Lets windows overlap less.",
+                    "Lets windows overlap less. Not for windows that move by themselves.",
                 ),
                 io.Int.Input(
                     "groups",

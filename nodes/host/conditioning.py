@@ -106,6 +106,11 @@ class WindowConditioning:
             for entries, chosen in zip(conds, active, strict=True)
         ]
 
+    def forget_windows(self) -> None:
+        """What was cut or looked up for single windows; it is found again when it is needed."""
+        self._controls.clear()
+        self._placement.forget_windows()
+
     def _remember(self, prompt_type: str, entries: list[Entry]) -> None:
         # The first entry with a value is the one that it was encoded from. `process_conds` appends twins of the areas
         # of the opposite list, which have the values of this list but the prompt of the other.

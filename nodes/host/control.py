@@ -144,8 +144,9 @@ def _runs(net: ControlBase, sigma: Tensor, transformer_options: dict[str, Any]) 
     """Whether the net is on: at the noise level of the sampler's step, also for a coarser canvas with its own level."""
     if net.timestep_range is None:
         return True
-    call = transformer_options.get(CALL)
-    level = call.step_sigma if hasattr(call, "step_sigma") else float(sigma[0])  # the latter waits for the GPU
+    level = getattr(transformer_options.get(CALL), "step_sigma", None)
+    if level is None:
+        level = float(sigma[0])  # waits for the GPU
     return net.timestep_range[1] <= level <= net.timestep_range[0]
 
 

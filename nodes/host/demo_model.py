@@ -11,6 +11,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor, nn
 
+from ...core.scale_map import ScaleMap
 from ...demo.autoencoder import CHANNELS, FACTOR, Autoencoder
 from ...demo.model import DOWNSAMPLING, SIGMA_DATA, SIGMA_MAX, SIGMA_MIN, LandscapeUNet
 from ...demo.pipeline import DENOISER, load_autoencoder, read_weights
@@ -22,14 +23,19 @@ PRECISION = torch.float32  # half of it saves nothing for so small a model
 
 
 class LandscapeFormat(comfy.latent_formats.LatentFormat):
-    """Latents of unit variance; previews use the straight line nearest to the decoder."""
+    """Latents of unit variance; previews use the straight line nearest to the decoder.
+
+    `scale_map` is what Multi-Scale Diffusion knows of such latents.
+    """
 
     latent_channels = CHANNELS
     spacial_downscale_ratio = FACTOR
 
     def __init__(self):
-        *factors, bias = _colours(load_autoencoder()).tolist()
+        autoencoder = load_autoencoder()
+        *factors, bias = _colours(autoencoder).tolist()
         self.latent_rgb_factors, self.latent_rgb_factors_bias = factors, bias
+        self.scale_map = ScaleMap(matrix=autoencoder.half_matrix, offset=autoencoder.half_offset)
 
 
 def _colours(autoencoder: Autoencoder) -> Tensor:

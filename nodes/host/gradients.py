@@ -31,7 +31,9 @@ def input_gradients(guider: CFGGuider, model_options: dict, checkpoint: bool) ->
     after an exception or an interrupt.
     """
     with ExitStack() as stack:
-        stack.enter_context(complaints_with_a_way_out("this model", 'Choose "jacobian_free", which needs none.'))
+        stack.enter_context(
+            complaints_with_a_way_out("this model", 'Choose guidance "projected" or "direct", which needs none.')
+        )
         _refuse_lora_hooks(guider)
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())

@@ -1,6 +1,7 @@
 """One sampling run of one canvas."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import comfy.model_sampling
@@ -8,12 +9,14 @@ from comfy.samplers import CFGGuider, Sampler
 from torch import Tensor
 
 from ...core.fusion import WindowWeights
-from ...core.joint_step import check_canvas, fusion_weights
+from ...core.joint_step import Look, check_canvas, fusion_weights
 from ...core.multidiffusion import WindowParams
 from ...core.step import Step
 from ...core.twindiffusion import CropFusionParams
 from ...core.windows import Size, Window, canvas_size
 from .conditioning import Entry, WindowConditioning
+from .finite import FirstNotFinite
+from .hook_states import HookStates
 from .memory import fits
 from .rehearsal import kept_per_step
 from .saved_tensors import Backpropagation
@@ -24,6 +27,8 @@ Active = tuple[tuple[int, ...], ...]
 
 # Beyond this many windows a GPU is busy anyway, and an interrupt would only wait longer.
 MOST_WINDOWS = 8
+# Sets of windows that are remembered: each has its weights, and its part of the conditioning.
+MOST_KEPT_WEIGHTS = 16
 # A backward pass holds about this many times the memory of a prediction with, and without, checkpoints in the model.
 GRADIENT_MEMORY = 4
 GRADIENT_MEMORY_WITHOUT_CHECKPOINTS = 20
@@ -41,23 +46,30 @@ class Run:
         options = extra_args["model_options"]
         _refuse_what_cannot_be_windowed(guider, options, noise)
         self.model = guider.inner_model
+        self.scale_map = getattr(self.model.latent_format, "scale_map", None)  # of the bundled model
         self.params = joint_params(guider.model_patcher, options)
+        seed = extra_args.get("seed") or 0
+        if self.params.windows.moving:
+            self.params = replace(self.params, windows=replace(self.params.windows, seed=seed))
         self.picture_loss = settings_of(options).picture_loss
         if self.picture_loss is not None:
             self.picture_loss = self.picture_loss.on(noise.device)
         guided = self.params.guided
         _refuse_caches(options, guided)
         canvas = canvas_size(noise)
+        self.hook_states = HookStates(options)
+        self.hooks_of_nodes = len(options.get("sampler_post_cfg_function", []))
+        self.finite = FirstNotFinite()
         self._levels: list[float] = sigmas.tolist()
         self._kept = [0.0] * (len(self._levels) - 1)
         self._weights: dict[tuple[Size, WindowParams, CropFusionParams | None], WindowWeights] = {}
         self.backpropagation = Backpropagation()
         self._most: dict[bool, int] = {}  # windows in a call without and with gradients, after memory ran out
         check_canvas(canvas, self.params)
-        if guided:
+        if self.params.needs_gradients:
             _refuse_rising(self._levels)
             self._kept = kept_per_step(sampler, guider, sigmas, extra_args)
-        self.conditioning = WindowConditioning(self.model, canvas, conds=guider.conds, seed=extra_args.get("seed") or 0)
+        self.conditioning = WindowConditioning(self.model, canvas, conds=guider.conds, seed=seed)
 
     def step_at(self, sigma: float) -> Step:
         """The step that an evaluation at `sigma` belongs to: the last one that begins at or above it.
@@ -67,6 +79,10 @@ class Run:
         sign = 1 if self._levels[-1] <= self._levels[0] else -1
         begun = (i for i, level in enumerate(self._levels[:-1]) if sign * (level - sigma) >= -1e-4 * sigma)
         return self._step(sigma, max(begun, default=0))
+
+    def look(self, x: Tensor, step: Step) -> Look:
+        """At the canvas x, without guidance."""
+        return Look(params=self.params.windows_at(step), weights=self.fusion_weights(x, step))
 
     @property
     def first_step(self) -> Step:
@@ -94,11 +110,14 @@ class Run:
             for start in range(0, len(group), size)
         }
 
-    def fusion_weights(self, x: Tensor, step: Step) -> WindowWeights:
+    def fusion_weights(self, x: Tensor, step: Step, coarse: bool = False) -> WindowWeights:
         """Of the windows of the canvas x in this step; made in main memory, so once for all steps that share them."""
-        key = canvas_size(x), self.params.windows_at(step), self.params.crop_fusion_at(step)
+        key = canvas_size(x), self.params.windows_at(step, coarse), self.params.crop_fusion_at(step)
         if key not in self._weights:
-            self._weights[key] = fusion_weights(x, step, self.params)
+            if len(self._weights) >= MOST_KEPT_WEIGHTS:  # windows that move are others in every step
+                self._weights.clear()
+                self.conditioning.forget_windows()
+            self._weights[key] = fusion_weights(x, step, self.params, coarse)
         return self._weights[key]
 
     def batch_size(self, conds: Conds, x: Tensor, gradients: bool = False) -> int:

@@ -78,6 +78,10 @@ class Placement:
             self._covered[key] = mask, bool(crop(mask, window).any())
         return self._covered[key][1]
 
+    def forget_windows(self) -> None:
+        """Which masks cover which windows."""
+        self._covered.clear()
+
     def has(self, key: str, value: comfy.conds.CONDRegular) -> bool:
         """Whether a model cond is spatial."""
         tensor = getattr(value, "cond", None)

@@ -1,5 +1,7 @@
 """Wrong input gets a message that names the field, the rule or the value, and the way out; never a silent repair."""
 
+import re
+
 import comfy.sample
 import folder_paths
 import pytest
@@ -18,6 +20,14 @@ from safetensors.torch import save_file
 from tiny_models import prompt
 
 NAN, INFINITY = float("nan"), float("inf")
+NATIVE = {
+    "window_width": 0,
+    "window_height": 0,
+    "overlap": 0.5,
+    "windows": "overlapping",
+    "wrap_x": False,
+    "wrap_y": False,
+}
 
 
 @pytest.fixture(scope="module")
@@ -49,23 +59,25 @@ class TinyVAE:
         ({"overlap": 1.0}, r"overlap: must be at least 0 and below 1 .*got 1"),
         ({"overlap": -0.5}, r"overlap: must be at least 0 and below 1 .*got -0\.5"),
         ({"overlap": NAN}, r"overlap: must be at least 0 and below 1 .*got nan"),
+        ({"windows": "round"}, r"windows: must be overlapping or moving, got 'round'"),
         ({"weights": "round"}, r"weights: must be one of uniform, feathered, gaussian, got 'round'"),
         ({"windows_per_batch": -1}, r"windows per batch: must be 0 \(automatic\) or more, got -1"),
     ],
 )
 def test_panorama_windows(sd15, changes, message):
-    values = {"window_width": 0, "window_height": 0, "overlap": 0.5, "wrap_x": False, "wrap_y": False, **changes}
     with pytest.raises(ValueError, match=message):
-        PanoramaWindows.execute(sd15, **values)
+        PanoramaWindows.execute(sd15, **{**NATIVE, **changes})
 
 
 @pytest.mark.parametrize("node", [MultiScaleGuidance, MultiScaleSampler])
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"scales": 5}, r"scales: must be in 1\.\.4, or 0 for as many as the canvas asks for, got 5"),
+        ({"strength": 1.5}, r"strength: must be in 0\.\.1, got 1\.5"),
+        ({"strength": NAN}, r"strength: must be in 0\.\.1, got nan"),
         ({"weight": INFINITY}, r"weight: must be a number of at least 0, got inf"),
-        ({"downsampling": "strided"}, r"downsampling: strided works with target literal only.*choose mean"),
-        ({"downsampling": "cubic", "target": "literal"}, r"downsampling: must be mean or strided, got 'cubic'"),
+        ({"guidance": "jacobian_free"}, r"guidance: must be projected or gradient, got 'jacobian_free'"),
     ],
 )
 def test_multi_scale(sd15, node, changes, message):
@@ -80,7 +92,7 @@ def test_multi_scale(sd15, node, changes, message):
         "latent_image": {"samples": torch.zeros(1, 4, 16, 16)},
         "denoise": 1.0,
     }
-    values = {"scales": 2, "weight": 10.0, **changes, **(sampler if node is MultiScaleSampler else {})}
+    values = {"scales": 2, "strength": 1.0, **changes, **(sampler if node is MultiScaleSampler else {})}
     with pytest.raises(ValueError, match=message):
         node.execute(sd15, **values)
 
@@ -99,7 +111,7 @@ def use_folder(folder, monkeypatch):
         ({"loss": "style"}, r"vae: the loss style compares decoded pictures; connect a VAE, or choose latent"),
         ({"loss": "lpips", "vae": TinyVAE()}, r'(?s)The loss "lpips" needs .*Put vgg16.* into .*Put vgg\.pth .* into '),
         ({"loss": "style", "vae": TinyVAE()}, r'The loss "style" needs weights that are missing'),
-        ({"stop": NAN}, r"stop: must be in 0\.\.1 .*got nan"),
+        ({"guidance": "matched"}, r"guidance: must be direct or gradient, got 'matched'"),
         ({"anchor_x": -0.5}, r"anchor x: must be in 0\.\.1 .*got -0\.5"),
         ({"anchor_y": 2.0}, r"anchor y: must be in 0\.\.1 .*got 2"),
     ],
@@ -126,14 +138,16 @@ def test_twin_crop_fusion(sd15, changes, message):
         TwinCropFusion.execute(sd15, **{"adjacency": 1.0, "stop": 0.5, "cross_sampling": True, **changes})
 
 
-def sample(model, latent):
+def sample(model, latent, steps=1):
     noise = torch.zeros_like(latent)
     with torch.inference_mode():
-        comfy.sample.sample(model, noise, 1, 2.0, "euler", "normal", prompt(1), prompt(2), latent, disable_pbar=True)
+        comfy.sample.sample(
+            model, noise, steps, 2.0, "euler", "normal", prompt(1), prompt(2), latent, disable_pbar=True
+        )
 
 
 def windowed(model, **changes):
-    values = {"window_width": 128, "window_height": 128, "overlap": 0.5, "wrap_x": False, "wrap_y": False, **changes}
+    values = {**NATIVE, "window_width": 128, "window_height": 128, **changes}
     return PanoramaWindows.execute(model, **values).args[0]
 
 
@@ -151,16 +165,73 @@ def test_a_wrapping_canvas_below_the_window(sd15, field):
             (14, 64),
             r"scales: with 2 scales the height of the canvas comes down to 7 .* at least 8, half.*Use fewer scales",
         ),
-        (False, (64, 18), r"scales: .*width .*comes down to 9 .* a multiple of 2, the model's grid"),
         (True, (32, 24), r"scales: .*width .*comes down to 12 .*at least 16 \(it wraps\)"),
     ],
 )
 def test_a_canvas_too_small_for_the_scales(sd15, wrap, size, message):
-    model = with_settings(windowed(sd15, wrap_x=wrap), multiscale=MultiScaleParams())
+    model = with_settings(windowed(sd15, wrap_x=wrap), multiscale=MultiScaleParams(scales=2))
     with pytest.raises(ValueError, match=message):
         sample(model, torch.zeros(1, 4, *size))
     with pytest.raises(ValueError, match=message):
         PanoramaPlan.execute(model, {"samples": torch.zeros(1, 4, *size)})
+
+
+def test_windows_that_move_twice(sd15):
+    model = TwinCropFusion.execute(windowed(sd15, windows="moving"), 1.0, 0.5, True).args[0]
+    message = r"cross_sampling: windows that move do already .*turn Cross Sampling off, or choose overlapping windows"
+    with pytest.raises(ValueError, match=message):
+        sample(model, torch.zeros(1, 4, 16, 32))
+    with pytest.raises(ValueError, match=message):
+        PanoramaPlan.execute(model, {"samples": torch.zeros(1, 4, 16, 32)})
+
+
+def test_nothing_to_synchronise_with(sd15):
+    model = SyncGuidance.execute(windowed(sd15), 20.0, "latent").args[0]
+    with pytest.raises(ValueError, match=r"sync guidance: one window of 16 x 16 .*covers this canvas.*canvas larger"):
+        sample(model, torch.zeros(1, 4, 16, 16))
+
+
+@pytest.mark.parametrize("guided", [False, True], ids=["plain", "guided"])
+@pytest.mark.parametrize("what", ["latent", "prediction"])
+def test_numbers_that_are_not_finite(sd15, what, guided):
+    """A black picture would say nothing; the message says since when, and where."""
+    model, latent = windowed(sd15), torch.zeros(1, 4, 32, 48)
+    if guided:
+        model = MultiScaleGuidance.execute(
+            SyncGuidance.execute(model, 20.0, "latent").args[0], scales=2, strength=1.0
+        ).args[0]
+    calls = []
+
+    def broken(arguments):
+        calls.append(arguments["denoised"].shape)
+        if calls.count((1, 4, 32, 48)) == 2:
+            arguments["denoised"][..., 20:, 30:40] = NAN
+        return arguments["denoised"]
+
+    if what == "latent":
+        latent[..., 20:, 30:40] = INFINITY
+    else:
+        model.set_model_sampler_post_cfg_function(broken)
+    number = 1 if what == "latent" else 2
+    message = rf"prediction {number}: the latent or its prediction is not finite .* at x \d+\.\.\d+, y \d+\.\.31 "
+    with pytest.raises(FloatingPointError, match=message) as caught:
+        sample(model, latent, steps=3)
+    left, right, top = map(int, re.search(r"x (\d+)\.\.(\d+), y (\d+)", str(caught.value)).groups())
+    assert left <= 30 and right >= 39 and top <= 20
+    if what == "prediction" and not guided:
+        assert (left, right, top) == (30, 39, 20)
+
+
+def test_a_place_in_a_picture_that_is_not_finite(sd15):
+    """The second picture of a batch of two."""
+    bad = torch.zeros(2, 4, 16, 32)
+    bad[1, 0, 3, 5] = NAN
+    model = windowed(sd15)
+    model.set_model_sampler_post_cfg_function(lambda arguments: arguments["denoised"] + bad)
+    with pytest.raises(
+        FloatingPointError, match=r"prediction 1: .* at x 5\.\.5, y 3\.\.3 \(latent cells\); run the model"
+    ):
+        sample(model, torch.zeros(2, 4, 16, 32))
 
 
 def test_context_windows_on_the_same_model(sd15):

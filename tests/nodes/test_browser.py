@@ -147,9 +147,9 @@ def test_a_panorama_is_queued_and_shown(editor, tmp_path):
 
 def test_a_wrong_size_is_reported_at_its_node(editor):
     graph = panorama()
-    graph["latent"]["inputs"]["width"] = 520
+    graph["latent"]["inputs"]["width"] = 524
     editor.build(graph)
-    with pytest.raises(RuntimeError, match=r"PanoramaLatent: width: must be a multiple of 32 pixels"):
+    with pytest.raises(RuntimeError, match=r"PanoramaLatent: width: must be a multiple of 8 pixels"):
         editor.queue()
     editor.page.keyboard.press("Escape")  # the front end's own report lies over everything
 

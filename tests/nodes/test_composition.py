@@ -30,12 +30,14 @@ from joint_diffusion.nodes.multi_scale import MultiScaleGuidance
 from joint_diffusion.nodes.panorama_windows import PanoramaWindows
 from joint_diffusion.nodes.sync_guidance import SyncGuidance
 from joint_diffusion.nodes.twin_crop_fusion import TwinCropFusion
-from sampling_run import lively, prompts, run, run_by_hand
+from sampling_run import POOLED, lively, prompts, run, run_by_hand
 from window_run import predict
 
-CANVAS, STEPS, CFG = Size(8, 16), 2, 4.0
-SCHEDULER = "sgm_uniform"  # whose second step is not yet one without noise
-WINDOWS = WindowParams(window=Size(8, 8), stride=Size(4, 4), weights="gaussian", grid=2)
+CANVAS, STEPS, CFG = Size(8, 16), 3, 4.0
+SCHEDULER = "sgm_uniform"  # whose steps all have noise, and of which Cross Sampling moves windows in the second
+WINDOWS = WindowParams(window=Size(8, 8), stride=Size(4, 4), weights="gaussian", grid=2, seed=1)
+FLOW = ("flux", "qwen_image")
+SHAPES = {"flux": (1, 16, *CANVAS), "qwen_image": (1, 16, 1, *CANVAS)}
 MASK = torch.linspace(-1, 1, 16).clamp(min=0).repeat(1, 8, 1)  # says nothing in the left half, where a window is
 AREA = (8, 8, 0, 6)  # height, width, top, left
 HINT = torch.rand(1, 3, 64, 128, generator=torch.Generator().manual_seed(9))
@@ -48,7 +50,7 @@ class Case:
     """What takes part in a run."""
 
     family: str = "sd15"
-    windows: WindowParams = WINDOWS
+    windows: WindowParams = WINDOWS  # of the run's seed
     settings: dict = field(default_factory=dict)
     lora: bool = False
     control: bool = False
@@ -58,7 +60,7 @@ class Case:
 
     @property
     def shape(self):
-        return (1, 16, 1, *CANVAS) if self.family == "qwen_image" else (1, 4, *CANVAS)
+        return SHAPES.get(self.family, (1, 4, *CANVAS))
 
     @property
     def params(self):
@@ -66,10 +68,11 @@ class Case:
 
 
 PARTS: dict[str, Callable[[Case], Case]] = {
-    "multi-scale": lambda case: setting(case, multiscale=MultiScaleParams(weight=2.0)),
-    "sync": lambda case: setting(case, sync=SyncParams(weight=0.05)),
+    "multi-scale": lambda case: setting(case, multiscale=MultiScaleParams(scales=2)),
+    "sync": lambda case: setting(case, sync=SyncParams(weight=0.2)),
     "crop fusion": lambda case: setting(case, crop_fusion=CropFusionParams(adjacency=0.5)),
     "cross sampling": lambda case: setting(case, cross_sampling=CrossSamplingParams()),
+    "moving": lambda case: replace(case, windows=replace(case.windows, moving=True)),
     "controlnet": lambda case: replace(case, control=True),
     "mask": lambda case: replace(case, masked=(*case.masked, "mask")),
     "area": lambda case: replace(case, masked=(*case.masked, "area")),
@@ -84,11 +87,12 @@ PARTS: dict[str, Callable[[Case], Case]] = {
         case, sampler="euler_ancestral_cfg_pp" if case.sampler != "euler" else "euler_ancestral"
     ),
 }
+METHODS = [*PARTS][:5]
 APART = {
+    ("cross sampling", "moving"),  # do the same
     ("controlnet", "video latents"),  # the net is one for SD 1.5
-    ("video latents", "cfg_pp"),  # of two steps of a flow model, one from pure noise and one to the end, both are Euler
 }
-PAIRS = [pair for pair in combinations(PARTS, 2) if pair not in APART]
+PAIRS = [pair for pair in combinations(PARTS, 2) if pair not in APART and pair[0] in METHODS]
 
 
 def setting(case, **settings):
@@ -135,6 +139,8 @@ def conditioning(case, window=None, canvas=CANVAS):
             hint = comfy.utils.common_upscale(hint, 8 * canvas.width, 8 * canvas.height, "nearest-exact", "center")
             hint = crop(hint, Window(*(8 * cells for cells in window)))
         options = {"control": net().copy().set_cond_hint(hint, 0.9, (0.0, 1.0)), "control_apply_to_uncond": True}
+    if case.family in POOLED:
+        options["pooled_output"] = torch.linspace(-1, 1, POOLED[case.family])[None]
     positive, negative = tiny_models.prompt(1, **options), tiny_models.prompt(2, **options)
     for seed, kind in enumerate(case.masked, start=3):
         if window is None:
@@ -179,7 +185,7 @@ def by_hand(case):
     mask = NOISE_MASK if case.inpaint else torch.ones(())
     x = sampling.noise_scaling(torch.tensor(sigmas[0]), noise, kept, max_denoise=True)
     for index, (sigma, after) in enumerate(zip(sigmas, sigmas[1:], strict=False)):
-        step = Step(sigma=sigma, kept=after / sigma, index=index, count=STEPS, flow=case.family == "qwen_image")
+        step = Step(sigma=sigma, kept=after / sigma, index=index, count=STEPS, flow=case.family in FLOW)
         noisy = sampling.noise_scaling(torch.tensor(sigma), noise, kept, False)
         denoised = denoise_step(x * mask + noisy * (1 - mask), step, denoise, case.params)
         denoised = denoised * mask + kept * (1 - mask)
@@ -208,25 +214,41 @@ def test_every_pair(pair):
             assert (found - without).abs().max() > max(5e-5 * size, 10 * error), f"{part} does nothing"
 
 
-@pytest.mark.parametrize("apart", [{"video latents"}, {"controlnet"}], ids=["sd15", "video latents"])
-def test_the_full_stack_and_no_part_of_it_is_lost(apart):
-    parts = [part for part in PARTS if part not in apart | {"cfg_pp", "stochastic"}]
-    case = case_of(*parts)
+@pytest.mark.parametrize("family", ["sd15", "sdxl", "flux", "qwen_image"])
+@pytest.mark.parametrize("windows", ["cross sampling", "moving"])
+def test_the_full_stack_and_no_part_of_it_is_lost(family, windows):
+    """Of families, and of windows that go elsewhere: look once, correct in turn, and all the host knows of prompts."""
+    without = {"cfg_pp", "stochastic", "video latents"} | ({"moving", "cross sampling"} - {windows})
+    if family != "sd15":
+        without |= {"controlnet", "lora"}  # are made for SD 1.5
+    parts = [part for part in PARTS if part not in without]
+    case = replace(case_of(*parts), family=family)
     found, expected = in_the_host(case), by_hand(case)
     error, size = (found - expected).abs().max(), expected.abs().max()
     assert error < 1e-4 * size
-    for part in parts:
-        without = in_the_host(case_of(*(other for other in parts if other != part)))
-        if found.shape == without.shape:
-            assert (found - without).abs().max() > max(2e-5 * size, 5 * error), f"{part} does nothing"
+    for part in parts if (family, windows) == ("sd15", "cross sampling") else ["multi-scale", "sync"]:
+        case = replace(case_of(*(other for other in parts if other != part)), family=family)
+        assert (found - in_the_host(case)).abs().max() > max(2e-5 * size, 5 * error), f"{part} does nothing"
+
+
+def blurred(args):
+    """What another pack might do after CFG."""
+    return 0.9 * args["denoised"] + 0.1 * args["denoised"].tanh()
+
+
+def hooked(model):
+    model = model.clone()
+    model.set_model_sampler_post_cfg_function(blurred)
+    return model
 
 
 NODES = {
-    "windows": lambda model: PanoramaWindows.execute(model, 64, 64, 0.5, True, False).args[0],
-    "multi-scale": lambda model: MultiScaleGuidance.execute(model, scales=2, weight=2.0).args[0],
-    "sync": lambda model: SyncGuidance.execute(model, 0.05, "latent").args[0],
+    "windows": lambda model: PanoramaWindows.execute(model, 64, 64, 0.5, "overlapping", True, False).args[0],
+    "multi-scale": lambda model: MultiScaleGuidance.execute(model, scales=2, strength=1.0).args[0],
+    "sync": lambda model: SyncGuidance.execute(model, 0.2, "latent").args[0],
     "twin": lambda model: TwinCropFusion.execute(model, 0.5, 1.0, True).args[0],
     "lora": lambda model: comfy.sd.load_lora_for_models(model, None, tiny_models.lora_weights(model), 1.0, 0.0)[0],
+    "hook": hooked,
 }
 ORDERS = [random.Random(seed).sample(list(NODES), len(NODES)) for seed in range(3)]
 
@@ -242,14 +264,18 @@ def test_the_order_of_the_nodes_does_not_matter(sampler):
         pictures.append(in_the_host(case, model))
     assert all(torch.equal(picture, pictures[0]) for picture in pictures[1:])
     assert pictures[0].isfinite().all()
+    without = model_of("sd15", False)
+    for node in NODES:
+        without = without if node == "hook" else NODES[node](without)
+    assert not torch.equal(in_the_host(case, without), pictures[0])
 
 
 @pytest.mark.parametrize("family", ["sd15", "flux"])
 def test_all_methods_with_gradients(family):
     """Both guides at once through the model, against autograd as it is."""
     settings = {
-        "multiscale": MultiScaleParams(target="matched", weight=0.05),
-        "sync": SyncParams(weight=0.05, jacobian_free=False),
+        "multiscale": MultiScaleParams(scales=2, guidance="gradient", weight=0.05),
+        "sync": SyncParams(weight=0.05, guidance="gradient"),
         "crop_fusion": CropFusionParams(),
         "cross_sampling": CrossSamplingParams(),
     }

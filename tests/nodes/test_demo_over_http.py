@@ -26,6 +26,7 @@ def panorama(steps=4, seed=3):
                 "window_width": 0,
                 "window_height": 0,
                 "overlap": 0.5,
+                "windows": "overlapping",
                 "wrap_x": True,
                 "wrap_y": False,
             },
@@ -84,10 +85,17 @@ def test_interruption_leaves_the_model_as_it_was(server):
     np.testing.assert_allclose(server.images(run, "save")[0], expected, atol=1.01 / 255)
 
 
-def test_a_canvas_off_the_grid_is_refused(server):
+def test_a_canvas_of_parts_of_cells_is_refused(server):
     prompt = panorama()
-    prompt["latent"]["inputs"]["width"] = 400
-    with pytest.raises(PromptFailed, match="width: must be a multiple of 32 pixels.*nearest: 384 or 416"):
+    prompt["latent"]["inputs"]["width"] = 404
+    with pytest.raises(PromptFailed, match="width: must be a multiple of 8 pixels.*400 or 408"):
+        server.run(prompt)
+
+
+def test_old_settings_are_refused_by_the_name_of_the_new_one(server):
+    prompt = with_guidance(panorama())
+    prompt["guidance"]["inputs"]["guidance"] = "jacobian_free"
+    with pytest.raises(PromptFailed, match="guidance: 'jacobian_free' not in"):
         server.run(prompt)
 
 
@@ -96,7 +104,7 @@ def with_guidance(prompt):
     prompt["latent"]["inputs"]["height"] = 256
     prompt["guidance"] = {
         "class_type": "MultiScaleGuidance",
-        "inputs": {"model": ["windows", 0], "scales": 2, "weight": 10.0},
+        "inputs": {"model": ["windows", 0], "scales": 2, "strength": 1.0},
     }
     prompt["sampler"]["inputs"]["model"] = ["guidance", 0]
     return prompt
@@ -139,6 +147,6 @@ def test_the_multi_scale_sampler_is_ksampler_with_guidance(server):
     (expected,) = server.images(server.run(guided), "save")
     own = with_guidance(panorama())
     own["sampler"]["class_type"] = "MultiScaleSampler"
-    own["sampler"]["inputs"] |= {"model": ["windows", 0], "scales": 2, "weight": 10.0}
+    own["sampler"]["inputs"] |= {"model": ["windows", 0], "scales": 2, "strength": 1.0}
     (image,) = server.images(server.run(own), "save")
     assert np.array_equal(image, expected)

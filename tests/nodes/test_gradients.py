@@ -431,5 +431,5 @@ def lora_hook() -> dict:
     ],
 )
 def test_what_gives_no_gradient_is_refused_with_a_way_out(case: Case, reason: str):
-    with pytest.raises(RuntimeError, match=rf'No gradient .*{reason}.*Choose "jacobian_free"'):
+    with pytest.raises(RuntimeError, match=rf'No gradient .*{reason}.*Choose guidance "projected" or "direct"'):
         case.gradient()

@@ -45,8 +45,9 @@ class Guided:
         self.patcher, self.vae, self.net = lively(tiny_models.sd15()), tiny_models.vae(), tiny_models.control_net()
         hint = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(4))
         self.control = self.net.set_cond_hint(hint, 0.9, (0.0, 1.0))
-        model = with_settings(self.patcher, windows=WINDOWS, multiscale=MultiScaleParams(target="matched", weight=0.02))
-        self.model = SyncGuidance.execute(model, 20.0, "lpips", self.vae, jacobian_free=False).args[0]
+        multiscale = MultiScaleParams(scales=2, guidance="gradient", weight=0.02)
+        model = with_settings(self.patcher, windows=WINDOWS, multiscale=multiscale)
+        self.model = SyncGuidance.execute(model, 20.0, "lpips", self.vae, guidance="gradient").args[0]
 
     @property
     def roots(self):

@@ -19,7 +19,14 @@ def sd15():
 
 
 def windowed(model, **options):
-    settings = dict(window_width=64, window_height=64, overlap=0.0, wrap_x=False, wrap_y=False) | options
+    settings = {
+        "window_width": 64,
+        "window_height": 64,
+        "overlap": 0.0,
+        "windows": "overlapping",
+        "wrap_x": False,
+        "wrap_y": False,
+    } | options
     return PanoramaWindows.execute(model, **settings)[0]
 
 
@@ -158,6 +165,7 @@ def test_it_runs_on_the_server(server):
                 "window_width": 0,
                 "window_height": 0,
                 "overlap": 0.5,
+                "windows": "overlapping",
                 "wrap_x": True,
                 "wrap_y": False,
             },

@@ -1,5 +1,7 @@
 """PanoramaPlan: what it draws and counts is what the sampler will do."""
 
+import re
+
 import numpy as np
 import pytest
 import tiny_models
@@ -16,7 +18,14 @@ from joint_diffusion.nodes.plan_picture import EXAMPLE, coverage, draw_plan
 
 
 def windowed(model, **options):
-    settings = dict(window_width=128, window_height=128, overlap=0.5, wrap_x=False, wrap_y=False) | options
+    settings = {
+        "window_width": 128,
+        "window_height": 128,
+        "overlap": 0.5,
+        "windows": "overlapping",
+        "wrap_x": False,
+        "wrap_y": False,
+    } | options
     return PanoramaWindows.execute(model, **settings)[0]
 
 
@@ -33,21 +42,55 @@ def test_it_counts_windows_and_views():
     assert "7 windows of 128 x 128 px, overlap at least 64 px; 1 to 2 windows look" in summary
 
 
-def test_it_counts_the_scales():
-    model = with_settings(windowed(tiny_models.sd15()), multiscale=MultiScaleParams(scales=2, stop=0.6))
+@pytest.mark.parametrize(
+    ("size", "scales", "smallest"),
+    [
+        ((512, 256), 2, "256 x 128 px: 2 x 1 windows"),
+        ((512, 512), 3, "128 x 128 px: 1 x 1 windows"),
+        ((2048, 128), 1, "2048 x 128 px: 16 x 1 windows"),  # scenes stack upwards, and here is no room for it
+        ((64, 512), 2, "32 x 256 px: 0.25 x 2 windows"),  # not below a quarter of the width
+    ],
+)
+def test_it_says_how_many_scales_a_canvas_asks_for(size, scales, smallest):
+    model = with_settings(windowed(tiny_models.sd15()), multiscale=MultiScaleParams())
+    summary = plan(model, *size)[3]
+    assert f"{scales} scale{'s' if scales > 1 else ''}, the smallest of {smallest}" in summary
+    several = any(float(windows) > 2 for windows in re.findall(r"([\d.]+) x ([\d.]+) windows", summary)[-1])
+    assert several == ("Warning: that is more than 2 windows in a direction" in summary)
+
+
+def test_it_counts_what_the_scales_cost():
+    model = with_settings(windowed(tiny_models.sd15()), multiscale=MultiScaleParams(scales=2))
     _, windows, views, summary = plan(model, 512, 256)
     assert windows == 21
-    assert views == 21 + 21 + 3
+    assert views == 21 + 3
     assert "21 windows of 128 x 128 px, overlap at least 64 x 64 px; 1 to 4 windows look" in summary
-    assert "45 views of the model in each guided step of 2 scales, 21 in others" in summary
+    assert "24 views of the model in each guided step, 21 in others" in summary
+    through = with_settings(model, multiscale=MultiScaleParams(scales=2, guidance="gradient"))
+    assert plan(through, 512, 256)[2] == 21 + 21 + 3
+
+
+@pytest.mark.parametrize("off", [MultiScaleParams(scales=1), MultiScaleParams(strength=0.0)])
+def test_scales_that_are_off_are_not_spoken_of(off):
+    summary = plan(with_settings(windowed(tiny_models.sd15()), multiscale=off), 2048, 512)[3]
+    assert "scale" not in summary and "Warning" not in summary
 
 
 def test_it_counts_the_turns_of_cross_sampling_and_what_sync_costs():
     model = with_settings(windowed(tiny_models.sd15()), cross_sampling=CrossSamplingParams(), sync=SyncParams())
     _, windows, views, summary = plan(model, 512, 128)
-    assert (windows, views) == (7, 14)
+    assert (windows, views) == (7, 7)
     assert "2 sets of windows take turns, 32 px apart, of 7 and 7 windows" in summary
-    assert "14 views of the model in each guided step, 7 in others" in summary
+    through = with_settings(model, sync=SyncParams(guidance="gradient"))
+    assert "14 views of the model in each guided step, 7 in others" in plan(through, 512, 128)[3]
+
+
+def test_windows_that_move_are_few():
+    model = windowed(tiny_models.sd15(), windows="moving")
+    _, windows, views, summary = plan(model, 512, 512)
+    assert windows == views and 16 <= windows <= 25
+    assert "px, side by side, in other places in every step" in summary
+    assert plan(windowed(tiny_models.sd15()), 512, 512)[1] == 49
 
 
 def test_one_of_a_kind_is_said_in_the_singular():

@@ -26,6 +26,9 @@ def windows(**options):
     return WindowParams(**{"window": Size(16, 16), "stride": Size(8, 8), "weights": "gaussian", "grid": 2, **options})
 
 
+GRADIENT = MultiScaleParams(guidance="gradient", weight=1.0)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _inference_mode():
     with torch.inference_mode():
@@ -78,7 +81,7 @@ def test_a_batch_of_panoramas_equals_its_panoramas(sd15):
     torch.testing.assert_close(run(model, latent)[1:], run(model, latent[1:], noise=noise[1:]), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("guidance", [None, MultiScaleParams(), MultiScaleParams(target="matched", weight=4.0)])
+@pytest.mark.parametrize("guidance", [None, MultiScaleParams(), GRADIENT])
 @pytest.mark.parametrize("family", ["sdxl", "flux", "qwen_image"])
 def test_other_families(family, guidance):
     model = getattr(tiny_models, family)()
@@ -95,7 +98,7 @@ def test_other_families(family, guidance):
 
 
 def test_node_order_does_not_matter(sd15):
-    latent, guidance = torch.zeros(1, 4, 32, 48), MultiScaleParams(target="jacobian_free")
+    latent, guidance = torch.zeros(1, 4, 32, 48), MultiScaleParams()
     one = with_settings(with_settings(sd15, windows=windows()), multiscale=guidance)
     other = with_settings(with_settings(sd15, multiscale=guidance), windows=windows())
     assert torch.equal(run(one, latent), run(other, latent))
@@ -127,17 +130,16 @@ def test_a_prompt_is_not_run_in_windows_that_its_mask_leaves_empty(sd15):
     assert sum(rows) == 5 * 2 + 1
 
 
-@pytest.mark.parametrize("target", ["jacobian_free", "matched", "literal"])
-def test_model_rows_of_a_guided_step_are_the_least_possible(sd15, target):
-    guidance = MultiScaleParams(target=target, weight=1.0)
+@pytest.mark.parametrize(("guidance", "looks"), [(MultiScaleParams(), 1), (GRADIENT, 2)], ids=["projected", "gradient"])
+def test_model_rows_of_a_guided_step_are_the_least_possible(sd15, guidance, looks):
     model, rows = count_rows(with_settings(sd15, windows=windows(), multiscale=guidance))
     run(model, torch.zeros(1, 4, 32, 48), steps=1)
     fine, coarse = 3 * 5, 2  # windows at 32 x 48 and at 16 x 24
-    assert sum(rows) == 2 * (2 * fine + coarse)
+    assert sum(rows) == 2 * (looks * fine + coarse)
 
 
 def test_interruption_stops_and_leaves_the_model_as_it_was(sd15):
-    model = with_settings(sd15, windows=windows(batch=1), multiscale=MultiScaleParams(target="matched"))
+    model = with_settings(sd15, windows=windows(batch=1), multiscale=GRADIENT)
     latent = torch.zeros(1, 4, 32, 48)
     expected = run(model, latent)
     before = {name: value.clone() for name, value in sd15.model.state_dict().items()}
@@ -182,7 +184,7 @@ def test_an_out_of_memory_error_halves_the_batch(sd15):
 @pytest.mark.parametrize("when", ["forward", "backward"])
 def test_an_out_of_memory_error_halves_the_batch_of_a_guided_pass(sd15, when):
     """For the rest of the run; predictions without gradients, which fit, stay as large as they were."""
-    guided = with_settings(sd15, windows=windows(batch=8), multiscale=MultiScaleParams(target="matched", weight=1.0))
+    guided = with_settings(sd15, windows=windows(batch=8), multiscale=GRADIENT)
     model, tried = guided.clone(), {True: [], False: []}
 
     def short_of_memory(apply, args):
@@ -242,11 +244,10 @@ def test_lora_hooks_on_one_prompt(sd15):
     assert (run(model, wide, **hooked) - run(model, wide)).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("target", ["literal", "matched", "jacobian_free"])
-def test_guided_euler_in_the_host_is_the_literal_step(target):
+def test_guided_euler_in_the_host_is_the_literal_step():
     """The U-Net called directly, differentiated by autograd as it is, CFG by hand, around it the paper's own loops."""
-    omega, cfg, sigma_count = 2.0 if target == "jacobian_free" else 0.02, 4.0, 3
-    guidance = MultiScaleParams(target=target, weight=omega, decay="constant")
+    omega, cfg, sigma_count = 0.02, 4.0, 3
+    guidance = MultiScaleParams(guidance="gradient", scales=2, weight=omega, decay="constant")
     plan, latent = windows(stride=Size(16, 16)), torch.zeros(1, 4, 32, 32)
     with torch.inference_mode(False):
         model = tiny_models.sd15()
@@ -270,20 +271,17 @@ def test_guided_euler_in_the_host_is_the_literal_step(target):
         x = sampling.noise_scaling(sigmas[0], noise, latent.clone(), True)[0]
         arguments = lambda *size: plan.plan(Size(*size)), window_weights("gaussian", Size(16, 16)), omega  # noqa: E731
         for sigma, after in zip(sigmas.tolist(), sigmas.tolist()[1:], strict=False):
-            if target == "literal":
-                x = oracles.msd_step(x, sigma, after, denoise, *arguments, scales=2)
-            else:
-                x = oracles.matched_msd_step(x, sigma, after, denoise, *arguments, target == "jacobian_free")
+            x = oracles.msd_step(x, sigma, after, denoise, *arguments, scales=2)
         expected = model.model.process_latent_out(x)[None].detach()
     torch.testing.assert_close(guided, expected, rtol=0, atol=1e-4 * expected.abs().max().item())
     unguided = run(with_settings(model, windows=plan), latent, positive=positive, negative=negative, cfg=cfg, steps=3)
     assert (unguided - expected).abs().max() > 100 * (guided - expected).abs().max()
 
 
-@pytest.mark.parametrize("target", ["matched", "jacobian_free"])
-def test_guided_windows_of_sdxl_are_told_their_own_size(target):
+@pytest.mark.parametrize("guidance", [MultiScaleParams(), GRADIENT], ids=["projected", "gradient"])
+def test_guided_windows_of_sdxl_are_told_their_own_size(guidance):
     """As if the user had set width and height to those of the window, in every pass."""
-    model = with_settings(tiny_models.sdxl(), windows=windows(), multiscale=MultiScaleParams(target=target, weight=1.0))
+    model = with_settings(tiny_models.sdxl(), windows=windows(), multiscale=guidance)
     pooled, latent = {"pooled_output": torch.randn(1, 1280)}, torch.zeros(1, 4, 32, 32)
     size = {"width": 128, "height": 128}
     automatic = run(model, latent, positive=prompt(1, **pooled), negative=prompt(2, **pooled))
@@ -295,7 +293,7 @@ def test_gradients_through_windows_of_different_prompts(sd15):
     """A masked prompt splits a batch of windows into calls of their own; the gradient must not notice."""
     mask = torch.zeros(1, 256, 384)
     mask[..., :150] = 1
-    guidance, latent = MultiScaleParams(target="matched", weight=1.0), torch.zeros(1, 4, 32, 48)
+    guidance, latent = GRADIENT, torch.zeros(1, 4, 32, 48)
     one_by_one, together = (
         run(
             with_settings(sd15, windows=windows(batch=batch), multiscale=guidance),
@@ -311,10 +309,8 @@ def test_gradients_through_windows_of_different_prompts(sd15):
 def test_lora_hooks_refuse_gradients_and_name_the_way_out(sd15):
     hooks = comfy.hooks.create_hook_lora(tiny_models.lora_weights(sd15), strength_model=1.0, strength_clip=0.0)
     model, latent = with_settings(sd15, windows=windows()), torch.zeros(1, 4, 32, 32)
-    with pytest.raises(RuntimeError, match="jacobian_free"):
-        run(
-            with_settings(model, multiscale=MultiScaleParams(target="matched")), latent, positive=prompt(1, hooks=hooks)
-        )
+    with pytest.raises(RuntimeError, match='Choose guidance "projected"'):
+        run(with_settings(model, multiscale=GRADIENT), latent, positive=prompt(1, hooks=hooks))
     free = run(with_settings(model, multiscale=MultiScaleParams()), latent, positive=prompt(1, hooks=hooks))
     assert free.isfinite().all()
 
@@ -376,7 +372,7 @@ def test_a_cfg_hook_may_ask_about_a_part_of_the_canvas(sd15):
 
 
 def test_twin_crop_fusion_when_unsampling_knows_its_steps(sd15):
-    """Crop Fusion is on in the first half of the steps, also where the noise rises."""
+    """Crop Fusion is on where there is more noise than picture, also where the noise rises."""
     rising = comfy.samplers.calculate_sigmas(sd15.get_model_object("model_sampling"), "simple", 4).flip(0)
     rising[0] = rising[1] / 10
     latent = torch.randn(1, 4, 16, 40, generator=torch.Generator().manual_seed(1))
@@ -429,8 +425,8 @@ def test_a_cache_of_whole_canvases_works(sd15):
     torch.testing.assert_close(run(with_settings(cached, windows=windows()), latent), plain, rtol=1e-4, atol=1e-4)
 
 
-def test_guidance_refuses_rising_noise_levels(sd15):
-    model = with_settings(sd15, windows=windows(), multiscale=MultiScaleParams())
+def test_gradients_refuse_rising_noise_levels(sd15):
+    model = with_settings(sd15, windows=windows(), multiscale=GRADIENT)
     guider = comfy.samplers.CFGGuider(model)
     guider.set_conds(prompt(1), prompt(2))
     latent, sigmas = torch.zeros(1, 4, 32, 32), torch.tensor([0.1, 1.0, 5.0])
@@ -478,7 +474,7 @@ def test_unsampling_is_that_of_the_plain_sampler(family):
     torch.testing.assert_close(unsample(with_settings(model, windows=windows())), plain, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("guidance", [None, MultiScaleParams(target="jacobian_free")])
+@pytest.mark.parametrize("guidance", [None, MultiScaleParams()])
 def test_a_single_noise_level_is_no_step(sd15, guidance):
     """What Split Sigmas leaves when all steps are on the other side."""
     model, latent = with_settings(sd15, windows=windows(), multiscale=guidance), torch.ones(1, 4, 32, 48)

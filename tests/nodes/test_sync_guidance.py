@@ -16,8 +16,9 @@ from joint_diffusion.core.fusion import window_weights
 from joint_diffusion.core.joint_step import guidance_shifts
 from joint_diffusion.core.lpips import Lpips
 from joint_diffusion.core.multidiffusion import WindowParams
-from joint_diffusion.core.step import signal
+from joint_diffusion.core.step import Step, signal
 from joint_diffusion.core.style import Style
+from joint_diffusion.core.syncdiffusion import GUIDANCES, SyncParams
 from joint_diffusion.core.windows import Size, Wrap, canvas_size, crop
 from joint_diffusion.nodes.host import sampling
 from joint_diffusion.nodes.host.perceptual_weights import FOLDER, load_lpips
@@ -73,8 +74,8 @@ def synchronised(model, loss="latent", weight=20.0, plan=None, **options):
     return with_settings(guided, windows=plan or windows())
 
 
-def algorithm_1(family, loss, weight, jacobian_free, weights, steps):
-    """The paper's loops around the network, VAE and loss, in ordinary tensors and with autograd as it is."""
+def by_the_book(family, loss, weight, guidance, weights, steps):
+    """The loops of Algorithm 1, or of `direct`, around network, VAE and loss, with autograd as it is."""
     with torch.inference_mode(False):
         model, vae = lively(getattr(tiny_models, family)()), VAES[family]()
         perception = NETWORKS[loss](weights) if loss in NETWORKS else None
@@ -92,55 +93,48 @@ def algorithm_1(family, loss, weight, jacobian_free, weights, steps):
         return perception(picture(seen), picture(reference)).sum()
 
     def step(x, sigma, after, denoise, index):
-        signal = 1 if family == "sd15" else 1 - sigma
-        in_the_papers_x_t = perception is not None and not jacobian_free
-        scale = (signal**2 + sigma**2) ** 0.5 if in_the_papers_x_t else max(signal, 1e-6)  # pure noise moves nowhere
-        return oracles.sync_diffusion_step(
-            x,
-            sigma,
-            after,
-            denoise,
-            plan,
-            window_weights("gaussian", Size(4, 4)),
-            weight * 0.95**index,
-            plan[1],
-            distance,
-            scale=scale,
-            jacobian_free=jacobian_free,
-        )
+        now = Step(sigma=sigma, flow=family != "sd15")
+        mask, k = window_weights("gaussian", Size(4, 4)), SyncParams(weight=weight, guidance=guidance).weight_at(now)
+        if guidance == "direct":
+            fused = oracles.fuse([denoise(oracles.look(x, window), sigma) for window in plan], plan, x.shape, mask)
+            fused = oracles.synchronise(fused.detach(), plan, mask, k, dict.fromkeys(plan, plan[1]), distance)
+            return fused + after / sigma * (x - fused)
+        factor = max(signal(sigma, now.flow), 1e-6)  # pure noise moves nowhere
+        scale = factor if perception is None else (factor**2 + sigma**2) ** 0.5
+        return oracles.sync_diffusion_step(x, sigma, after, denoise, plan, mask, k, plan[1], distance, scale)
 
     return run_by_hand(model, SHAPES[family], step, steps, prompt=prompts(family))
 
 
 @pytest.mark.parametrize(
-    ("family", "loss", "jacobian_free", "sampler", "weight"),
+    ("family", "loss", "guidance", "sampler", "weight"),
     [
-        ("sd15", "latent", True, "euler", WEAK),
-        ("sd15", "latent", False, "ddim", WEAK),
-        ("sd15", "style", True, "ddim", 20.0),
-        ("sd15", "style", False, "euler", 20.0),
-        ("sd15", "lpips", True, "ddim", 20.0),
-        ("sd15", "lpips", False, "euler", 20.0),
-        ("flux", "latent", False, "euler", WEAK),
-        ("flux", "lpips", False, "euler", 20.0),
-        ("qwen_image", "latent", True, "euler", WEAK),
-        ("qwen_image", "style", False, "euler", 20.0),
+        ("sd15", "latent", "direct", "euler", WEAK),
+        ("sd15", "latent", "gradient", "ddim", WEAK),
+        ("sd15", "style", "direct", "ddim", 20.0),
+        ("sd15", "style", "gradient", "euler", 20.0),
+        ("sd15", "lpips", "direct", "ddim", 20.0),
+        ("sd15", "lpips", "gradient", "euler", 20.0),
+        ("flux", "latent", "gradient", "euler", 10 * WEAK),
+        ("flux", "lpips", "gradient", "euler", 20.0),
+        ("qwen_image", "latent", "direct", "euler", WEAK),
+        ("qwen_image", "style", "gradient", "euler", 20.0),
     ],
 )
-def test_the_host_runs_algorithm_1(family, loss, jacobian_free, sampler, weight, perceptual):
+def test_the_host_does_what_the_book_says(family, loss, guidance, sampler, weight, perceptual):
     model, latent = lively(getattr(tiny_models, family)()), torch.zeros(SHAPES[family])
     vae, steps = (None, 3) if loss == "latent" else (VAES[family](), 2)
-    guided = synchronised(model, loss, weight, vae=vae, jacobian_free=jacobian_free)
+    guided = synchronised(model, loss, weight, vae=vae, guidance=guidance)
     found = run(guided, latent, sampler, steps, prompt=prompts(family))
-    expected = algorithm_1(family, loss, weight, jacobian_free, perceptual, steps)
+    expected = by_the_book(family, loss, weight, guidance, perceptual, steps)
     plain = run(with_settings(model, windows=windows()), latent, sampler, steps, prompt=prompts(family))
     error, effect = ((value - expected).abs().max() for value in (found, plain))
     assert error < 1e-4 * expected.abs().max()
     assert effect > 100 * error
 
 
-@pytest.mark.parametrize("jacobian_free", [True, False])
-def test_a_vae_may_write_into_what_autograd_saved(sd15, jacobian_free):
+@pytest.mark.parametrize("guidance", GUIDANCES)
+def test_a_vae_may_write_into_what_autograd_saved(sd15, guidance):
     def overwrites(_module, args):
         saved = args[0] * 1
         x = args[0] + 0 * (saved * saved)
@@ -148,7 +142,7 @@ def test_a_vae_may_write_into_what_autograd_saved(sd15, jacobian_free):
         return (x,)
 
     vae, latent = tiny_models.vae(), torch.zeros(1, 4, 4, 8)
-    guided = synchronised(sd15, "style", vae=vae, jacobian_free=jacobian_free)
+    guided = synchronised(sd15, "style", vae=vae, guidance=guidance)
     expected = run(guided, latent, steps=2)
     vae.first_stage_model.decoder.conv_out.register_forward_pre_hook(overwrites)
     torch.testing.assert_close(run(guided, latent, steps=2), expected)
@@ -165,34 +159,29 @@ def test_the_anchor_keeps_its_picture_and_the_others_follow(sd15):
             assert torch.equal(guided[..., part], plain[..., part]) == (window == left)
 
 
-@pytest.mark.parametrize("jacobian_free", [True, False])
-@pytest.mark.parametrize("off", [{"weight": 0.0}, {"stop": 0.0}])
-def test_without_weight_it_is_panorama_windows_bit_for_bit(sd15, vae, off, jacobian_free):
+@pytest.mark.parametrize("guidance", GUIDANCES)
+def test_without_weight_it_is_panorama_windows_bit_for_bit(sd15, vae, guidance):
     latent = torch.zeros(2, 4, 4, 10)
     plain = run(with_settings(sd15, windows=windows()), latent)
-    options = {"loss": "style", "vae": vae, "jacobian_free": jacobian_free, **off}
-    assert torch.equal(run(synchronised(sd15, **options), latent), plain)
+    assert torch.equal(run(synchronised(sd15, "style", 0.0, vae=vae, guidance=guidance), latent), plain)
 
 
-@pytest.mark.parametrize(
-    ("schedule", "guided"),
-    [({}, 4), ({"every": 2}, 2), ({"every": 3}, 2), ({"stop": 0.5}, 2), ({"every": 2, "stop": 0.5}, 1)],
-)
-def test_a_guided_step_looks_through_every_window_once_more(sd15, schedule, guided):
+@pytest.mark.parametrize(("guidance", "looks"), [("direct", 1), ("gradient", 2)])
+def test_a_guided_step_looks_through_every_window_as_often_as_it_must(sd15, guidance, looks):
     rows = []
-    counted = synchronised(sd15, weight=WEAK, **schedule).clone()
+    counted = synchronised(sd15, weight=WEAK, guidance=guidance).clone()
     counted.set_model_unet_function_wrapper(
         lambda apply, args: (rows.append(len(args["input"])), apply(args["input"], args["timestep"], **args["c"]))[1]
     )
     run(counted, torch.zeros(1, 4, 4, 8), steps=4)
-    assert sum(rows) == 2 * 3 * (4 + guided)
+    assert sum(rows) == 2 * 3 * 4 * looks
 
 
-@pytest.mark.parametrize(("loss", "jacobian_free"), [("latent", True), ("latent", False), ("lpips", False)])
+@pytest.mark.parametrize(("loss", "guidance"), [("latent", "direct"), ("latent", "gradient"), ("lpips", "direct")])
 @pytest.mark.parametrize("wrap", [Wrap(), Wrap(x=True)])
-def test_windows_per_batch_change_nothing(sd15, vae, loss, jacobian_free, wrap):
+def test_windows_per_batch_change_nothing(sd15, vae, loss, guidance, wrap):
     latent = torch.zeros(1, 4, 4, 8)
-    options = {"loss": loss, "vae": vae, "jacobian_free": jacobian_free, "weight": 0.5 if loss == "lpips" else WEAK}
+    options = {"loss": loss, "vae": vae, "guidance": guidance, "weight": 0.5 if loss == "lpips" else WEAK}
     together, one_by_one = (
         run(synchronised(sd15, plan=windows(wrap=wrap, batch=batch), **options), latent, steps=2) for batch in (0, 1)
     )
@@ -223,7 +212,7 @@ def test_around_a_loop_no_place_is_special(sd15):
 def test_a_run_leaves_model_vae_and_network_as_they_were(sd15, vae):
     network = load_lpips()
     weights = {name: (id(value), value.clone()) for name, value in network._vgg._weights.items()}
-    guided = synchronised(sd15, "lpips", vae=vae, jacobian_free=False)
+    guided = synchronised(sd15, "lpips", vae=vae, guidance="gradient")
     run(guided, torch.zeros(1, 4, 4, 8), steps=1)  # loads both
     before = traces(sd15.model.diffusion_model, vae.first_stage_model)
     run(guided, torch.zeros(1, 4, 4, 8), steps=1)
@@ -233,13 +222,13 @@ def test_a_run_leaves_model_vae_and_network_as_they_were(sd15, vae):
         assert id(value) == weights[name][0] and torch.equal(value, weights[name][1]) and not value.requires_grad
 
 
-def test_a_model_without_gradients_is_refused_and_runs_without_its_jacobian(sd15):
+def test_a_model_without_gradients_is_refused_and_synchronised_directly(sd15):
     cut_off = sd15.clone()
     cut_off.add_wrapper(
         WrappersMP.DIFFUSION_MODEL, lambda executor, x, *rest, **options: executor(x.detach(), *rest, **options)
     )
-    with pytest.raises(RuntimeError, match='No gradient .*cut off from its input.*Choose "jacobian_free"'):
-        run(synchronised(cut_off, jacobian_free=False), torch.zeros(1, 4, 4, 8))
+    with pytest.raises(RuntimeError, match="No gradient .*cut off from its input.*Choose guidance"):
+        run(synchronised(cut_off, guidance="gradient"), torch.zeros(1, 4, 4, 8))
     free = synchronised(cut_off, weight=WEAK)
     assert torch.equal(
         run(free, torch.zeros(1, 4, 4, 8)), run(synchronised(sd15, weight=WEAK), torch.zeros(1, 4, 4, 8))
@@ -301,7 +290,7 @@ def test_the_gradient_agrees_with_finite_differences(family, change, options, lo
     plan, shape = windows(stride=Size(4, 4)), SHAPES.get(family, (1, 4, 4, 8))
     model = change(lively(getattr(tiny_models, family)()))
     vae = None if loss == "latent" else VAES.get(family, tiny_models.vae)()
-    guided = synchronised(model, loss, WEAK, plan, vae=vae, jacobian_free=False, anchor_x=0.0)
+    guided = synchronised(model, loss, WEAK, plan, vae=vae, guidance="gradient", anchor_x=0.0)
     run(guided, torch.zeros(shape), steps=1, prompt=prompts(family, **options()))
     ((found, expected),) = rises
     assert found.item() == pytest.approx(expected.item(), rel=2e-2)
@@ -316,7 +305,7 @@ def test_half_precision_gives_the_gradient_of_full_precision():
         vae.first_stage_model.to(dtype)
         latent = torch.zeros(1, 4, 4, 8)
         plain = run(with_settings(model, windows=windows()), latent, steps=1)
-        results.append(run(synchronised(model, "lpips", vae=vae, jacobian_free=False), latent, steps=1) - plain)
+        results.append(run(synchronised(model, "lpips", vae=vae, guidance="gradient"), latent, steps=1) - plain)
     full, half = results
     assert (half - full).norm() < 0.05 * full.norm()
 
@@ -371,13 +360,13 @@ def test_on_the_server(server, perceptual):
 
     plain = paint(weight=0.0)
     assert np.array_equal(paint(weight=0.0, **style), plain)
-    for jacobian_free in (True, False):
-        for guided in (paint(jacobian_free=jacobian_free), paint(jacobian_free=jacobian_free, weight=1000.0, **style)):
+    for guidance in GUIDANCES:
+        for guided in (paint(guidance=guidance), paint(guidance=guidance, weight=1000.0, **style)):
             assert np.abs(guided - plain).mean() > 1e-3 and guided.std() > 0.05
     shutil.rmtree(folder)
 
 
-def test_a_controlnet_beside_a_loss_of_pictures_without_the_jacobian(sd15, vae, perceptual):
+def test_a_controlnet_beside_a_direct_loss_of_pictures(sd15, vae, perceptual):
     """Gradients flow through the VAE only: the ControlNet, whose weights want gradients, must not notice."""
     guided, plain = (
         run(model, torch.zeros(1, 4, 4, 8), steps=2, prompt=prompts(**with_control()))

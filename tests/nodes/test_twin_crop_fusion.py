@@ -1,5 +1,8 @@
 """Twin Crop Fusion in the real host: the paper's steps window by window, and what the node makes of its inputs."""
 
+import random
+
+import comfy.samplers
 import oracles
 import pytest
 import tiny_models
@@ -28,7 +31,7 @@ def sd15():
 
 def windowed(model, wrap_x=False):
     """Windows of 8 x 8 cells, half of which the next one sees too."""
-    return PanoramaWindows.execute(model, 64, 64, 0.5, wrap_x, False, weights="gaussian").args[0]
+    return PanoramaWindows.execute(model, 64, 64, 0.5, "overlapping", wrap_x, False, weights="gaussian").args[0]
 
 
 def twin(model, adjacency=1.0, stop=0.5, cross_sampling=True, **options):
@@ -57,14 +60,18 @@ def grid(tops, lefts):
     ],
 )
 def test_the_host_aligns_and_moves_windows_as_the_paper_does(family, shape, wrap_x, options, turns):
-    """Every window is stepped, aligned with its neighbours, and averaged; where the windows are is written down."""
+    """Every window is stepped, aligned with its neighbours, and averaged; where the windows are is written down.
+
+    Whose turn it is, the noise level says by lot; half of the way is done where noise and picture are as strong.
+    """
     adjacency, stop = options.get("adjacency", 1.0), options.get("stop", 0.5)
     weights = window_weights("gaussian", Size(8, 8))
 
     def step(x, sigma, after, denoise, index):
-        windows = turns[index % len(turns)]
+        windows = turns[random.Random(f"{sigma:.3e}").randrange(len(turns))]
+        picture = 1 if family == "sd15" else 1 - sigma
         stepped = [oracles.ddim_step(oracles.look(x, window), sigma, after, denoise).detach() for window in windows]
-        if index < stop * STEPS:
+        if stop and sigma > picture:
             stepped = oracles.crop_fusion(stepped, windows, shape[-2:], adjacency, (False, wrap_x))
         return oracles.fuse(stepped, windows, x.shape, weights)
 
@@ -77,6 +84,12 @@ def test_the_host_aligns_and_moves_windows_as_the_paper_does(family, shape, wrap
     error, effect = ((value - expected).abs().max() for value in (found, plain))
     assert error < 1e-4 * expected.abs().max()
     assert effect > 30 * error
+
+
+def test_both_turns_come(sd15):
+    """In a run of the length above; else its windows would prove little."""
+    levels = comfy.samplers.calculate_sigmas(sd15.get_model_object("model_sampling"), "normal", STEPS).tolist()[:-1]
+    assert {random.Random(f"{sigma:.3e}").randrange(2) for sigma in levels} == {0, 1}
 
 
 def test_a_large_lambda_is_panorama_windows(sd15):
@@ -107,7 +120,7 @@ def test_it_costs_no_view_of_the_model(sd15):
 def test_the_cross_stride_is_in_pixels(sd15):
     by_hand, evenly = (settings_of(twin(sd15, cross_stride=pixels).model_options).cross_sampling for pixels in (48, 0))
     assert by_hand.cross_stride == Size(6, 6) and evenly.cross_stride is None
-    wide = twin(PanoramaWindows.execute(sd15, 64, 64, 0.25, False, False).args[0], cross_stride=32)
+    wide = twin(PanoramaWindows.execute(sd15, 64, 64, 0.25, "overlapping", False, False).args[0], cross_stride=32)
     _, _, _, summary = PanoramaPlan.execute(wide, {"samples": torch.zeros(1, 4, 8, 24)}).args
     assert "2 sets of windows take turns, 32 px apart, of 4 and 4 windows" in summary
 

@@ -403,17 +403,27 @@ def test_context_windows_are_refused(demo):
 
 @pytest.mark.parametrize("blending", ["pixel", "mixed"])
 @pytest.mark.parametrize(
-    "guide", [{"sync": SyncParams()}, {"multiscale": MultiScaleParams()}], ids=lambda guide: [*guide][0]
+    "guide",
+    [{"sync": SyncParams(guidance="gradient")}, {"multiscale": MultiScaleParams(guidance="gradient")}],
+    ids=lambda guide: [*guide][0],
 )
-def test_guided_predictions_are_no_pictures(demo, guide, blending):
+def test_predictions_of_moved_windows_are_no_pictures(demo, guide, blending):
     model, stack, vae = demo
     windows = WindowParams(window=Size(16, 16), stride=Size(8, 8), grid=4)
     guided = with_settings(model, windows=windows, **guide)
     with pytest.raises(
-        ValueError, match=f"blending: must be latent .* Guidance, got {blending}: .*Choose latent, or remove"
+        ValueError, match=f"blending: must be latent .* guidance gradient, got {blending}: .*Choose latent here, or"
     ):
         sample(guided, stack, vae, width=256, blending=blending)
     _, image = sample(guided, stack, vae, width=256, blending="latent", steps=2)
+    assert_levels_agree(image)
+
+
+def test_corrected_predictions_are_pictures(demo):
+    model, stack, vae = demo
+    windows = WindowParams(window=Size(16, 16), stride=Size(8, 8), grid=4)
+    guided = with_settings(model, windows=windows, sync=SyncParams(), multiscale=MultiScaleParams())
+    _, image = sample(guided, stack, vae, width=256, blending="pixel", steps=2)
     assert_levels_agree(image)
 
 
