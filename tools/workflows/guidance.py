@@ -184,8 +184,7 @@ GRAPHS = {
         "Guidance** pulls all windows towards the look of the one in the middle (SyncDiffusion).\n\n"
         "**Change:** *weight* (0: every window for itself; 20: the paper's), *anchor_x* (which window decides), the "
         f"seed (another look), the prompt. {WORDS}\n\n"
-        "**Expect:** one season and one hour from the left to the right edge, for about twice the time. *stop* 0.5 "
-        "costs half of that and keeps most of the effect.",
+        "**Expect:** one season and one hour from the left to the right edge, in the time of windows alone.",
         FREE,
         sampler("KSampler", 2, seed=3),
         guides=[sync()],
@@ -228,10 +227,10 @@ GRAPHS = {
         "## Everything at once\n\n"
         "One layout (**Multi-Scale Sampler**), one look (**Sync Guidance**), windows that are aligned and move (**Twin "
         "Crop Fusion**), from a prompt that leaves season and hour open. The nodes may stand in any order.\n\n"
-        "**Change:** the *weight* of each, 0 to see what is lost without it; the seed, the prompt. Both guides move "
-        "the same windows: if highlights burn, lower one of them.\n\n"
-        "**Expect:** sky above mountains above forest above meadow, in one light, for a little more than twice the "
-        "time of windows alone.",
+        "**Change:** *strength* of the sampler and *weight* of Sync Guidance, 0 to see what is lost without them; the "
+        "seed, the prompt.\n\n"
+        "**Expect:** sky above mountains above forest above meadow, in one light, for about a tenth more time than "
+        "windows alone.",
         FREE,
         sampler("MultiScaleSampler", 2, seed=5),
         guides=[sync(), twin()],
@@ -246,8 +245,8 @@ GRAPHS = {
         "**Change:** the checkpoint, the prompt, the width. *weight*: 20 is the paper's; lower it if everything looks "
         "alike but dull. *loss* `lpips` or `style` compares decoded pictures as the paper does: connect the VAE, and "
         "put the weights that the help page names into models/perceptual.\n\n"
-        "**Expect:** one palette and one light all along, for twice the time of *panorama_sd15*. Mute *Save Image* "
-        "(Ctrl+M) to queue only the **plan**.",
+        "**Expect:** one palette and one light all along, in the time of *panorama_sd15*. Mute *Save Image* (Ctrl+M) "
+        "to queue only the **plan**.",
         SD15_FILE,
         SD15,
         (2048, 512),
@@ -260,9 +259,8 @@ GRAPHS = {
         "## Everything at once, with SDXL\n\n"
         "4096 x 2048 pixels: one layout (**Multi-Scale Sampler**), one look (**Sync Guidance**), and fewer windows "
         "that move (**Twin Crop Fusion** at *overlap* 0.25).\n\n"
-        "**Change:** the checkpoint, the prompt, width and height (multiples of 128); the *weight* of each guide, 0 "
-        "to see what is lost without it. Start as here, with the look at 10, half of the paper's, and raise one "
-        "at a time: both move the same windows, and too much burns highlights.\n\n"
+        "**Change:** the checkpoint, the prompt, width and height; *strength* of the sampler and *weight* of Sync "
+        "Guidance, 0 to see what is lost without them.\n\n"
         "**Expect:** a coherent picture two windows high. Mute *Save Image* (Ctrl+M) and queue: the **plan** says how "
         "many views of the model a step costs.",
         SDXL_FILE,
@@ -270,6 +268,6 @@ GRAPHS = {
         (4096, 2048),
         sampler("MultiScaleSampler", 2, steps=30, cfg=6.0),
         {"overlap": 0.25},
-        [sync(weight=10.0), twin()],
+        [sync(), twin()],
     ),
 }

@@ -32,7 +32,7 @@ COMPARED = {
     "panorama_layout_demo": Without(("Areas alone", "with Sync Guidance"), SYNC_OFF),
     "panorama_twin_demo": Without(("8 windows, no overlap", "with Twin Crop Fusion"), TWIN_OFF),
     "panorama_full_demo": Without(
-        (WINDOWS_ALONE, "Multi-Scale + Sync + Twin"), {"MultiScaleSampler": {"weight": 0.0}, **SYNC_OFF, **TWIN_OFF}
+        (WINDOWS_ALONE, "Multi-Scale + Sync + Twin"), {"MultiScaleSampler": {"strength": 0.0}, **SYNC_OFF, **TWIN_OFF}
     ),
 }
 TWIN_IMAGES = "Two pictures, and with the twin"

@@ -22,7 +22,7 @@ GRAPHS = {
         "## Panorama without a checkpoint\n\n"
         "The demo model paints 128 x 128 pixels at a time. **Panorama Windows** lets it paint 1024 x 256: it sees the "
         "canvas through overlapping windows, which are fused at every step (MultiDiffusion).\n\n"
-        f"**Change:** the prompt, the seed, width and height (multiples of 32), the overlap. {WORDS}\n\n"
+        f"**Change:** the prompt, the seed, width and height (multiples of 8), the overlap. {WORDS}\n\n"
         "**Expect:** no seams, but windows that each have their own idea of the layout: shores and ridges break off. "
         "*panorama_msd_demo* repairs that.",
         "autumn dusk lake mountains",
@@ -31,14 +31,26 @@ GRAPHS = {
     "panorama_msd_demo": demo(
         "panorama_msd_demo",
         "## Panorama with one layout\n\n"
-        "**Multi-Scale Sampler** first looks at the canvas at half the size, where a window sees a whole scene, and "
-        "guides the windows of the full size towards it.\n\n"
-        "**Change:** *weight* (0 is *panorama_demo*, more is a stricter layout), *scales* (more for canvases many "
-        "windows high), the prompt, the seed.\n\n"
-        "**Expect:** sky above mountains above forest above lake, all along. Both sides of the canvas should be at "
-        "least twice the model's size.",
+        "**Multi-Scale Sampler** first asks the model for the canvas at half the size, where a window sees a whole "
+        "scene. Then it corrects what the windows of the full size say, so that they show the same layout.\n\n"
+        "**Change:** *strength* (0 is *panorama_demo*), the prompt, the seed. *scales* 0 takes as many sizes as the "
+        "canvas asks for.\n\n"
+        "**Expect:** one scene with the sky above and the water below, all along, for about a tenth more time than "
+        "*panorama_demo*. The canvas should be higher than a window: a single row has no layout to put right.",
         "autumn dusk lake mountains",
         sampler("MultiScaleSampler", 2),
+    ),
+    "panorama_moving_demo": demo(
+        "panorama_moving_demo",
+        "## One layout, for less than windows alone\n\n"
+        "*windows* is `moving` in **Panorama Windows**: they lie side by side and stand somewhere else in every step, "
+        "so the model looks at every place about once (SpotDiffusion). **Multi-Scale Sampler** keeps the layout.\n\n"
+        "**Change:** *windows* to `overlapping` to compare (*panorama_msd_demo*), the prompt, the seed, the steps.\n\n"
+        "**Expect:** the layout of *panorama_msd_demo* in about two thirds of the time of *panorama_demo*. A border of "
+        "a window may show faintly where it stood in the last steps.",
+        "autumn dusk lake mountains",
+        sampler("MultiScaleSampler", 2),
+        {"windows": "moving"},
     ),
     "panorama_360_demo": demo(
         "panorama_360_demo",
