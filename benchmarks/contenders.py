@@ -3,10 +3,11 @@
 Import only after `host.start_host`.
 """
 
+import math
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import comfy.sample
-import comfy.samplers
 import torch
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
@@ -27,23 +28,25 @@ from .models import CFG, Subject
 from .peers import Peer
 
 SEED = 1
-SCHEDULER = "normal"
-ONE_ANCHOR = SyncParams(anchors="one", jacobian_free=False)  # as the paper has it
-LITERAL = MultiScaleParams(target="literal")
-PLAIN = "MultiDiffusion"
-METHODS: dict[str, dict[str, Any]] = {
+SCHEDULER = "normal"  # KSampler wants one, but is given the noise levels
+LITERAL_MSD = MultiScaleParams(guidance="gradient", scales=2)  # as the papers have them
+LITERAL_SYNC = SyncParams(guidance="gradient", anchors="one")
+PLAIN, MOVING = "MultiDiffusion", "moving windows"
+BY_SCALES, BY_LOOK = "MSD, gradient", "SyncDiffusion, gradient"
+METHODS: dict[str, dict[str, Any]] = {  # fields of the pack's settings, and whether windows move
     PLAIN: {},
+    MOVING: {"moving": True},
     "TwinDiffusion's Crop Fusion": {"crop_fusion": CropFusionParams()},
-    "MSD, jacobian_free": {"multiscale": MultiScaleParams()},
-    "MSD, matched": {"multiscale": MultiScaleParams(target="matched")},
-    "MSD, literal": {"multiscale": LITERAL},
-    "SyncDiffusion, jacobian_free": {"sync": SyncParams()},
-    "SyncDiffusion, through the model": {"sync": ONE_ANCHOR},
+    "MSD": {"multiscale": MultiScaleParams()},
+    "MSD, moving windows": {"multiscale": MultiScaleParams(), "moving": True},
+    "SyncDiffusion": {"sync": SyncParams()},
+    BY_SCALES: {"multiscale": LITERAL_MSD},
+    BY_LOOK: {"sync": LITERAL_SYNC},
 }
 LOOPS = {  # of the papers, by what they must equal
     PLAIN: "MultiDiffusion, literal loop",
-    "MSD, literal": "MSD, literal loop",
-    "SyncDiffusion, through the model": "SyncDiffusion, literal loop",
+    BY_SCALES: "MSD, literal loop",
+    BY_LOOK: "SyncDiffusion, literal loop",
 }
 CONTEXT_WINDOWS = "Context Windows of ComfyUI"
 BARE = "bare model"
@@ -85,8 +88,8 @@ class Contenders(NamedTuple):
         return WindowParams(window=square, stride=stride, weights="uniform", batch=self.batch, grid=self.subject.grid)
 
     def runs(self) -> dict[str, Run]:
-        """Every one that works on this canvas; on a strip those of MultiDiffusion alone, as the host's windows are."""
-        methods = METHODS if self.canvas[0] > 1 else {PLAIN: METHODS[PLAIN]}
+        """Every one that works on this canvas; on a strip those without guidance, as the host's windows are."""
+        methods = METHODS if self.canvas[0] > 1 else {name: METHODS[name] for name in (PLAIN, MOVING)}
         ours = {name: self.ours(**method) for name, method in methods.items()}
         loops = {LOOPS[name]: self.loop(name) for name in methods if name in LOOPS}
         return {BARE: self.bare, **ours, **loops, **self._others()}
@@ -106,9 +109,10 @@ class Contenders(NamedTuple):
             runs[self.peer.name] = self.sampled(patched)
         return runs
 
-    def ours(self, **method: Any) -> Run:
+    def ours(self, moving: bool = False, **method: Any) -> Run:
         """The pack."""
-        return self.sampled(with_settings(self.subject.patcher, windows=self.windows, **method))
+        windows = replace(self.windows, moving=moving)
+        return self.sampled(with_settings(self.subject.patcher, windows=windows, **method))
 
     def sampled(self, model: ModelPatcher) -> Run:
         """KSampler's run of a model."""
@@ -129,6 +133,7 @@ class Contenders(NamedTuple):
                     *self.subject.prompts,
                     latent,
                     seed=SEED,
+                    sigmas=self._sigmas(steps),
                     disable_pbar=True,
                     callback=lambda *_: tick(),
                 )
@@ -157,13 +162,13 @@ class Contenders(NamedTuple):
             now = Step(sigma=sigma, kept=after / sigma, index=index, count=count)
             if method == PLAIN:
                 return literal.multidiffusion(x, sigma, after, denoise, plan)
-            if method == "MSD, literal":
-                weight = LITERAL.weight_at(now.progress)
+            if method == BY_SCALES:
+                weight = LITERAL_MSD.strength_at(now)
                 return literal.multi_scale(x, sigma, after, denoise, self.window, half, weight)
             windows = self.windows.plan(self.size)
-            anchor = ONE_ANCHOR.anchor_of(windows, self.size)[windows[0]]
+            anchor = LITERAL_SYNC.anchor_of(windows, self.size)[windows[0]]
             return literal.sync_diffusion(
-                x, sigma, after, denoise, plan, tuple(anchor), _distance, ONE_ANCHOR.weight_at(now)
+                x, sigma, after, denoise, plan, tuple(anchor), _distance, LITERAL_SYNC.weight_at(now)
             )
 
         def run(steps: int, tick: Tick) -> Tensor:
@@ -193,11 +198,15 @@ class Contenders(NamedTuple):
     def _latent(self) -> Tensor:
         return torch.zeros(1, self.subject.channels, *self.size)
 
+    def _sigmas(self, steps: int) -> Tensor:
+        """Down to as much noise as picture: so far every method acts in every step."""
+        highest = float(self.subject.patcher.get_model_object("model_sampling").sigma_max)
+        return torch.logspace(math.log10(highest), 0, steps + 1)
+
     def _start(self, steps: int) -> tuple[Tensor, list[float]]:
         """x at the first noise level, and all levels."""
         sampling = self.subject.patcher.get_model_object("model_sampling")
-        sigmas = comfy.samplers.calculate_sigmas(sampling, SCHEDULER, steps)
-        latent = self._latent()
+        sigmas, latent = self._sigmas(steps), self._latent()
         x = sampling.noise_scaling(sigmas[0], comfy.sample.prepare_noise(latent, SEED), latent, True)
         return x.to(self.subject.patcher.load_device), sigmas.tolist()
 

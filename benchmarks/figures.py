@@ -4,30 +4,36 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from core.correction import RollOff
 from core.multiscale import MultiScaleParams
+from core.syncdiffusion import GUIDANCES as SYNC_GUIDANCES
 from core.syncdiffusion import SyncParams
 from core.twindiffusion import CropFusionParams, CrossSamplingParams
 from core.windows import Size
 from demo.panorama import METHODS
 
+from .features import WINDOW
+
 SCENE = "sky mountains forest meadow"  # no season and no hour: every window may choose its own
 PROMPTS = (f"summer day {SCENE}", f"autumn dusk {SCENE}", f"winter dawn {SCENE}")
 STRIP = f"far {SCENE}"  # whole scenes side by side
 COSTS = ("views denoised", "seconds")
+MOVING = {"moving": True}
 
 
 class Line(NamedTuple):
     """One row of a table.
 
     `changes` are fields of `PanoramaParams`; `x` and `series` its place in a plot of curves. What is not `joint` is
-    there to compare with: windows painted `alone` and laid side by side, or true pictures of the `world`.
+    there to compare with: the bundled model `without map` between the scales, windows painted `alone` and laid side by
+    side, or true pictures of the `world`.
     """
 
     label: str
     changes: Mapping[str, Any] = {}
     x: float | None = None
     series: str = ""
-    source: Literal["joint", "alone", "world"] = "joint"
+    source: Literal["joint", "without map", "alone", "world"] = "joint"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,44 +54,75 @@ class Figure:
     log: bool = False
     common: Mapping[str, Any] = field(default_factory=dict)  # fields of `PanoramaParams` for all rows
 
+    @property
+    def size(self) -> dict[str, int]:
+        """Of a panorama in pixels."""
+        return {"height": self.rows * WINDOW, "width": self.columns * WINDOW}
 
-def weight_lines(targets: Sequence[str]) -> list[Line]:
-    """MSD Fig. 5 for some targets; of weight 0 there is one, which is MultiDiffusion."""
-    lines = [Line("0", x=0, series=target) for target in targets]
-    for target in targets:
-        for weight in (1, 2, 4, 8, 10, 12, 16, 20, 24):
-            label = f"{weight}" if len(targets) == 1 else f"{target}, {weight}"
-            multiscale = MultiScaleParams(target=target, weight=float(weight))
-            lines.append(Line(label, {"multiscale": multiscale}, weight, target))
-    return lines
+    def fields(self, line: Line) -> dict[str, Any]:
+        """Of `PanoramaParams`, but prompt and seed, for a row."""
+        return {"steps": self.steps, **self.size, **self.common, **line.changes}
 
 
-def _stop_lines() -> list[Line]:
-    stops = (0.2, 0.4, 0.6, 0.8, 1.0)
-    return [Line("0", x=0)] + [Line(f"{s:g}", {"multiscale": MultiScaleParams(stop=s)}, s) for s in stops]
+def _msd(**fields: Any) -> dict[str, Any]:
+    return {"multiscale": MultiScaleParams(**fields)}
+
+
+def _sync(**fields: Any) -> dict[str, Any]:
+    return {"sync": SyncParams(**fields)}
+
+
+def _strength_lines() -> list[Line]:
+    strengths = (0.25, 0.5, 0.75, 1.0)
+    return [Line("0", x=0)] + [Line(f"{s:g}", _msd(strength=s), s) for s in strengths]
+
+
+def _weight_lines() -> list[Line]:
+    weights = (1, 2, 4, 8, 10, 12, 16, 24)
+    return [Line("0", x=0)] + [Line(f"{w}", _msd(guidance="gradient", weight=float(w)), w) for w in weights]
+
+
+def _roll_off_lines() -> list[Line]:
+    falls = ((2.0, 0.5), (2.0, 0.2), (1.0, 0.1), (0.5, 0.03))
+    return [Line(f"{full:g} to {none:g}", _msd(roll_off=RollOff(full=full, none=none))) for full, none in falls]
 
 
 def _steps_lines() -> list[Line]:
+    methods = {"MultiDiffusion": {}, "MSD": _msd(), "MSD, moving windows": _msd() | MOVING}
     return [
-        Line(f"{name}, {steps}", {**METHODS[method], "steps": steps}, steps, name)
-        for name, method in (("MultiDiffusion", "multidiffusion"), ("MSD", "msd"))
-        for steps in (8, 12, 20, 30, 50)
+        Line(f"{name}, {steps}", {**changes, "steps": steps}, steps, name)
+        for name, changes in methods.items()
+        for steps in (8, 20, 50)
     ]
 
 
+def _high_lines() -> list[Line]:
+    scales = {"MSD, 2 scales": 2, "MSD, as many scales as the canvas asks for": 0}
+    return [Line("MultiDiffusion")] + [Line(name, _msd(scales=scales)) for name, scales in scales.items()]
+
+
 def _sync_weight_lines() -> list[Line]:
-    return [Line("0", x=0)] + [Line(f"{w}", {"sync": SyncParams(weight=float(w))}, w) for w in (5, 10, 20, 40)]
+    """Of weight 0 there is one, which is MultiDiffusion."""
+    lines = [Line("0", x=0, series=guidance) for guidance in SYNC_GUIDANCES]
+    for guidance in SYNC_GUIDANCES:
+        for weight in (5, 10, 20, 40):
+            lines.append(
+                Line(f"{guidance}, {weight}", _sync(guidance=guidance, weight=float(weight)), weight, guidance)
+            )
+    return lines
 
 
 def _twin_lines() -> list[Line]:
     crop, cross = {"crop_fusion": CropFusionParams()}, {"cross_sampling": CrossSamplingParams()}
     methods = {"MultiDiffusion": {}, "Crop Fusion": crop, "Cross Sampling": cross, "TwinDiffusion": crop | cross}
-    return [
+    lines = [
         Line(f"{name}, s = {stride}", changes | {"stride": stride}, series=name)
         for stride in (16, 12, 8, 4)
         for name, changes in methods.items()
         if stride > 4 or name == "MultiDiffusion"
     ]
+    moving = {"moving windows": {}, "moving windows, Crop Fusion": crop}
+    return lines + [Line(name, changes | MOVING | {"stride": 16}, series=name) for name, changes in moving.items()]
 
 
 def _tau_lines() -> list[Line]:
@@ -109,27 +146,52 @@ def _cross_lines(stride: int = 12) -> list[Line]:
 
 TRUE = Line("true pictures", source="world")
 COHERENCE = ("palette distance", "style distance", "feature distance")
+LAYOUT = ("FID", "KID", "order violations", "palette deviation")
+GRIDS = ("grid x 8 px", "grid y 8 px", "grid x 16 px", "grid y 16 px")
 SEAMS = ("seam energy", "seam energy at s / 2", "neighbour distance", "window deviation")
 
 FIGURES = {
     "msd": Figure(
         of="MSD, Fig. 4: fidelity of panoramas higher than a window",
         lines=[
-            Line("MultiDiffusion", METHODS["multidiffusion"]),
-            Line("SyncDiffusion", METHODS["sync"]),
-            Line("MSD", METHODS["msd"]),
+            Line("MultiDiffusion"),
+            Line("moving windows", MOVING),
+            Line("SyncDiffusion", _sync()),
+            Line("MSD", _msd()),
+            Line("MSD, moving windows", _msd() | MOVING),
             Line("all methods", METHODS["full"]),
             TRUE,
         ],
-        metrics=("FID", "KID", "order violations", "palette deviation", *COHERENCE, "seam energy", *COSTS),
-        drawn=("FID", "KID", "order violations", "palette deviation"),
+        metrics=(*LAYOUT, *COHERENCE, "seam energy", *GRIDS, "sharpness", *COSTS),
+        drawn=LAYOUT,
         seeds=6,
         rows=2,
     ),
+    "msd-steps": Figure(
+        of="MSD: the number of steps",
+        lines=_steps_lines(),
+        metrics=("FID", "order violations", "palette deviation", "seam energy", *COSTS),
+        drawn=("FID", "order violations", "palette deviation"),
+        seeds=2,
+        rows=2,
+        axis="steps",
+    ),
+    "msd-strength": Figure(
+        of="MSD: the part of the difference between the scales that is taken away",
+        lines=_strength_lines(),
+        metrics=(*LAYOUT, "seam energy", *GRIDS, "sharpness"),
+        drawn=("FID", "order violations", "palette deviation"),
+        seeds=4,
+        rows=2,
+        columns=4,
+        steps=12,
+        first_column="strength",
+        axis="strength",
+    ),
     "msd-weight": Figure(
-        of="MSD, Fig. 5: the weight of the guidance",
-        lines=weight_lines(["jacobian_free"]),
-        metrics=("FID", "KID", "order violations", "palette deviation"),
+        of="MSD, Fig. 5: the weight of the paper's gradient",
+        lines=_weight_lines(),
+        metrics=(*LAYOUT, "seam energy", *GRIDS, "sharpness"),
         drawn=("FID", "order violations", "palette deviation"),
         seeds=4,
         rows=2,
@@ -138,33 +200,79 @@ FIGURES = {
         first_column="weight",
         axis="weight",
     ),
-    "msd-stop": Figure(
-        of="MSD, first version, Fig. 6: the part of the steps that are guided",
-        lines=_stop_lines(),
-        metrics=("FID", "KID", "order violations", "palette deviation", *COSTS),
-        drawn=("FID", "order violations", "views denoised"),
+    "msd-roll-off": Figure(
+        of="MSD: noise over picture at which the correction is full, and at which there is none",
+        lines=_roll_off_lines(),
+        metrics=(*LAYOUT, "seam energy", *GRIDS, "sharpness", *COSTS),
+        drawn=("FID", "order violations", "sharpness"),
         seeds=4,
         rows=2,
         columns=4,
         steps=12,
-        first_column="guided part",
-        axis="part of the steps that are guided",
+        first_column="full to none",
     ),
-    "msd-steps": Figure(
-        of="MSD: the number of steps",
-        lines=_steps_lines(),
+    "msd-map": Figure(
+        of="MSD: with and without the map between the latents of small and of large pictures",
+        lines=[
+            Line("MultiDiffusion"),
+            Line("MSD, with the map", _msd()),
+            Line("MSD, without the map", _msd(), source="without map"),
+            TRUE,
+        ],
+        metrics=(*LAYOUT, *GRIDS, "sharpness"),
+        drawn=("FID", "order violations", "grid x 8 px", "grid x 16 px"),
+        seeds=4,
+        rows=2,
+        columns=4,
+    ),
+    "msd-high": Figure(
+        of="MSD on 4 x 4 windows",
+        lines=_high_lines(),
         metrics=("order violations", "palette deviation", *COSTS),
         drawn=("order violations", "palette deviation"),
         seeds=2,
-        rows=2,
+        rows=4,
         columns=4,
-        axis="steps",
+    ),
+    "msd-tall": Figure(
+        of="MSD on 8 x 2 windows",
+        lines=_high_lines(),
+        metrics=("order violations", "palette deviation", *COSTS),
+        drawn=("order violations", "palette deviation"),
+        seeds=2,
+        rows=8,
+        columns=2,
+    ),
+    "msd-large": Figure(
+        of="MSD on 8 x 8 windows",
+        lines=_high_lines(),
+        metrics=("order violations", "palette deviation", *COSTS),
+        drawn=("order violations", "palette deviation"),
+        seeds=2,
+        rows=8,
+        columns=8,
+    ),
+    "msd-sync": Figure(
+        of="MSD and SyncDiffusion together, where the prompt leaves the palette open",
+        lines=[
+            Line("MultiDiffusion"),
+            Line("MSD", _msd()),
+            Line("MSD and SyncDiffusion", _msd() | _sync()),
+            Line("MSD and SyncDiffusion, moving windows", _msd() | _sync() | MOVING),
+        ],
+        metrics=("palette distance", "order violations", "FID", *COSTS),
+        drawn=("palette distance", "order violations", "FID"),
+        prompts=(SCENE,),
+        seeds=6,
+        rows=2,
     ),
     "sync": Figure(
         of="SyncDiffusion, Fig. 5: coherence, fidelity and diversity",
         lines=[
             Line("MultiDiffusion"),
-            Line("SyncDiffusion", METHODS["sync"]),
+            Line("moving windows", MOVING),
+            Line("SyncDiffusion", _sync()),
+            Line("SyncDiffusion, to the letter", _sync(guidance="gradient")),
             Line("windows painted alone", source="alone"),
             TRUE,
         ],
@@ -187,8 +295,8 @@ FIGURES = {
         of="SyncDiffusion on two rows of windows: one anchor, or one for each row",
         lines=[
             Line("MultiDiffusion"),
-            Line("one anchor per row", {"sync": SyncParams(anchors="one per row")}),
-            Line("one anchor", {"sync": SyncParams(anchors="one")}),
+            Line("one anchor per row", _sync(anchors="one per row")),
+            Line("one anchor", _sync(anchors="one")),
         ],
         metrics=("FID", "KID", *COHERENCE, "window deviation", "order violations"),
         drawn=("FID", "palette distance", "window deviation"),

@@ -9,6 +9,9 @@ feature distance    of their feature maps, place by place
 neighbour distance  of the palettes of native windows side by side
 diversity           distance of the palettes of different panoramas
 seam energy         colour step at the borders of the windows relative to places nearby; 1 is no seam
+grid x 8 px        strength of what repeats every 8 pixels (a latent cell) from left to right; 1 is no grid. Also for
+                    16 pixels (two cells, one of the next coarser scale) and from top to bottom (y)
+sharpness           contrast of the details, RGB units
 FID, KID            of the features of native windows half a window apart, against true pictures for the same prompts
 """
 
@@ -23,7 +26,7 @@ from core.coherence import Pair, pairs_apart, palette, palette_distance, style_d
 from core.seams import seam_energy, window_borders
 from core.windows import Size, Window, canvas_size, plan_windows
 from demo.autoencoder import FACTOR
-from demo.metrics import order_violations_per_column, palette_deviation, window_deviation
+from demo.metrics import grid_energy, order_violations_per_column, palette_deviation, sharpness, window_deviation
 
 from .bootstrap import mean_interval, set_interval
 from .features import WINDOW, FeatureNetwork, feature_distance, features_of, fid, kid
@@ -39,7 +42,7 @@ class Row:
     prompts: Sequence[str]  # of each
     stride: int  # latent cells, of the windows whose borders are looked at
     network: FeatureNetwork
-    truth: Tensor  # (windows, 64) features of true pictures
+    truth: Tensor | None = None  # (windows, 64) features of true pictures; only sets are compared with them
 
     def each(self, measure: Callable[[Tensor, str], Tensor]) -> Tensor:
         """(N,) numbers of a function of an image (1, 3, H, W) and its prompt."""
@@ -89,6 +92,10 @@ def _seams(image: Tensor, stride: int) -> Tensor:
     return seam_energy(image, window_borders(windows, canvas_size(image)))
 
 
+def _grid(row: Row, period: int, axis: str) -> Tensor:
+    return row.each(lambda image, _: grid_energy(image, period, axis))
+
+
 def _feature_distance(row: Row) -> Tensor:
     return row.each(lambda image, _: torch.tensor(feature_distance(row.network, image[0], distant(image))))
 
@@ -104,6 +111,11 @@ EACH: dict[str, Callable[[Row], Tensor]] = {
     "diversity": lambda row: palette_diversity(torch.stack([kept.image for kept in row.kept])),
     "seam energy": lambda row: row.each(lambda image, _: _seams(image, row.stride)),
     "seam energy at s / 2": lambda row: row.each(lambda image, _: _seams(image, row.stride // 2)),
+    "grid x 8 px": lambda row: _grid(row, 8, "x"),
+    "grid y 8 px": lambda row: _grid(row, 8, "y"),
+    "grid x 16 px": lambda row: _grid(row, 16, "x"),
+    "grid y 16 px": lambda row: _grid(row, 16, "y"),
+    "sharpness": lambda row: row.each(lambda image, _: sharpness(image)),
 }
 SETS: dict[str, Callable[[Tensor, Tensor], float]] = {"FID": fid, "KID": kid}
 

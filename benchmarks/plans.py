@@ -20,25 +20,31 @@ CANVASES = {  # side of a window; width and height of the canvas
     "SDXL, 3072 x 1024": (1024, 3072, 1024),
     "SDXL, 4096 x 2048": (1024, 4096, 2048),
 }
-METHODS = {
-    "Sync Guidance": {"sync": SyncParams()},
-    "Multi-Scale Sampler": {"multiscale": MultiScaleParams(scales=2)},
-    "both": {"multiscale": MultiScaleParams(scales=2), "sync": SyncParams()},
+MSD, SYNC = {"multiscale": MultiScaleParams()}, {"sync": SyncParams()}
+LITERAL = {"multiscale": MultiScaleParams(guidance="gradient"), "sync": SyncParams(guidance="gradient")}
+METHODS = {  # all at the usual overlap, but for windows that move
+    "moving windows": {"moving": True},
+    "Sync Guidance": SYNC,
+    "Multi-Scale Sampler": MSD,
+    "both": MSD | SYNC,
+    "both, moving windows": {**MSD, **SYNC, "moving": True},
+    "both, guidance gradient": LITERAL,
 }
 OVERLAPS = (0.25, 0.5, 0.75)
 USUAL = 0.5
-FIRST = Step(sigma=1.0, kept=0.0, index=0, count=1)
+FIRST = Step(sigma=1e3)  # where every method acts
 
 
-def params(window: int, overlap: float, **methods) -> JointParams:
+def params(window: int, overlap: float, moving: bool = False, **methods) -> JointParams:
     """Square windows of `window` pixels with that overlap, a part of the window."""
     side, grid = window // CELL, GRIDS[window]
     stride = round(side * (1 - overlap) / grid) * grid
-    return JointParams(windows=WindowParams(window=Size(side, side), stride=Size(stride, stride), grid=grid), **methods)
+    square, apart = Size(side, side), Size(stride, stride)
+    return JointParams(windows=WindowParams(window=square, stride=apart, grid=grid, moving=moving), **methods)
 
 
 def counts(window: int, width: int, height: int) -> Iterator[tuple[str, int]]:
-    """Views per step of one canvas: plain at several overlaps, and guided at half overlap where that is possible."""
+    """Views in the first step of one canvas: plain at several overlaps, and by every method that can be."""
     canvas = Size(height // CELL, width // CELL)
     for overlap in OVERLAPS:
         yield f"overlap {overlap}", views_per_step(canvas, params(window, overlap), FIRST)
@@ -50,7 +56,10 @@ def counts(window: int, width: int, height: int) -> Iterator[tuple[str, int]]:
 def main() -> None:
     """Print and keep the table."""
     columns = [*(f"overlap {overlap}" for overlap in OVERLAPS), *METHODS]
-    note = f"Windows that the model denoises in one step; those of guided steps at overlap {USUAL}, with 2 scales."
+    note = (
+        f"Windows that the model denoises in the first step; methods at overlap {USUAL}, with as many scales as the "
+        "canvas asks for. Moving windows are one fewer per row and column in some steps."
+    )
     table = Table("plans", "canvas", columns, note=note, command="python -m benchmarks.plans")
     for name, canvas in CANVASES.items():
         table.row(name, dict(counts(*canvas)))

@@ -1,12 +1,12 @@
-"""Does guidance order the layout under every kind of sampler? In ComfyUI's own sampling, with the bundled model.
+"""Do layout and palette come right under every kind of sampler? In ComfyUI's own sampling, with the bundled model.
 
     COMFYUI_PATH=~/ComfyUI python -m benchmarks.samplers
 
-For each sampler the same seeds by MultiDiffusion and by Multi-Scale Diffusion at its defaults.
+For each sampler the same seeds by MultiDiffusion, by Multi-Scale Diffusion and by that with SyncDiffusion, both at
+their defaults. The prompt leaves the palette open.
 """
 
 import argparse
-import statistics
 from pathlib import Path
 
 import torch
@@ -14,12 +14,16 @@ import torch
 from demo.panorama import measure_panorama
 from demo.pipeline import LandscapePipeline
 
+from .bootstrap import mean_interval
+from .figures import SCENE
 from .host import start_host
 from .table import RESULTS, Table
 
-SAMPLERS = ("euler", "ddim", "heun", "dpmpp_2m", "res_multistep", "euler_cfg_pp", "euler_ancestral", "lcm")
+SAMPLERS = ("euler", "ddim", "heun", "dpmpp_2m", "res_multistep", "uni_pc", "euler_cfg_pp", "euler_ancestral", "lcm")
 CFG_PP = 0.6  # these samplers take guidance scales of 0 to 1
-COLUMNS = ("order violations, MultiDiffusion", "order violations, MSD", "palette deviation, MSD / MultiDiffusion")
+METHODS = ("MultiDiffusion", "MSD", "MSD + Sync")
+METRICS = {"order violations": "order_violations_per_column", "palette distance": "palette_distance"}
+COLUMNS = [f"{metric}, {method}" for metric in METRICS for method in METHODS]
 
 
 def main() -> None:
@@ -28,13 +32,14 @@ def main() -> None:
     parser.add_argument("--samplers", nargs="+", default=SAMPLERS)
     parser.add_argument("--scheduler", default="karras")
     parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--prompt", default="summer day")
+    parser.add_argument("--prompt", default=SCENE)
     parser.add_argument("--width", type=int, default=1024)
     parser.add_argument("--results", type=Path, default=RESULTS, help="where the table goes")
     args = parser.parse_args()
     start_host()
     import comfy.sample
     from joint_diffusion.core.multiscale import MultiScaleParams
+    from joint_diffusion.core.syncdiffusion import SyncParams
     from joint_diffusion.nodes.host.demo_model import demo_clip, demo_model
     from joint_diffusion.nodes.host.sampling import with_settings
 
@@ -42,15 +47,17 @@ def main() -> None:
     with torch.inference_mode():
         model, clip = demo_model(), demo_clip()
         positive, negative = (clip.encode_from_tokens_scheduled(clip.tokenize(text)) for text in (args.prompt, ""))
-        plain, guided = with_settings(model), with_settings(model, multiscale=MultiScaleParams())
+        ordered = with_settings(model, multiscale=MultiScaleParams())
+        models = (with_settings(model), ordered, with_settings(ordered, sync=SyncParams()))
         note = (
-            f"{args.seeds} seeds of '{args.prompt}', {args.width} x 256 pixels, {args.scheduler}, {args.steps} steps."
+            f"{args.seeds} seeds of '{args.prompt}', {args.width} x 256 pixels, {args.scheduler}, {args.steps} steps; "
+            "in brackets 95 % bootstrap intervals."
         )
         table = Table("samplers", "sampler", COLUMNS, note=note)
         for sampler in args.samplers:
             cfg = CFG_PP if "cfg_pp" in sampler else 2.0
-            measured = []
-            for patched in (plain, guided):
+            values = {}
+            for method, patched in zip(METHODS, models, strict=True):
                 rows = []
                 for seed in range(args.seeds):
                     latent = torch.zeros(1, 8, 32, args.width // 8)
@@ -61,11 +68,9 @@ def main() -> None:
                         patched, noise, args.steps, cfg, sampler, args.scheduler, *conds, latent, **options
                     )
                     rows.append(measure_panorama(pipeline.decode(sampled), args.prompt))
-                measured.append({name: statistics.mean(row[name] for row in rows) for name in rows[0]})
-            before, after = measured
-            ratio = after["palette_deviation"] / before["palette_deviation"]
-            violations = (each["order_violations_per_column"] for each in measured)
-            table.row(sampler, dict(zip(COLUMNS, (*violations, ratio), strict=True)), panoramas=args.seeds)
+                for metric, key in METRICS.items():
+                    values[f"{metric}, {method}"] = mean_interval(torch.tensor([row[key] for row in rows]))
+            table.row(sampler, values, panoramas=args.seeds)
         table.save(args.results)
 
 

@@ -3,10 +3,10 @@
     python -m benchmarks.speed
     python -m benchmarks.speed --models demo sd15 sdxl --peer ~/ComfyUI/custom_nodes/ComfyUI-TiledDiffusion
 
-In ComfyUI's own sampling, with Euler and two prompts, on windows that overlap by half. `demo` is the bundled model;
-`sd15` and `sdxl` have the shape of these models and random weights, and are meant for a GPU. All ways of one table take
-turns in one run. Those that do the same must give the same picture: how far they are apart is in the table, as a part
-of the largest value.
+In ComfyUI's own sampling, with Euler and two prompts, on windows that overlap by half or move; at noise levels at which
+every method acts in every step. `demo` is the bundled model; `sd15` and `sdxl` have the shape of these models and
+random weights, and are meant for a GPU. All ways of one table take turns in one run. Those that do the same must give
+the same picture: how far they are apart is in the table, as a part of the largest value.
 """
 
 import argparse

@@ -25,7 +25,7 @@ from joint_diffusion.nodes.host.sampling import with_settings  # noqa: E402
 from joint_diffusion.nodes.load_demo_model import LoadDemoModel  # noqa: E402
 from joint_diffusion.nodes.panorama_decode import PanoramaDecode  # noqa: E402
 from joint_diffusion.nodes.panorama_latent import PanoramaLatent  # noqa: E402
-from joint_diffusion.nodes.panorama_windows import PanoramaWindows  # noqa: E402
+from joint_diffusion.nodes.panorama_windows import OVERLAPPING, PanoramaWindows  # noqa: E402
 
 DEMO = "demo"
 MSD, SYNC = {"multiscale": MultiScaleParams()}, {"sync": SyncParams()}
@@ -51,7 +51,9 @@ class Painter:
         self.settings = settings
         with torch.inference_mode():
             self.model, clip, self.vae = _load(checkpoint)
-            self.windows = PanoramaWindows.execute(self.model, 0, 0, settings.overlap, False, False).args[0]
+            self.windows = PanoramaWindows.execute(self.model, 0, 0, settings.overlap, OVERLAPPING, False, False).args[
+                0
+            ]
         self.encode = cache(lambda text: clip.encode_from_tokens_scheduled(clip.tokenize(text)))
 
     def paint(self, picture: Picture) -> tuple[Image.Image, float]:

@@ -25,7 +25,11 @@ def test_a_strip_and_two_rows_counted_by_hand():
     views = counted()
     strip, rows = "SD 1.5, 2048 x 512", "SD 1.5, 4096 x 1024"
     assert views[strip, "overlap 0.5"] == (2048 - 512) // 256 + 1
-    assert views[strip, "Sync Guidance"] == 2 * views[strip, "overlap 0.5"]
+    assert views[strip, "Sync Guidance"] == views[strip, "overlap 0.5"]
+    assert views[strip, "moving windows"] in (4, 5)
     assert (strip, "Multi-Scale Sampler") not in views
     finest, coarsest = 15 * 3, 7
-    assert views[rows, "Multi-Scale Sampler"] == views[rows, "both"] == 2 * finest + coarsest
+    assert views[rows, "Multi-Scale Sampler"] == views[rows, "both"] == finest + coarsest
+    assert views[rows, "both, guidance gradient"] == 2 * finest + coarsest
+    fewest, most = 8 * 2, 9 * 3  # on the canvas; the coarse one is looked at as ever
+    assert fewest + coarsest <= views[rows, "both, moving windows"] <= most + coarsest

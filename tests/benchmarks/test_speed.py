@@ -80,21 +80,22 @@ def test_every_way_does_the_same_in_as_many_calls_as_it_must(tmp_path):
     speed(*few.split(), "--results", str(tmp_path))
     canvas, strip = table(tmp_path / "speed-demo.csv"), table(tmp_path / "speed-demo-strip.csv")
     counts = {name: (row["views"], row["model calls"]) for name, row in canvas.items()}
+    moving, by_scales = (counts.pop(name)[0] for name in ("moving windows", "MSD, moving windows"))
+    assert 4 <= moving <= 9 and by_scales == moving + 1
     assert counts == {
         "bare model": (9, 3),
         "MultiDiffusion": (9, 3),
         "TwinDiffusion's Crop Fusion": (9, 3),
-        "MSD, jacobian_free": (19, 7),
-        "MSD, matched": (19, 7),
-        "MSD, literal": (19, 7),
-        "SyncDiffusion, jacobian_free": (18, 6),
-        "SyncDiffusion, through the model": (18, 6),
+        "MSD": (10, 4),
+        "SyncDiffusion": (9, 3),
+        "MSD, gradient": (19, 7),
+        "SyncDiffusion, gradient": (18, 6),
         "MultiDiffusion, literal loop": (9, 9),
         "MSD, literal loop": (19, 19),
         "SyncDiffusion, literal loop": (18, 18),
     }
     compared = {name: row["apart"] for name, row in canvas.items() if "apart" in row}
-    assert set(compared) == {"MultiDiffusion", "MSD, literal", "SyncDiffusion, through the model"}
+    assert set(compared) == {"MultiDiffusion", "MSD, gradient", "SyncDiffusion, gradient"}
     assert all(0 < apart < 1e-3 for apart in compared.values())
     assert strip["Context Windows of ComfyUI"]["model calls"] == 3 and strip["MultiDiffusion"]["model calls"] == 1
     assert strip["Context Windows of ComfyUI"]["apart"] < 1e-3
