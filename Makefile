@@ -1,5 +1,5 @@
 # make demo   pictures from the bundled model into out/, without ComfyUI
-# make test   all tests; those on the real ComfyUI run where tests/host.py finds one
+# make test   all tests; those on the real ComfyUI run where tests/support/host.py finds one
 # make lint   ruff and pyright
 # make tables   the tables of README.md and other documents again, from benchmarks/results/
 # make pictures   those of README.md again, from tools/make_pictures.py; needs ComfyUI and Chromium
@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 # COMFYUI_PATH is handed on by name: a variable given to make itself does not reach $(shell) before make 4.4.
-HOST := $(shell cd tests && $(if $(filter-out undefined,$(origin COMFYUI_PATH)),COMFYUI_PATH='$(COMFYUI_PATH)') \
+HOST := $(shell cd tests/support && $(if $(filter-out undefined,$(origin COMFYUI_PATH)),COMFYUI_PATH='$(COMFYUI_PATH)') \
 	$(PYTHON) -c "import host; print(host.HOST or '')")
 
 .PHONY: demo test lint tables pictures workflows clean
@@ -37,10 +37,10 @@ tables:
 	$(PYTHON) -m tools.fill_tables
 
 workflows: $(if $(HOST),$(VENV)/host$(subst /,-,$(HOST)).stamp) $(VENV)/test.stamp
-	PYTHONPATH=tests $(BIN)/python tools/make_workflows.py
+	PYTHONPATH=tests:tests/support $(BIN)/python tools/make_workflows.py
 
 pictures: $(if $(HOST),$(VENV)/host$(subst /,-,$(HOST)).stamp) $(VENV)/test.stamp
-	PYTHONPATH=tests $(BIN)/python tools/make_pictures.py
+	PYTHONPATH=tests:tests/support $(BIN)/python tools/make_pictures.py
 
 clean:
 	rm -rf $(VENV) out

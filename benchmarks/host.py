@@ -4,7 +4,7 @@ import sys
 
 import torch
 
-from tests.host import HOST, load_pack
+from tests.support.host import HOST, load_pack
 
 
 def start_host() -> None:

@@ -54,13 +54,13 @@ scale       a resolution of the canvas in Multi-Scale Diffusion; scale 1 is the 
 stride      distance between neighbouring windows; overlap = window - stride
 """
 
+from .canvas.windows import Size, Window
 from .joint_step import JointParams, denoise_step
-from .multidiffusion import WindowParams
-from .multiscale import MultiScaleParams
+from .methods.multidiffusion import WindowParams
+from .methods.multiscale import MultiScaleParams
+from .methods.syncdiffusion import SyncParams
+from .methods.twindiffusion import CropFusionParams, CrossSamplingParams
 from .step import Step
-from .syncdiffusion import SyncParams
-from .twindiffusion import CropFusionParams, CrossSamplingParams
-from .windows import Size, Window
 
 __all__ = [
     "CropFusionParams",

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from .windows import Size, Window
+from .canvas.windows import Size, Window
 
 
 class Denoiser(Protocol):

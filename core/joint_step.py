@@ -26,19 +26,19 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from .canvas.fusion import WindowWeights, fusion_precision, normalised, shared_weights
+from .canvas.resample import at_own_noise_level
+from .canvas.windows import Size, Window, canvas_size
 from .correction import Correction, in_turn
 from .denoiser import Denoiser
-from .fusion import WindowWeights, fusion_precision, normalised, shared_weights
-from .guidance import Term, window_shifts
-from .multidiffusion import WindowParams, predict_jointly
-from .multiscale import FACTOR, MultiScaleParams, check_scales, multiscale_term, projection
-from .resample import at_own_noise_level
-from .scale_map import ScaleMap
-from .similarity import LatentSimilarity, Similarity
+from .methods.gradient_guidance import Term, window_shifts
+from .methods.multidiffusion import WindowParams, predict_jointly
+from .methods.multiscale import FACTOR, MultiScaleParams, check_scales, multiscale_term, projection
+from .methods.scale_map import ScaleMap
+from .methods.syncdiffusion import SyncParams, anchors_first, sync_term, synchronised
+from .methods.twindiffusion import CropFusionParams, CrossSamplingParams, crop_fusion_weights
+from .perception.similarity import LatentSimilarity, Similarity
 from .step import Step
-from .syncdiffusion import SyncParams, anchors_first, sync_term, synchronised
-from .twindiffusion import CropFusionParams, CrossSamplingParams, crop_fusion_weights
-from .windows import Size, Window, canvas_size
 
 Comparing = Callable[[Tensor], AbstractContextManager[Similarity]]
 """What SyncDiffusion compares windows by, made ready for a denoised canvas."""

@@ -10,17 +10,17 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from core.coherence import Pair, pairs_apart, palette_distance
-from core.fusion import WeightShape
+from core.canvas.fusion import WeightShape
+from core.canvas.windows import Size, Window, canvas_size, plan_windows
 from core.joint_step import Aids, JointParams, check_canvas, denoise_step
-from core.multidiffusion import WindowParams
-from core.multiscale import MultiScaleParams
-from core.scale_map import ScaleMap
-from core.seams import seam_energy, window_borders
+from core.measure.coherence import Pair, pairs_apart, palette_distance
+from core.measure.seams import seam_energy, window_borders
+from core.methods.multidiffusion import WindowParams
+from core.methods.multiscale import MultiScaleParams
+from core.methods.scale_map import ScaleMap
+from core.methods.syncdiffusion import SyncParams
+from core.methods.twindiffusion import CropFusionParams, CrossSamplingParams
 from core.step import Step
-from core.syncdiffusion import SyncParams
-from core.twindiffusion import CropFusionParams, CrossSamplingParams
-from core.windows import Size, Window, canvas_size, plan_windows
 
 from .autoencoder import CHANNELS, FACTOR
 from .metrics import order_violations_per_column, palette_deviation

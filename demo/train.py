@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from core.scale_map import fit_scale_map
+from core.methods.scale_map import fit_scale_map
 
 from .autoencoder import CHANNELS, Autoencoder
 from .dataset import CELL, Picture, caption, draw
@@ -173,7 +173,7 @@ def sharpen_decoder(model: Autoencoder, pictures: list[Picture], steps: int, bat
 
 @torch.no_grad()
 def fit_half_size(model: Autoencoder, pictures: list[Picture], device: str) -> None:
-    """Fit what tells Multi-Scale Diffusion how latents of small and of large pictures differ (`core/scale_map.py`)."""
+    """Fit what tells Multi-Scale Diffusion how latents of small and of large pictures differ (`core/methods/scale_map.py`)."""
     rng = np.random.default_rng(4)
     scale_map = fit_scale_map(image_crops(pictures, 512, rng, device), model.encode)
     model.half_matrix.copy_(scale_map.matrix)

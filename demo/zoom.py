@@ -12,11 +12,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from core.multidiffusion import WindowParams, denoise_jointly
-from core.powers_of_ten import blend, render_image, render_noise
-from core.windows import Size, Window
-from core.zoom_path import ZoomPath
-from core.zoom_view import render_frames
+from core.canvas.windows import Size, Window
+from core.methods.multidiffusion import WindowParams, denoise_jointly
+from core.methods.powers_of_ten import blend, render_image, render_noise
+from core.zoom.path import ZoomPath
+from core.zoom.view import render_frames
 from nodes.video_file import write_video
 
 from .autoencoder import CHANNELS, FACTOR

@@ -4,9 +4,9 @@ from uuid import uuid4
 
 from comfy_api.latest import io, ui
 
-from ..core.windows import canvas_size
-from ..core.zoom_geometry import levels_nesting
-from ..core.zoom_view import zoom_centre
+from ..core.canvas.windows import canvas_size
+from ..core.zoom.geometry import levels_nesting
+from ..core.zoom.view import zoom_centre
 from .zoom_levels import IMAGES, UNIT, P, zoom_levels
 
 

@@ -2,9 +2,9 @@
 
 from comfy_api.latest import io
 
-from ..core.multiscale import GUIDANCES, MOST_SCALES, MultiScaleParams
+from ..core.methods.multiscale import GUIDANCES, MOST_SCALES, MultiScaleParams
 from .host.ksampler import sample
-from .host.sampling import with_settings
+from .host.windows.wrappers import with_settings
 from .ksampler_inputs import denoise_input, ksampler_inputs
 
 CATEGORY = "joint diffusion"

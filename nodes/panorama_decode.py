@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from comfy_api.latest import io
 
-from ..core.decode import DecodeParams, decode_in_windows, decode_plan, largest_window, least_window
-from ..core.windows import Size, Wrap, canvas_size
+from ..core.canvas.decode import DecodeParams, decode_in_windows, decode_plan, largest_window, least_window
+from ..core.canvas.windows import Size, Wrap, canvas_size
 from .host.vae import decoder, fits_in_memory, require_latent_of
 from .pixels import cells
 

@@ -2,8 +2,8 @@
 
 from comfy_api.latest import io
 
-from ..core.placement import fit_inside, mask_outside, place
-from ..core.windows import Size, crop
+from ..core.canvas.placement import fit_inside, mask_outside, place
+from ..core.canvas.windows import Size, crop
 from .host.latents import empty, encode, latent_space
 from .pixels import cells, size_in_cells
 

@@ -7,14 +7,14 @@ import torch
 from comfy_api.latest import io, ui
 from PIL import Image
 
-from ..core.multidiffusion import WindowParams
-from ..core.panorama_metrics import Metrics, panorama_metrics
-from ..core.seams import CELL
-from ..core.windows import Size, Window
+from ..core.canvas.windows import Size, Window
+from ..core.measure.panorama import Metrics, panorama_metrics
+from ..core.measure.seams import CELL
+from ..core.methods.multidiffusion import WindowParams
+from .drawings.measured_panorama import MeasuredPanorama
+from .drawings.metrics import draw_metrics
 from .host.latents import latent_space
 from .host.settings import joint_params, settings_of
-from .measured_panorama import MeasuredPanorama
-from .metrics_picture import draw_metrics
 from .panorama_windows import NO_WINDOWS
 
 

@@ -7,18 +7,18 @@ import numpy as np
 import torch
 from comfy_api.latest import io, ui
 
-from ..core.cost import views_per_step
+from ..core.canvas.windows import Size, Window
 from ..core.joint_step import JointParams, check_canvas
-from ..core.multidiffusion import WindowParams
-from ..core.multiscale import scale_sizes
+from ..core.measure.cost import views_per_step
+from ..core.methods.multidiffusion import WindowParams
+from ..core.methods.multiscale import scale_sizes
+from ..core.methods.twindiffusion import CrossSamplingParams
 from ..core.step import Step
-from ..core.twindiffusion import CrossSamplingParams
-from ..core.windows import Size, Window
+from .drawings.plan import coverage, draw_plan
+from .drawings.words import count_of
 from .host.latents import latent_space, sampled_size
 from .host.settings import joint_params, settings_of
 from .panorama_windows import NO_WINDOWS
-from .plan_picture import coverage, draw_plan
-from .words import count_of
 
 FIRST = Step(sigma=1e3)  # nothing but noise
 SCENE = 2  # windows that one scene may fill

@@ -2,11 +2,11 @@
 
 from comfy_api.latest import io
 
-from ..core.multidiffusion import WindowParams
-from ..core.windows import Wrap
+from ..core.canvas.windows import Wrap
+from ..core.methods.multidiffusion import WindowParams
 from .host.families import grid
-from .host.sampling import with_settings
 from .host.settings import DEFAULT_OVERLAP, stride_of
+from .host.windows.wrappers import with_settings
 from .pixels import size_or_native
 
 WINDOWS = OVERLAPPING, MOVING = "overlapping", "moving"

@@ -2,7 +2,7 @@
 
 from comfy_api.latest import io
 
-from ..core.windows import Size
+from ..core.canvas.windows import Size
 from .host.families import native_window
 from .host.latents import latent_space
 

@@ -2,11 +2,11 @@
 
 from comfy_api.latest import io
 
-from ..core.syncdiffusion import ANCHORS, GUIDANCES, SyncParams
+from ..core.methods.syncdiffusion import ANCHORS, GUIDANCES, SyncParams
+from .host.gradients.vae import load_along
 from .host.perceptual_weights import load_lpips, load_style
-from .host.sampling import with_settings
 from .host.settings import PictureLoss
-from .host.vae_gradients import load_along
+from .host.windows.wrappers import with_settings
 
 DEFAULT = SyncParams()
 PERCEPTIONS = {"style": load_style, "lpips": load_lpips}

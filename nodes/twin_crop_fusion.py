@@ -2,10 +2,10 @@
 
 from comfy_api.latest import io
 
-from ..core.twindiffusion import CropFusionParams, CrossSamplingParams
-from ..core.windows import Size
+from ..core.canvas.windows import Size
+from ..core.methods.twindiffusion import CropFusionParams, CrossSamplingParams
 from .host.latents import latent_space
-from .host.sampling import with_settings
+from .host.windows.wrappers import with_settings
 from .pixels import cells
 
 DEFAULT = CropFusionParams()

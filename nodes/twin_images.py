@@ -2,10 +2,10 @@
 
 from comfy_api.latest import io
 
-from ..core.twin_images import TwinImages as Twin
-from ..core.twindiffusion import CropFusionParams
+from ..core.methods.twin_images import TwinImages as Twin
+from ..core.methods.twindiffusion import CropFusionParams
+from .host.joined.twin_images import overlap_of, sample_twin_images
 from .host.settings import DEFAULT_OVERLAP
-from .host.twin_images import overlap_of, sample_twin_images
 from .ksampler_inputs import ksampler_inputs
 from .pixels import size_inputs, size_or_native
 

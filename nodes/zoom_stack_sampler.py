@@ -2,10 +2,10 @@
 
 from comfy_api.latest import io
 
-from ..core.windows import canvas_size
+from ..core.canvas.windows import canvas_size
+from .host.joined.level_blending import SPACES, ZoomBlending
+from .host.joined.zoom_stack import sample_zoom_stack
 from .host.latents import empty, latent_space, stack_latent
-from .host.zoom_blending import SPACES, ZoomBlending
-from .host.zoom_sampling import sample_zoom_stack
 from .ksampler_inputs import denoise_input, ksampler_inputs
 from .pixels import check_size, size_inputs, size_or_native
 from .zoom_prompts import StackPrompts, ZoomPromptsType

@@ -3,9 +3,9 @@
 import torch
 from comfy_api.latest import InputImpl, io, ui
 
-from ..core.windows import Size
-from ..core.zoom_path import DIRECTIONS, EASINGS, ZoomPath
-from ..core.zoom_view import render_frames
+from ..core.canvas.windows import Size
+from ..core.zoom.path import DIRECTIONS, EASINGS, ZoomPath
+from ..core.zoom.view import render_frames
 from .host.video import counted, free_memory, output_file, workflow_of
 from .video_file import ENCODERS, even, write_video
 from .zoom_levels import IMAGES, UNIT, P, zoom_levels

@@ -1,4 +1,4 @@
-// What a zoom stack shows: the formulas of core/zoom_view.py, with a view that may also be moved aside. No DOM here.
+// What a zoom stack shows: the formulas of core/zoom/view.py, with a view that may also be moved aside. No DOM here.
 //
 // A view is {zoom, x, y}: the zoom in levels, and how far the zoom centre lies from where it belongs, in sides of the
 // frame. Spans are fractions of the frame.

@@ -15,13 +15,13 @@ start_host()
 import comfy.sd  # noqa: E402
 import comfy.utils  # noqa: E402
 import folder_paths  # noqa: E402
-from joint_diffusion.core.multiscale import MultiScaleParams  # noqa: E402
-from joint_diffusion.core.syncdiffusion import SyncParams  # noqa: E402
-from joint_diffusion.core.twindiffusion import CropFusionParams, CrossSamplingParams  # noqa: E402
+from joint_diffusion.core.methods.multiscale import MultiScaleParams  # noqa: E402
+from joint_diffusion.core.methods.syncdiffusion import SyncParams  # noqa: E402
+from joint_diffusion.core.methods.twindiffusion import CropFusionParams, CrossSamplingParams  # noqa: E402
 from joint_diffusion.nodes.host.families import native_window  # noqa: E402
 from joint_diffusion.nodes.host.ksampler import SAMPLERS, SCHEDULERS, sample  # noqa: E402
 from joint_diffusion.nodes.host.latents import latent_space  # noqa: E402
-from joint_diffusion.nodes.host.sampling import with_settings  # noqa: E402
+from joint_diffusion.nodes.host.windows.wrappers import with_settings  # noqa: E402
 from joint_diffusion.nodes.load_demo_model import LoadDemoModel  # noqa: E402
 from joint_diffusion.nodes.panorama_decode import PanoramaDecode  # noqa: E402
 from joint_diffusion.nodes.panorama_latent import PanoramaLatent  # noqa: E402

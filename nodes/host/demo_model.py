@@ -11,7 +11,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor, nn
 
-from ...core.scale_map import ScaleMap
+from ...core.methods.scale_map import ScaleMap
 from ...demo.autoencoder import CHANNELS, FACTOR, Autoencoder
 from ...demo.model import DOWNSAMPLING, SIGMA_DATA, SIGMA_MAX, SIGMA_MIN, LandscapeUNet
 from ...demo.pipeline import DENOISER, load_autoencoder, read_weights

@@ -5,7 +5,7 @@ import comfy.model_base
 import comfy.supported_models
 from comfy.model_patcher import ModelPatcher
 
-from ...core.windows import Size
+from ...core.canvas.windows import Size
 
 # (height, width) in pixels. The host does not know these; they are the sizes of its own workflow templates. Families
 # are the classes of comfy.supported_models by name, because a host need not have all of them.

@@ -8,7 +8,7 @@ import comfy.utils
 import torch
 from torch import Tensor
 
-from ...core.windows import Size, canvas_size
+from ...core.canvas.windows import Size, canvas_size
 from .families import grid
 
 

@@ -13,9 +13,9 @@ import comfy.utils
 import folder_paths
 from torch import Tensor
 
-from ...core.lpips import Lpips, lpips_shapes
-from ...core.style import Style
-from ...core.vgg import chosen_weights, vgg_shapes
+from ...core.perception.lpips import Lpips, lpips_shapes
+from ...core.perception.style import Style
+from ...core.perception.vgg import chosen_weights, vgg_shapes
 
 FOLDER = "perceptual"  # in ComfyUI's models folder, and in extra_model_paths.yaml
 

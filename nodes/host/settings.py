@@ -6,14 +6,14 @@ from typing import Any
 import torch
 from comfy.model_patcher import ModelPatcher
 
+from ...core.canvas.windows import Size
 from ...core.joint_step import JointParams
-from ...core.lpips import Lpips
-from ...core.multidiffusion import WindowParams
-from ...core.multiscale import MultiScaleParams
-from ...core.style import Style
-from ...core.syncdiffusion import SyncParams
-from ...core.twindiffusion import CropFusionParams, CrossSamplingParams
-from ...core.windows import Size
+from ...core.methods.multidiffusion import WindowParams
+from ...core.methods.multiscale import MultiScaleParams
+from ...core.methods.syncdiffusion import SyncParams
+from ...core.methods.twindiffusion import CropFusionParams, CrossSamplingParams
+from ...core.perception.lpips import Lpips
+from ...core.perception.style import Style
 from .families import grid, native_window
 
 KEY = "joint_diffusion"

@@ -4,8 +4,8 @@ import comfy.model_management
 import comfy.utils
 from torch import Tensor
 
-from ...core.decode import Decoder
-from ...core.windows import Size
+from ...core.canvas.decode import Decoder
+from ...core.canvas.windows import Size
 
 # Of the device's memory; the rest belongs to the system and to what the host keeps for itself.
 SHARE = 0.75

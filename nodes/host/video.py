@@ -12,7 +12,7 @@ from comfy.utils import ProgressBar
 from comfy_api.latest import io, ui
 from torch import Tensor
 
-from ...core.windows import Size
+from ...core.canvas.windows import Size
 
 
 def output_file(prefix: str, ending: str, size: Size) -> tuple[Path, ui.SavedResult]:

@@ -6,22 +6,22 @@ from dataclasses import replace
 import pytest
 import torch
 from analytic import convolution, gaussian
-from joint_diffusion.core.decode import DecodeParams, decode_in_windows
+from joint_diffusion.core.canvas.decode import DecodeParams, decode_in_windows
+from joint_diffusion.core.canvas.windows import Size, Window, Wrap, canvas_size
 from joint_diffusion.core.joint_step import Aids, JointParams, denoise_step, fusion_weights
-from joint_diffusion.core.lpips import Lpips, lpips_shapes
-from joint_diffusion.core.multidiffusion import WindowParams, predict_jointly
-from joint_diffusion.core.multiscale import MultiScaleParams
-from joint_diffusion.core.panorama_metrics import panorama_metrics
-from joint_diffusion.core.powers_of_ten import blend, fit_photograph, render_image, render_noise
-from joint_diffusion.core.similarity import PictureSimilarity
+from joint_diffusion.core.measure.panorama import panorama_metrics
+from joint_diffusion.core.methods.multidiffusion import WindowParams, predict_jointly
+from joint_diffusion.core.methods.multiscale import MultiScaleParams
+from joint_diffusion.core.methods.powers_of_ten import blend, fit_photograph, render_image, render_noise
+from joint_diffusion.core.methods.syncdiffusion import SyncParams
+from joint_diffusion.core.methods.twin_images import TwinImages
+from joint_diffusion.core.methods.twindiffusion import CropFusionParams, CrossSamplingParams
+from joint_diffusion.core.perception.lpips import Lpips, lpips_shapes
+from joint_diffusion.core.perception.similarity import PictureSimilarity
+from joint_diffusion.core.perception.style import Style
+from joint_diffusion.core.perception.vgg import vgg_shapes
 from joint_diffusion.core.step import Step
-from joint_diffusion.core.style import Style
-from joint_diffusion.core.syncdiffusion import SyncParams
-from joint_diffusion.core.twin_images import TwinImages
-from joint_diffusion.core.twindiffusion import CropFusionParams, CrossSamplingParams
-from joint_diffusion.core.vgg import vgg_shapes
-from joint_diffusion.core.windows import Size, Window, Wrap, canvas_size
-from joint_diffusion.core.zoom_view import render_at
+from joint_diffusion.core.zoom.view import render_at
 from two_devices import ELSEWHERE, Elsewhere, second_device
 
 WINDOWS = WindowParams(window=Size(8, 8), stride=Size(4, 4), wrap=Wrap(x=True), batch=5)

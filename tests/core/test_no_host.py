@@ -10,7 +10,7 @@ HOST_MODULES = {"comfy", "comfy_api", "comfy_extras", "folder_paths", "nodes", "
 
 def test_core_never_imports_the_host():
     modules = [f"core.{module.name}" for module in pkgutil.iter_modules(joint_diffusion.core.__path__)]
-    assert "core.multiscale" in modules
+    assert "core.methods.multiscale" in modules
     code = f"import sys, {', '.join(modules)}; print(*{{name.partition('.')[0] for name in sys.modules}})"
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert not HOST_MODULES & set(run.stdout.split())

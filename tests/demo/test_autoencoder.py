@@ -1,6 +1,6 @@
 import pytest
 import torch
-from joint_diffusion.core.scale_map import ScaleMap
+from joint_diffusion.core.methods.scale_map import ScaleMap
 from joint_diffusion.demo.autoencoder import CHANNELS, DECODER_RADIUS, FACTOR, Autoencoder
 from joint_diffusion.demo.pipeline import load_autoencoder
 from joint_diffusion.demo.world import Scene, render

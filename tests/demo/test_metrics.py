@@ -1,8 +1,8 @@
 import pytest
 import torch
-from joint_diffusion.core.coherence import pairs_apart, palette_distance, style_distance
-from joint_diffusion.core.seams import Borders, seam_energy
-from joint_diffusion.core.windows import Size, canvas_size, plan_windows
+from joint_diffusion.core.canvas.windows import Size, canvas_size, plan_windows
+from joint_diffusion.core.measure.coherence import pairs_apart, palette_distance, style_distance
+from joint_diffusion.core.measure.seams import Borders, seam_energy
 from joint_diffusion.demo.layer_colours import classify
 from joint_diffusion.demo.metrics import (
     column_runs,

@@ -8,10 +8,10 @@ import pytest
 import torch
 from browser import front_end, why_not
 from comfy_server import PACK
-from joint_diffusion.core.powers_of_ten import render_image
-from joint_diffusion.core.windows import Size
-from joint_diffusion.core.zoom_geometry import nesting
-from joint_diffusion.core.zoom_view import appearance, borders, level_span, render_at, zoom_centre
+from joint_diffusion.core.canvas.windows import Size
+from joint_diffusion.core.methods.powers_of_ten import render_image
+from joint_diffusion.core.zoom.geometry import nesting
+from joint_diffusion.core.zoom.view import appearance, borders, level_span, render_at, zoom_centre
 from joint_diffusion.nodes.explore_zoom_stack import ExploreZoomStack
 from PIL import Image
 

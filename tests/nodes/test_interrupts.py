@@ -15,11 +15,11 @@ import tiny_models
 import torch
 from comfy.model_management import InterruptProcessingException
 from host import ROOT
-from joint_diffusion.core.multidiffusion import WindowParams
-from joint_diffusion.core.multiscale import MultiScaleParams
-from joint_diffusion.core.windows import Size
+from joint_diffusion.core.canvas.windows import Size
+from joint_diffusion.core.methods.multidiffusion import WindowParams
+from joint_diffusion.core.methods.multiscale import MultiScaleParams
 from joint_diffusion.nodes.host.perceptual_weights import FOLDER
-from joint_diffusion.nodes.host.sampling import with_settings
+from joint_diffusion.nodes.host.windows.wrappers import with_settings
 from joint_diffusion.nodes.sync_guidance import SyncGuidance
 from safetensors.torch import load_file, save_file
 from sampling_run import lively, run
@@ -29,7 +29,7 @@ MOMENTS = 20
 WINDOWS = WindowParams(window=Size(4, 4), stride=Size(4, 4), grid=2, batch=2)
 FRESH = """
 import sys
-sys.path[:0] = [{nodes!r}, {tests!r}]
+sys.path[:0] = [{nodes!r}, {support!r}]
 import conftest
 from host import load_pack
 load_pack()
@@ -113,8 +113,8 @@ def weights(tmp_path_factory):
 def fresh(weights, tmp_path_factory):
     """The picture of a process of its own."""
     picture = tmp_path_factory.mktemp("fresh") / "picture.safetensors"
-    tests = ROOT / "tests"
-    code = FRESH.format(tests=str(tests), nodes=str(tests / "nodes"), weights=str(weights), picture=str(picture))
+    nodes, support = ROOT / "tests" / "nodes", ROOT / "tests" / "support"
+    code = FRESH.format(nodes=str(nodes), support=str(support), weights=str(weights), picture=str(picture))
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
     return load_file(picture)["picture"]
 

@@ -4,7 +4,7 @@ import comfy.model_management
 import pytest
 import tiny_models
 import torch
-from joint_diffusion.core.windows import Size
+from joint_diffusion.core.canvas.windows import Size
 from joint_diffusion.nodes.host.vae import SHARE, fits_in_memory
 from joint_diffusion.nodes.panorama_decode import PanoramaDecode
 

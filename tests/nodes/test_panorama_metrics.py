@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tiny_models
 import torch
-from joint_diffusion.nodes.metrics_picture import COLOURS, MARGIN, NARROWEST, PAPER, Mark, colour_of, draw_metrics
+from joint_diffusion.nodes.drawings.metrics import COLOURS, MARGIN, NARROWEST, PAPER, Mark, colour_of, draw_metrics
 from joint_diffusion.nodes.panorama_metrics import NO_WINDOWS, PanoramaMetrics
 from joint_diffusion.nodes.panorama_windows import PanoramaWindows
 from PIL import Image

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import tiny_models
 import torch
-from joint_diffusion.core.multiscale import MultiScaleParams
-from joint_diffusion.core.syncdiffusion import SyncParams
-from joint_diffusion.core.twindiffusion import CrossSamplingParams
-from joint_diffusion.core.windows import Size, Window
-from joint_diffusion.nodes.host.sampling import with_settings
+from joint_diffusion.core.canvas.windows import Size, Window
+from joint_diffusion.core.methods.multiscale import MultiScaleParams
+from joint_diffusion.core.methods.syncdiffusion import SyncParams
+from joint_diffusion.core.methods.twindiffusion import CrossSamplingParams
+from joint_diffusion.nodes.drawings.plan import EXAMPLE, coverage, draw_plan
+from joint_diffusion.nodes.host.windows.wrappers import with_settings
 from joint_diffusion.nodes.panorama_latent import PanoramaLatent
 from joint_diffusion.nodes.panorama_plan import PanoramaPlan
 from joint_diffusion.nodes.panorama_windows import PanoramaWindows
-from joint_diffusion.nodes.plan_picture import EXAMPLE, coverage, draw_plan
 
 
 def windowed(model, **options):

@@ -12,17 +12,17 @@ import tiny_models
 import torch
 from comfy.patcher_extension import WrappersMP
 from comfy_server import PromptFailed
-from joint_diffusion.core.fusion import window_weights
+from joint_diffusion.core.canvas.fusion import window_weights
+from joint_diffusion.core.canvas.windows import Size, Wrap, canvas_size, crop
 from joint_diffusion.core.joint_step import guidance_shifts
-from joint_diffusion.core.lpips import Lpips
-from joint_diffusion.core.multidiffusion import WindowParams
+from joint_diffusion.core.methods.multidiffusion import WindowParams
+from joint_diffusion.core.methods.syncdiffusion import GUIDANCES, SyncParams
+from joint_diffusion.core.perception.lpips import Lpips
+from joint_diffusion.core.perception.style import Style
 from joint_diffusion.core.step import Step, signal
-from joint_diffusion.core.style import Style
-from joint_diffusion.core.syncdiffusion import GUIDANCES, SyncParams
-from joint_diffusion.core.windows import Size, Wrap, canvas_size, crop
-from joint_diffusion.nodes.host import sampling
 from joint_diffusion.nodes.host.perceptual_weights import FOLDER, load_lpips
-from joint_diffusion.nodes.host.sampling import with_settings
+from joint_diffusion.nodes.host.windows import wrappers as sampling
+from joint_diffusion.nodes.host.windows.wrappers import with_settings
 from joint_diffusion.nodes.sync_guidance import SyncGuidance
 from safetensors.torch import save_file
 from sampling_run import lively, prompts, run, run_by_hand

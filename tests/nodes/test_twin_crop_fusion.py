@@ -7,8 +7,8 @@ import oracles
 import pytest
 import tiny_models
 import torch
-from joint_diffusion.core.fusion import window_weights
-from joint_diffusion.core.windows import Size, Window
+from joint_diffusion.core.canvas.fusion import window_weights
+from joint_diffusion.core.canvas.windows import Size, Window
 from joint_diffusion.nodes.host.settings import settings_of
 from joint_diffusion.nodes.panorama_plan import PanoramaPlan
 from joint_diffusion.nodes.panorama_windows import PanoramaWindows

@@ -8,12 +8,12 @@ import oracles
 import pytest
 import tiny_models
 import torch
-from joint_diffusion.core.twin_images import TwinImages as Twin
-from joint_diffusion.core.twindiffusion import CropFusionParams
-from joint_diffusion.core.windows import Size
+from joint_diffusion.core.canvas.windows import Size
+from joint_diffusion.core.methods.twin_images import TwinImages as Twin
+from joint_diffusion.core.methods.twindiffusion import CropFusionParams
 from joint_diffusion.nodes.host.demo_model import demo_clip, demo_model
-from joint_diffusion.nodes.host.joined_sampler import joined_sampler
-from joint_diffusion.nodes.host.twin_images import overlap_of
+from joint_diffusion.nodes.host.joined.sampler import joined_sampler
+from joint_diffusion.nodes.host.joined.twin_images import overlap_of
 from joint_diffusion.nodes.twin_images import TwinImages
 from tiny_models import prompt
 

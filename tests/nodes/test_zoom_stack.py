@@ -13,15 +13,20 @@ import latent_preview
 import pytest
 import tiny_models
 import torch
-from joint_diffusion.core.multidiffusion import WindowParams
-from joint_diffusion.core.multiscale import MultiScaleParams
-from joint_diffusion.core.powers_of_ten import blend, render_image
-from joint_diffusion.core.syncdiffusion import SyncParams
-from joint_diffusion.core.windows import Size
+from joint_diffusion.core.canvas.windows import Size
+from joint_diffusion.core.methods.multidiffusion import WindowParams
+from joint_diffusion.core.methods.multiscale import MultiScaleParams
+from joint_diffusion.core.methods.powers_of_ten import blend, render_image
+from joint_diffusion.core.methods.syncdiffusion import SyncParams
 from joint_diffusion.nodes.host.demo_model import LandscapeVAE, demo_clip, demo_model
-from joint_diffusion.nodes.host.joined_sampling import contact_sheet
-from joint_diffusion.nodes.host.sampling import with_settings
-from joint_diffusion.nodes.host.zoom_blending import WORKING_STACKS, StackBlender, ZoomBlending, where_there_is_room
+from joint_diffusion.nodes.host.joined.level_blending import (
+    WORKING_STACKS,
+    StackBlender,
+    ZoomBlending,
+    where_there_is_room,
+)
+from joint_diffusion.nodes.host.joined.sampling import contact_sheet
+from joint_diffusion.nodes.host.windows.wrappers import with_settings
 from joint_diffusion.nodes.zoom_prompts import StackPrompts, ZoomPrompts
 from joint_diffusion.nodes.zoom_stack_sampler import ZoomStackSampler
 from tiny_models import prompt

@@ -1,0 +1,1 @@
+"""Figures of the papers, and others, on the bundled model."""

@@ -1,0 +1,70 @@
+"""Painted pictures, kept: a run that was stopped goes on where it was, and figures share what they have in common.
+
+A picture is a PNG file named after everything that it depends on: parameters, weights and precision, but not the code;
+who changes the code starts with an empty folder. What it cost is written in the file, which appears whole or not at
+all, so several runs may fill one folder.
+"""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image, PngImagePlugin
+from torch import Tensor
+
+KEPT = Path(__file__).parents[1] / "out"
+
+
+class Kept(NamedTuple):
+    """A picture and what painting it has cost."""
+
+    image: Tensor  # (3, H, W) in [0, 1], in steps of 1/255
+    model_calls: int  # views denoised
+    seconds: float
+
+
+class Gallery:
+    """A folder of pictures.
+
+    Args:
+        directory: it is made where there is none.
+        weights: files whose content the pictures depend on.
+        setting: all else that they depend on, such as the precision.
+    """
+
+    def __init__(self, directory: Path, weights: tuple[Path, ...] = (), **setting: Any):
+        self.directory = directory
+        self.setting = setting | {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in weights}
+        self.painted = 0  # since the start of this run
+        directory.mkdir(parents=True, exist_ok=True)
+
+    def path(self, what: Any) -> Path:
+        """Where a picture is kept; `what` is anything that `repr` shows whole, such as a dataclass of parameters."""
+        described = json.dumps({"what": repr(what)} | self.setting, sort_keys=True)
+        return self.directory / f"{hashlib.sha256(described.encode()).hexdigest()[:20]}.png"
+
+    def picture(self, what: Any, paint: Callable[[], tuple[Tensor, int]]) -> Kept:
+        """The kept picture, or what `paint` gives: an image (3, H, W) in [0, 1] and its model calls."""
+        path = self.path(what)
+        if not path.exists():
+            start = time.perf_counter()
+            image, model_calls = paint()
+            self._keep(path, image, {"model_calls": model_calls, "seconds": time.perf_counter() - start})
+            self.painted += 1
+        with Image.open(path) as file:
+            pixels, cost = np.array(file), json.loads(file.info["cost"])
+        return Kept(torch.from_numpy(pixels).permute(2, 0, 1).float() / 255, **cost)
+
+    def _keep(self, path: Path, image: Tensor, cost: dict[str, float]) -> None:
+        pixels = (image.float().clamp(0, 1).permute(1, 2, 0).cpu() * 255).round().byte().numpy()
+        text = PngImagePlugin.PngInfo()
+        text.add_text("cost", json.dumps(cost))
+        partial = path.with_suffix(f".{os.getpid()}.partial")
+        Image.fromarray(pixels).save(partial, format="PNG", pnginfo=text)
+        partial.replace(path)

@@ -1,0 +1,165 @@
+"""Train the network of `benchmarks.figures.panoramas.features` to tell what makes a picture of the bundled model's world.
+
+    python -m benchmarks.figures.panoramas.train_features
+
+From 64 numbers it has to say season, hour and scale of a window, which layers are where, and what is wrong with it:
+half of the windows are damaged in one of the ways in which joint diffusion fails. Three minutes of one core once the
+pictures are drawn.
+"""
+
+import argparse
+import pickle
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from demo.dataset import CELL, Picture
+from demo.palette import HOURS, LAYERS, SEASONS
+from demo.train import draw_pictures, learning_rate
+from demo.vocabulary import ZOOMS
+
+from .features import KNOWN, SIZE, WEIGHTS, WINDOW, FeatureNetwork
+
+GRID = 4  # rows and columns of places whose layers are asked for
+DAMAGES = ("none", "blur", "noise", "mixture", "seam")
+HELD_BACK = 200  # pictures for the test at the end
+
+
+class Batch(NamedTuple):
+    """Windows and what is known of them."""
+
+    windows: Tensor  # (N, 3, 128, 128)
+    words: Tensor  # (N, 3) numbers of season, hour and zoom
+    layers: Tensor  # (N, L, 4, 4) shares
+    damage: Tensor  # (N,) numbers in DAMAGES
+
+
+def draw_batch(pictures: list[Picture], count: int, rng: np.random.Generator) -> Batch:
+    """Windows at random cells of random pictures, half of them damaged."""
+    side = WINDOW // CELL
+    images, words, layers = [], [], []
+    for i in rng.integers(len(pictures), size=count):
+        picture = pictures[i]
+        top, left = (int(rng.integers(cells - side + 1)) for cells in picture.layers.shape)
+        place = np.s_[top * CELL : (top + side) * CELL, left * CELL : (left + side) * CELL]
+        images.append(picture.image[place])
+        layers.append(picture.layers[top : top + side, left : left + side])
+        scene = picture.scene
+        words.append([SEASONS.index(scene.season), HOURS.index(scene.hour), ZOOMS.index(picture.zoom)])
+    windows = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
+    shares = nn.functional.one_hot(torch.from_numpy(np.stack(layers)).long(), len(LAYERS)).permute(0, 3, 1, 2).float()
+    kinds = torch.from_numpy(rng.integers(1, len(DAMAGES), size=count) * (rng.random(count) < 0.5))
+    damaged = torch.stack([damage(windows, i, int(kind), rng) for i, kind in enumerate(kinds)])
+    return Batch(damaged, torch.tensor(words), nn.functional.avg_pool2d(shares, side // GRID), kinds)
+
+
+def damage(windows: Tensor, i: int, kind: int, rng: np.random.Generator) -> Tensor:
+    """Window i with a damage; where it takes a second window, that is the next one."""
+    window, other = windows[i], windows[(i + 1) % len(windows)]
+    if DAMAGES[kind] == "blur":
+        size = int(rng.integers(2, 5))
+        small = nn.functional.avg_pool2d(window[None], size, ceil_mode=True)
+        return nn.functional.interpolate(small, size=window.shape[1:], mode="bilinear")[0]
+    if DAMAGES[kind] == "noise":
+        noise = torch.from_numpy(rng.standard_normal(window.shape, dtype=np.float32))
+        return (window + float(rng.uniform(0.02, 0.1)) * noise).clamp(0, 1)
+    if DAMAGES[kind] == "mixture":
+        return window.lerp(other, float(rng.uniform(0.25, 0.75)))
+    if DAMAGES[kind] == "seam":
+        border = int(rng.integers(WINDOW // 4, 3 * WINDOW // 4))
+        return torch.cat([window[..., :border], other[..., border:]], dim=-1)
+    return window
+
+
+class Answers(nn.Module):
+    """What is asked of the numbers that are known; only needed in training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes = (len(SEASONS), len(HOURS), len(ZOOMS), len(LAYERS) * GRID**2, len(DAMAGES))
+        self.linear = nn.Linear(KNOWN, sum(self.sizes))
+
+    def forward(self, features: Tensor) -> tuple[Tensor, ...]:
+        """Logits for season, hour, zoom, layers (N, L, 4, 4) and damage."""
+        season, hour, zoom, layers, damage = self.linear(features).split(self.sizes, dim=1)
+        return season, hour, zoom, layers.unflatten(1, (len(LAYERS), GRID, GRID)), damage
+
+
+def loss_of(answers: tuple[Tensor, ...], batch: Batch) -> Tensor:
+    """Cross entropies; of a window made of two only the damage is asked."""
+    *words, layers, kind = answers
+    one = batch.damage < DAMAGES.index("mixture")
+    entropy = nn.functional.cross_entropy
+    loss = sum(entropy(logits[one], batch.words[one, i]) for i, logits in enumerate(words))
+    return loss + 2 * entropy(layers[one], batch.layers[one]) + entropy(kind, batch.damage)
+
+
+def train(network: FeatureNetwork, pictures: list[Picture], steps: int, batch: int) -> Answers:
+    """Adam on cross entropies."""
+    rng, answers = np.random.default_rng(0), Answers()
+    optimiser = torch.optim.AdamW([*network.parameters(), *answers.parameters()], weight_decay=1e-2)
+    start = time.time()
+    for step in range(steps):
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(step, steps, 2e-3, warmup=50)
+        drawn = draw_batch(pictures, batch, rng)
+        with torch.autocast("cpu", torch.bfloat16):
+            output = answers(network.known(network.maps(drawn.windows.contiguous(memory_format=torch.channels_last))))
+        loss = loss_of(tuple(logits.float() for logits in output), drawn)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        if step % 100 == 0:
+            print(f"features {step}/{steps} loss {loss.item():.3f} {time.time() - start:.0f} s", flush=True)
+    return answers.eval()
+
+
+@torch.no_grad()
+def report(network: FeatureNetwork, answers: Answers, pictures: list[Picture]) -> None:
+    """How often the answers are right on pictures that were held back."""
+    batch = draw_batch(pictures, 1000, np.random.default_rng(1))
+    *words, layers, kind = answers(network.known(network.maps(batch.windows)))
+    one = batch.damage == 0
+    for i, name in enumerate(("season", "hour", "zoom")):
+        print(f"{name}: {(words[i].argmax(1) == batch.words[:, i])[one].float().mean():.3f} right")
+    print(f"layers: {(layers.softmax(1) - batch.layers)[one].abs().sum(1).mean() / 2:.3f} of a place wrong")
+    print(f"damage: {(kind.argmax(1) == batch.damage).float().mean():.3f} right")
+
+
+@torch.no_grad()
+def whiten(network: FeatureNetwork, pictures: list[Picture]) -> None:
+    """Features are the directions in which true windows differ most, and none counts more than another."""
+    batch = draw_batch(pictures, 1600, np.random.default_rng(2))
+    described = network.described(batch.windows[batch.damage == 0])
+    mean, std = described.mean(dim=0), described.std(dim=0)
+    variances, directions = torch.linalg.eigh(((described - mean) / std).T.cov())  # rising
+    network.mean.copy_(mean)
+    network.whitening.copy_((directions * variances.rsqrt() / std[:, None])[:, -SIZE:])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pictures", type=int, default=2600, help="drawn pictures of the world")
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--batch", type=int, default=48)
+    parser.add_argument("--cache", type=Path, help="file of drawn pictures, as `python -m demo.train --cache` keeps it")
+    args = parser.parse_args()
+    torch.manual_seed(0)
+    pictures = pickle.loads(args.cache.read_bytes()) if args.cache else draw_pictures(args.pictures, workers=1)
+    network = FeatureNetwork().to(memory_format=torch.channels_last)
+    answers = train(network, pictures[:-HELD_BACK], args.steps, args.batch)
+    network.eval()
+    report(network, answers, pictures[-HELD_BACK:])
+    whiten(network, pictures)
+    state = network.state_dict()
+    halves = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
+    save_file({name: value.contiguous() for name, value in halves.items()}, WEIGHTS)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What can be said of a picture or of a plan in numbers."""

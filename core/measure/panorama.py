@@ -1,0 +1,62 @@
+"""All that can be said of a panorama by its pixels and its windows alone: no network, no prompt, no other picture."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..canvas.windows import NO_WRAP, Window, Wrap, canvas_size
+from .coherence import pairs_apart, palette_distance, style_distance
+from .seams import CELL, mean_energy, seam_energies, window_borders, wrap_error
+
+
+class Metrics(NamedTuple):
+    """Numbers for a batch of B panoramas.
+
+    Attributes:
+        seams: (B, rows + columns), `seam_energies` at the `window_borders`; 1 is no seam.
+        wrap_error_x: (B,), `wrap_error` of left and right; 1 is no seam. Without meaning where they need not meet.
+        wrap_error_y: (B,), likewise of top and bottom.
+        palette_distance: (B,) in RGB units, of windows that do not touch; 0 is one palette, and 0 without such windows.
+        style_distance: (B,), 0..2, likewise of textures.
+    """
+
+    seams: Tensor
+    wrap_error_x: Tensor
+    wrap_error_y: Tensor
+    palette_distance: Tensor
+    style_distance: Tensor
+
+    @property
+    def seam_energy(self) -> Tensor:
+        """Mean of all borders, (B,)."""
+        return mean_energy(self.seams)
+
+    @staticmethod
+    def mean(several: Sequence["Metrics"]) -> "Metrics":
+        """Means over all panoramas of several batches: a batch of one."""
+        return Metrics(*(torch.cat(numbers).mean(dim=0, keepdim=True) for numbers in zip(*several, strict=True)))
+
+
+def panorama_metrics(image: Tensor, windows: Sequence[Window], wrap: Wrap = NO_WRAP, cell: int = CELL) -> Metrics:
+    """Seams, edges and coherence of panoramas.
+
+    Args:
+        image: (B, C, H, W) in [0, 1].
+        windows: through which it was denoised, in pixels, of one size.
+        wrap: edges that meet.
+        cell: pixels of a latent cell.
+
+    Raises:
+        ValueError: see `seam_energies` and `style_distance`.
+    """
+    canvas = canvas_size(image)
+    pairs = pairs_apart(windows, canvas, wrap)
+    return Metrics(
+        seams=seam_energies(image, window_borders(windows, canvas), cell),
+        wrap_error_x=wrap_error(image, "x", cell),
+        wrap_error_y=wrap_error(image, "y", cell),
+        palette_distance=palette_distance(image, pairs),
+        style_distance=style_distance(image, pairs),
+    )

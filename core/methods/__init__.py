@@ -1,0 +1,1 @@
+"""The papers, a file each, and what several of them use."""

@@ -1,0 +1,148 @@
+"""MultiDiffusion: one canvas, many windows, fused at every step.
+
+Bar-Tal et al., "MultiDiffusion: Fusing Diffusion Paths for Controlled Image Generation", 2023; Eq. 3-6 of Multi-Scale
+Diffusion. The papers fuse x_{t-1}; here the denoised predictions are fused, and any sampler steps with the result.
+Both are linear, so for first-order samplers they are the same, and for multistep samplers only this one is right,
+because there is a single history: that of the canvas.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ..canvas.fusion import (
+    WEIGHT_SHAPES,
+    Fusion,
+    WeightShape,
+    WindowWeights,
+    fusion_precision,
+    normalised,
+    shared_weights,
+)
+from ..canvas.windows import NO_SHIFT, NO_WRAP, Size, Window, Wrap, canvas_size, crop_batch, plan_windows
+from ..denoiser import Denoiser
+from .spotdiffusion import moved, tile
+
+Predict = Callable[[Tensor, Sequence[Window]], Sequence[Tensor]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowParams:
+    """How a canvas is divided into windows.
+
+    Attributes:
+        window: (height, width) of a window in latent cells: what the model was trained on.
+        stride: largest distance between neighbouring windows in latent cells, 1..window; overlap = window - stride.
+        wrap: edges that meet.
+        weights: shape of the weights in the fusion.
+        batch: most windows in one model call; 0 leaves it to the caller (the host goes by free memory).
+        grid: the model's patch or U-Net depth in latent cells; windows and offsets are multiples of it.
+        shift: how far the windows have moved on, for Cross Sampling and `spotdiffusion`.
+        moving: windows side by side that move from step to step, instead of overlapping ones (`spotdiffusion`).
+        seed: of the moves.
+    """
+
+    window: Size
+    stride: Size
+    wrap: Wrap = NO_WRAP
+    weights: WeightShape = "feathered"
+    batch: int = 0
+    grid: int = 1
+    shift: Size = NO_SHIFT
+    moving: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for axis, window, stride in zip(("height", "width"), self.window, self.stride, strict=True):
+            if window < 1 or window % self.grid:
+                raise ValueError(
+                    f"window {axis}: must be a positive multiple of {self.grid} latent cells, got {window}."
+                )
+            if not 1 <= stride <= window:
+                raise ValueError(
+                    f"stride {axis}: must be in 1..{window} (the window), got {stride}; a larger stride leaves gaps."
+                )
+        if self.weights not in WEIGHT_SHAPES:
+            raise ValueError(f"weights: must be one of {', '.join(WEIGHT_SHAPES)}, got {self.weights!r}.")
+        if self.batch < 0:
+            raise ValueError(f"windows per batch: must be 0 (automatic) or more, got {self.batch}.")
+
+    def plan(self, canvas: Size) -> tuple[Window, ...]:
+        """The windows on a canvas of this size."""
+        if self.moving:
+            return tile(canvas, self.window, self.wrap, self.grid, self.shift)
+        return plan_windows(canvas, self.window, self.stride, self.wrap, self.grid, self.shift)
+
+    def at(self, sigma: float) -> "WindowParams":
+        """The windows at this noise level: others at each if they move."""
+        return replace(self, shift=moved(self.window, self.grid, self.seed, sigma)) if self.moving else self
+
+    def overlapping(self) -> "WindowParams":
+        """The windows at rest: where others than the model look at the canvas."""
+        return replace(self, moving=False, shift=NO_SHIFT)
+
+    def batches(self, windows: Sequence[Window]) -> list[Sequence[Window]]:
+        """Some windows, in batches of at most `batch`."""
+        size = self.batch or len(windows)
+        return [windows[start : start + size] for start in range(0, len(windows), size)]
+
+
+def predict_jointly(
+    x: Tensor,
+    batches: Iterable[Sequence[Window]],
+    predict: Predict,
+    weights: WindowWeights,
+    shifts: Mapping[Window, Tensor] | None = None,
+    shift_kept: float = 0.0,
+) -> list[Tensor]:
+    """Fuse one or more predictions of all windows; with shifts, the *effective* predictions of guided windows.
+
+    Guidance moves a window before it is denoised, x^_i = x_i + shift_i, and the papers step the moved window. A
+    sampler only receives a denoised image, so it gets the one that makes its own step land there. For a step
+    x' = r x + (1 - r) D this is
+
+        D_eff = (fuse(r x^_i + (1 - r) D(x^_i)) - r x) / (1 - r) = fuse(D(x^_i)) + r / (1 - r) fuse(shift_i)
+
+    Args:
+        x: (B, C, ..., H, W) noisy canvas.
+        batches: the windows, all of one size, in the batches in which `predict` takes them.
+        predict: (views (N*B, ...), N windows) -> predictions, each (N*B, ...): one, or cond and uncond, ...
+        weights: of every window in the fusion, `normalised`.
+        shifts: for every window the (B, C, ..., h, w) that guidance adds to its view.
+        shift_kept: r / (1 - r), the second term above; 0 where a step forgets x altogether.
+
+    Returns:
+        One canvas for each prediction.
+    """
+    fusion: Fusion | None = None
+    for windows in batches:
+        views = crop_batch(x, windows)
+        shift = None if shifts is None else torch.cat([shifts[window] for window in windows])
+        predictions = predict(views if shift is None else views + shift, windows)
+        if shift is not None:
+            predictions = [prediction + shift_kept * shift for prediction in predictions]
+        fusion = fusion or Fusion(x, weights, len(predictions))
+        fusion.add(predictions, windows)
+    return fusion.result() if fusion else []
+
+
+def denoise_jointly(
+    x: Tensor,
+    sigma: float,
+    denoise: Denoiser,
+    params: WindowParams,
+    shifts: Mapping[Window, Tensor] | None = None,
+    shift_kept: float = 0.0,
+) -> Tensor:
+    """MultiDiffusion's denoised prediction of a whole canvas (B, C, ..., H, W); arguments as in `predict_jointly`."""
+    canvas = canvas_size(x)
+    windows = params.plan(canvas)
+
+    def predict(views: Tensor, windows: Sequence[Window]) -> tuple[Tensor]:
+        return (denoise(views, sigma, windows, canvas),)
+
+    weights = normalised(shared_weights(params.weights, windows, x.device, fusion_precision(x)), canvas)
+    (denoised,) = predict_jointly(x, params.batches(windows), predict, weights, shifts, shift_kept)
+    return denoised

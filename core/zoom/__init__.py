@@ -1,0 +1,1 @@
+"""The geometry of a stack of zoom levels, and what it shows."""

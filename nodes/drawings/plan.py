@@ -1,0 +1,54 @@
+"""A picture of the windows on a canvas."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from ...core.canvas.windows import Size, Window, add_to
+from .sheet import INK, LINE, MARGIN, PAPER, drawn_size
+
+NARROWEST = 640  # of the sheet, for the text
+FEW, MANY = np.array([38, 66, 98]), np.array([143, 197, 235])  # windows that look at a place
+EDGE, EXAMPLE = (228, 230, 235, 110), (255, 168, 64, 255)
+
+
+def coverage(canvas: Size, windows: Sequence[Window]) -> torch.Tensor:
+    """How many windows look at each cell, (H, W)."""
+    count = torch.zeros(canvas)
+    for window in windows:
+        add_to(count, torch.ones(window.height, window.width), window)
+    return count
+
+
+def draw_plan(canvas: Size, windows: Sequence[Window], lines: Sequence[str]) -> Image.Image:
+    """The canvas, lighter where more windows look, the edges of all windows, one of them in colour, and some text."""
+    scale, (width, height) = drawn_size(canvas.width, canvas.height)
+    count = coverage(canvas, windows)
+    share = (count - count.min()) / (count.max() - count.min()).clamp(min=1)
+    colours = (FEW + share[..., None].numpy() * (MANY - FEW)).astype(np.uint8)
+    view = Image.fromarray(colours).resize((width, height), Image.Resampling.NEAREST)
+    draw = ImageDraw.Draw(view, "RGBA")
+    for window in windows:
+        _outline(draw, canvas, window, scale, EDGE, 1)
+    _outline(draw, canvas, windows[len(windows) // 2], scale, EXAMPLE, 3)
+
+    sheet = Image.new("RGB", (max(width, NARROWEST) + 2 * MARGIN, height + 3 * MARGIN + LINE * len(lines)), PAPER)
+    sheet.paste(view, (MARGIN, MARGIN))
+    font, text = ImageFont.load_default(18), ImageDraw.Draw(sheet)
+    for row, line in enumerate(lines):
+        text.text((MARGIN, height + 2 * MARGIN + row * LINE), line, INK, font)
+    return sheet
+
+
+def _outline(draw: ImageDraw.ImageDraw, canvas: Size, window: Window, scale: float, colour, width: int) -> None:
+    for top in _turns(window.top, window.height, canvas.height):
+        for left in _turns(window.left, window.width, canvas.width):
+            corners = (left, top, left + window.width, top + window.height)
+            draw.rectangle([round(corner * scale) for corner in corners], outline=colour, width=width)
+
+
+def _turns(start: int, length: int, canvas: int) -> tuple[int, ...]:
+    """Where to draw something that may run over a wrapping edge: there, and once more on the other side."""
+    return (start, start - canvas) if start + length > canvas else (start,)

@@ -1,0 +1,1 @@
+"""Batches whose rows belong together: zoom stacks and twin images."""

@@ -1,0 +1,51 @@
+"""Twin images sampled by the host: three pictures in one batch."""
+
+import comfy.sample
+from comfy.model_patcher import ModelPatcher
+from torch import Tensor
+
+from ....core.canvas.windows import Size
+from ....core.methods.twin_images import TwinImages
+from ..latents import empty, latent_space
+from ..settings import stride_of
+from .sampler import joined_sampler
+from .sampling import sample_joined
+
+
+def sample_twin_images(
+    model: ModelPatcher, size: Size, twin: TwinImages, *, seed: int, sampler_name: str, **as_in_ksampler
+) -> Tensor:
+    """I1, I2 and I2*, (3, C, ..., h, w) in the model's format.
+
+    Args:
+        model: any model, with whatever other nodes have patched into it.
+        size: of each picture in latent cells.
+        twin: how they depend on one another.
+        seed, sampler_name: as in KSampler; as also positive, negative, steps, cfg, scheduler.
+    """
+    latent = empty(latent_space(model), 3, size)
+    return sample_joined(
+        model,
+        latent,
+        twin.noise(comfy.sample.prepare_noise(latent, seed)),
+        joined_sampler(sampler_name, latent.shape, twin),
+        seed=seed,
+        sampler_name=sampler_name,
+        **as_in_ksampler,
+    )
+
+
+def overlap_of(model: ModelPatcher, size: Size, overlap: float) -> int:
+    """Columns in latent cells nearest to a part of the width, on the model's grid.
+
+    Raises:
+        ValueError: that is none of them.
+    """
+    step = latent_space(model).grid
+    columns = size.width - stride_of(size, overlap, step).width
+    if columns < 1:
+        raise ValueError(
+            f"overlap: must be at least {step / size.width:.3g}, one step of the model's grid in this width, got "
+            f"{overlap}; pictures that do not meet are no twins."
+        )
+    return columns

@@ -1,0 +1,141 @@
+"""A zoom stack sampled by the host: all levels one batch, one prompt each, joined at every step."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import comfy.sample
+from comfy.model_patcher import ModelPatcher
+from comfy.patcher_extension import WrappersMP
+from torch import Tensor
+
+from ....core.canvas.windows import canvas_size
+from ....core.methods.powers_of_ten import render_noise
+from ....core.zoom.geometry import nesting
+from ..settings import joint_params
+from .level_batches import LevelBatches
+from .level_blending import StackBlender, ZoomBlending
+from .level_prompts import of_all_levels
+from .sampler import joined_sampler
+from .sampling import sample_joined
+
+KEY = "joint_diffusion_zoom"
+
+
+class JoinedStack(NamedTuple):
+    """A zoom stack as a `Joining`: its levels are what the sampler steps (Algorithm 2).
+
+    Attributes:
+        join: (denoised levels, step, steps) to levels that are consistent, blended and rendered.
+        noise: turns independent noise into that of the stack.
+    """
+
+    join: Callable[[Tensor, int, int], Tensor]
+    noise: Callable[[Tensor], Tensor]
+
+    def pictures(self, rows: Tensor, done: float, steps: int) -> Tensor:
+        """The levels themselves."""
+        return rows
+
+    def rows(self, denoised: Tensor, done: float, steps: int) -> Tensor:
+        """The joined levels."""
+        return self.join(denoised, int(done), steps)
+
+
+def sample_zoom_stack(
+    model: ModelPatcher,
+    latent: Tensor,
+    levels: Sequence[list],
+    negative: list,
+    blending: ZoomBlending,
+    *,
+    vae,
+    photograph: Tensor | None,
+    seed: int,
+    steps: int,
+    cfg: float,
+    sampler_name: str,
+    scheduler: str,
+    denoise: float,
+) -> tuple[Tensor, Tensor]:
+    """Samples as KSampler does, previews and progress included.
+
+    Args:
+        model: any model, with whatever other nodes have patched into it.
+        latent: (N, C, ..., h, w) in the model's format, zero or a stack to start from.
+        levels: N CONDITIONINGs, the most zoomed out first.
+        negative: one CONDITIONING for all.
+        blending: how the levels are joined.
+        vae: of the model.
+        photograph: IMAGE (1, H, W, 3) for level 0 to show, or None.
+        seed, steps, cfg, sampler_name, scheduler, denoise: as in KSampler.
+
+    Returns:
+        the latent (N, C, ..., h, w), and the levels as IMAGE (N, H, W, 3).
+
+    Raises:
+        ValueError: levels too small for p, the VAE of another model, or something on the model that takes one level
+            for another or makes predictions that are no pictures, where pictures are joined.
+    """
+    nesting(canvas_size(latent), blending.p)
+    _refuse_what_mixes_levels_up(model)
+    _refuse_guidance_in_pixels(model, blending)
+    blender = StackBlender(model, vae, blending, photograph, canvas_size(latent))
+    model = _with_level_batches(model, len(latent), blender)
+    sampler = joined_sampler(sampler_name, latent.shape, JoinedStack(blender, partial(render_noise, p=blending.p)))
+    try:
+        sampled = sample_joined(
+            model,
+            latent,
+            render_noise(comfy.sample.prepare_noise(latent, seed), blending.p),
+            sampler,
+            of_all_levels(levels),
+            negative,
+            seed=seed,
+            steps=steps,
+            cfg=cfg,
+            sampler_name=sampler_name,
+            scheduler=scheduler,
+            denoise=denoise,
+        )
+    finally:
+        # The model's wrapper knows the blender, which knows the model: such a circle would keep VAE and photograph.
+        blender.models = []
+    return blender.finished(sampled)
+
+
+def _refuse_what_mixes_levels_up(model: ModelPatcher) -> None:
+    if model.model_options.get("context_handler") is not None:
+        raise ValueError(
+            "model: Zoom Stack Sampler cannot be combined with Context Windows, which take the levels of a batch for "
+            "windows. Remove the node; for levels larger than the model's own size use Panorama Windows."
+        )
+    if getattr(model.model_options["transformer_options"].get("easycache"), "name", None) == "EasyCache":
+        raise ValueError(
+            "model: Zoom Stack Sampler cannot be combined with EasyCache, which would reuse the result of one level "
+            "for the next. Use LazyCache, which sees whole stacks, or remove the node."
+        )
+
+
+def _refuse_guidance_in_pixels(model: ModelPatcher, blending: ZoomBlending) -> None:
+    # Such a prediction carries the shift of the windows (`Step.shift_kept`): it is no picture, a VAE would cut it.
+    if blending.space != "latent" and joint_params(model).needs_gradients:
+        raise ValueError(
+            f"blending: must be latent for a model with guidance gradient, got {blending.space}: what is guided so is "
+            "no picture that the VAE could encode. Choose latent here, or another guidance on the guidance node."
+        )
+
+
+def _with_level_batches(model: ModelPatcher, levels: int, blender: StackBlender) -> ModelPatcher:
+    """A clone that gives each row its prompt. Our wrapper is the innermost: windows are cut before."""
+
+    def prepare_sampling(executor, patcher, noise_shape, *arguments, **options):
+        # For one level: how many go into a call is decided by what is free after loading, not the other way round.
+        real_model, conds, others = executor(patcher, (1, *noise_shape[1:]), *arguments, **options)
+        blender.models = [patcher, *others]
+        return real_model, conds, others
+
+    clone = model.clone()
+    clone.add_wrapper_with_key(WrappersMP.CALC_COND_BATCH, KEY, LevelBatches(levels))
+    clone.add_wrapper_with_key(WrappersMP.PREPARE_SAMPLING, KEY, prepare_sampling)
+    return clone

@@ -1,0 +1,1 @@
+"""One run of one canvas: the host's calls, cut to windows."""

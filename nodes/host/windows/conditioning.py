@@ -1,0 +1,227 @@
+"""The conditioning of windows: all that ComfyUI prepared for the whole canvas, cut or encoded again for the views."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import comfy.conds
+import comfy.samplers
+import torch
+from comfy.model_base import BaseModel
+
+from ....core.canvas.windows import Size, Window
+from ..replaced import replaced
+from .control import Hints, WindowControl
+from .spatial import NODE, Placement, Views
+
+Entry = dict[str, Any]  # one conditioning, as `process_conds` left it
+
+
+class Origin(NamedTuple):
+    """Where a model cond comes from: the entry it was encoded from and the name of the list of that entry."""
+
+    value: comfy.conds.CONDRegular
+    entry: Entry
+    prompt_type: str
+
+
+class WindowConditioning:
+    """The conditioning of one sampling run, cut to batches of windows. Lives for one run.
+
+    Areas and masks are cut; so is every spatial tensor. What was encoded for the *shape* of the canvas (the size
+    embedding of SDXL, the attention mask of Flux, ...) is encoded again for the shape of the window, once per shape.
+    ControlNets get a wrapper that cuts their hints. All the rest is passed on as it is.
+    """
+
+    def __init__(
+        self,
+        model: BaseModel,
+        canvas: Size,
+        *,
+        conds: Mapping[str, list[Entry]] | None = None,
+        seed: int = 0,
+    ):
+        """Remember the run.
+
+        Args:
+            model: the model that is sampled.
+            canvas: spatial size of the run's own x, for which `process_conds` encoded the conditioning.
+            conds: the guider's processed conds by name. They tell how an entry was encoded even where a node gives us
+                lists of its own; without them the lists are taken as [positive, negative, ...] at first sight.
+            seed: of the run; some encoders add noise.
+        """
+        self._model = model
+        self._canvas = canvas
+        self._seed = seed
+        self._placement = Placement(canvas)
+        self._hints = Hints()
+        self._controls: dict[tuple[Any, ...], WindowControl] = {}
+        self._encodings: dict[tuple[int, Size], dict[str, comfy.conds.CONDRegular]] = {}
+        self._origins: dict[int, Origin] = {}
+        self._conds_known = conds is not None
+        for prompt_type, entries in (conds or {}).items():
+            self._remember(prompt_type, entries)
+
+    def active(self, conds: Sequence[list[Entry] | None], window: Window, canvas: Size) -> tuple[tuple[int, ...], ...]:
+        """Per list of `conds`, the entries that have something to say in this window.
+
+        Windows with equal answers may share a model batch.
+
+        Args:
+            conds: [positive, negative, ...] as CALC_COND_BATCH gets them.
+            window: where.
+            canvas: size of the canvas that the window lies on, the run's own or a coarser one.
+
+        Raises:
+            ValueError: the conditioning has something that cannot be cut to windows.
+        """
+        return tuple(
+            tuple(index for index, entry in enumerate(entries or ()) if self._speaks(entry, window, canvas))
+            for entries in conds
+        )
+
+    def cut(
+        self,
+        conds: Sequence[list[Entry] | None],
+        active: Sequence[Sequence[int]],
+        windows: Sequence[Window],
+        canvas: Size,
+        batch: int,
+    ) -> list[list[Entry] | None]:
+        """The conds for the views `crop_batch(x, windows)`, only the active entries.
+
+        Args:
+            conds: [positive, negative, ...] as CALC_COND_BATCH gets them.
+            active: what `active` says of each of these windows.
+            windows: N windows of one size.
+            canvas: size of the canvas that they lie on, the run's own or a coarser one.
+            batch: B, the rows of x; the views have N*B, row = window * B + image.
+        """
+        if not self._conds_known:
+            for index, entries in enumerate(conds):
+                self._remember("negative" if index == 1 else "positive", entries or [])
+        views = Views(tuple(windows), canvas, batch)
+        return [
+            None if entries is None else [self._cut(entries[index], views) for index in chosen]
+            for entries, chosen in zip(conds, active, strict=True)
+        ]
+
+    def forget_windows(self) -> None:
+        """What was cut or looked up for single windows; it is found again when it is needed."""
+        self._controls.clear()
+        self._placement.forget_windows()
+
+    def _remember(self, prompt_type: str, entries: list[Entry]) -> None:
+        # The first entry with a value is the one that it was encoded from. `process_conds` appends twins of the areas
+        # of the opposite list, which have the values of this list but the prompt of the other.
+        for entry in entries:
+            for value in entry["model_conds"].values():
+                self._origins.setdefault(id(value), Origin(value, entry, prompt_type))
+
+    def _speaks(self, entry: Entry, window: Window, canvas: Size) -> bool:
+        if "gligen" in entry:
+            raise ValueError(
+                f"{NODE} cannot be combined with GLIGEN: its boxes are places on the whole picture, which a window "
+                f"does not see. Remove GLIGENTextBoxApply and place the prompts with Conditioning (Set Area) or "
+                f"Conditioning (Set Mask) instead."
+            )
+        mask = self._mask(entry, canvas)
+        return mask is None or "default" in entry or self._placement.covers(mask, window)
+
+    def _cut(self, entry: Entry, views: Views) -> Entry:
+        cut = {key: value for key, value in entry.items() if key != "area"}
+        mask = self._mask(entry, views.canvas)
+        if mask is not None:
+            cut["mask"] = views.crop(mask)
+        if entry.get("control") is not None:
+            # One wrapper for all entries with this control: the host batches only what has the same control object.
+            key = (id(entry["control"]), views)
+            if key not in self._controls:
+                self._controls[key] = WindowControl(entry["control"], views, self._hints)
+            cut["control"] = self._controls[key]
+        cut["model_conds"] = {key: self._model_cond(key, value, views) for key, value in entry["model_conds"].items()}
+        return cut
+
+    def _mask(self, entry: Entry, canvas: Size) -> torch.Tensor | None:
+        if entry.get("mask") is None and entry.get("area") is None:
+            return None
+        return self._placement.mask(entry, (*self._inner_shape[1:], *self._canvas), self._device, canvas)
+
+    def _model_cond(self, key: str, value: comfy.conds.CONDRegular, views: Views) -> comfy.conds.CONDRegular:
+        if self._placement.has(key, value):
+            return value._copy_with(self._placement.crop(key, value.cond, views))
+        origin = self._origins.get(id(value))
+        if views.shape != self._canvas and origin is not None:
+            value = self._encoded(origin, views).get(key, value)
+        return _in_step(value, views.batch)
+
+    def _encoded(self, origin: Origin, views: Views) -> dict[str, comfy.conds.CONDRegular]:
+        """What the model encodes differently for a canvas of the shape of the windows."""
+        key = (id(origin.entry), views.shape)
+        if key not in self._encodings:
+            whole = origin.entry["model_conds"]
+            entry = {name: value for name, value in origin.entry.items() if name != "area"}
+            noise = torch.zeros(views.batch, *self._inner_shape, *views.shape, device=self._device)
+            # As the host encodes: in inference mode, which some models ask for, even when we need gradients. The
+            # latent image and its mask only enter spatial values, and those are cut from the canvas.
+            with torch.inference_mode():
+                encoded = comfy.samplers.encode_model_conds(
+                    self._model.extra_conds,
+                    [entry],
+                    noise,
+                    self._device,
+                    origin.prompt_type,
+                    latent_image=noise,
+                    denoise_mask=None,
+                    seed=self._seed,
+                    latent_shapes=[noise.shape],
+                )[0]["model_conds"]
+            self._encodings[key] = {
+                name: encoded[name]
+                for name, value in whole.items()
+                if not self._placement.has(name, value) and not comfy.conds.is_equal(encoded[name].cond, value.cond)
+            }
+        return self._encodings[key]
+
+    @property
+    def _inner_shape(self) -> tuple[int, ...]:
+        """What stands between rows and height in a latent: (channels,) or (channels, frames)."""
+        shapes = getattr(self._model, "latent_shapes", None)
+        if shapes:
+            return tuple(shapes[0][1:-2])
+        latent_format = self._model.latent_format
+        return (latent_format.latent_channels, *(1,) * (latent_format.latent_dimensions - 2))
+
+    @property
+    def _device(self) -> torch.device:
+        return self._model.current_patcher.load_device
+
+
+def scheduled(entries: list[Entry], sigma: float) -> list[Entry]:
+    """The entries that are on at `sigma`, from then on without a schedule, for a call at another noise level."""
+    on = [e for e in entries if e.get("timestep_end", 0.0) <= sigma <= e.get("timestep_start", float("inf"))]
+    return [{k: v for k, v in e.items() if k not in ("timestep_start", "timestep_end")} for e in on]
+
+
+@contextmanager
+def hook_keyframes_at(model: BaseModel, sigma: float) -> Iterator[None]:
+    """Inside, keyframes of hooks (LoRA strengths that change over the steps) go by `sigma`, whatever the call's is."""
+    patcher = model.current_patcher
+    prepare = patcher.prepare_hook_patches_current_keyframe
+
+    def prepare_at_sigma(t: torch.Tensor, *rest: Any) -> None:
+        prepare(torch.full_like(t, sigma), *rest)
+
+    with replaced([(vars(patcher), "prepare_hook_patches_current_keyframe", prepare_at_sigma)]):
+        yield
+
+
+def _in_step(value: comfy.conds.CONDRegular, batch: int) -> comfy.conds.CONDRegular:
+    """The value with rows that stay in step with window-major views when the host tiles them to N*B.
+
+    That is so for 1 and for B rows. Other numbers are brought to B first, as the host does for the canvas.
+    """
+    tensors = value.cond if isinstance(value.cond, list) else [value.cond]
+    if all(not isinstance(tensor, torch.Tensor) or batch % tensor.shape[0] == 0 for tensor in tensors):
+        return value
+    return value.process_cond(batch_size=batch, area=None)

@@ -1,0 +1,164 @@
+"""ControlNets and T2I adapters on windows: every view gets its own part of the hint."""
+
+import copy
+from typing import Any
+
+import comfy.controlnet
+import comfy.utils
+import torch
+from comfy.controlnet import ControlBase
+from torch import Tensor
+
+from ....core.canvas.windows import Size, Window, canvas_size
+from ..settings import CALL
+from .spatial import NODE, Views
+
+KEPT = ("cond_hint", "control_input", "timestep_range")  # what a call here changes, and puts back
+NEVER = (-1.0, -1.0)  # a range of noise levels
+
+
+class Hints:
+    """The hints of one run, each built once per canvas size."""
+
+    def __init__(self):
+        """Start empty."""
+        self._hints: dict[tuple[int, Size], tuple[ControlBase, Tensor]] = {}
+
+    def whole(self, net: ControlBase, canvas: Size, batch: int, call: tuple[Any, ...]) -> Tensor | None:
+        """The hint (1 or B, ..., H, W) that `net` would use on the whole canvas; None where it does not run.
+
+        ComfyUI builds it: a copy of the net that records its hint in place of running is called with an empty canvas.
+
+        Args:
+            net: one net of a chain.
+            canvas: size of the canvas.
+            batch: B, the rows of a canvas.
+            call: arguments of the `get_control` that the hint is for.
+        """
+        x, sigma, cond, _, transformer_options = call
+        if not _runs(net, sigma, transformer_options):
+            return None
+        if (id(net), canvas) not in self._hints:
+            recorder = _Recorder(net)
+            stand_in = copy.copy(net)
+            stand_in.previous_controlnet = stand_in.cond_hint = None
+            stand_in.control_model = stand_in.t2i_model = recorder
+            stand_in.control_input = stand_in.timestep_range = None
+            empty = x.new_zeros(1).expand(batch, *x.shape[1:-2], *canvas)
+            with torch.no_grad():
+                stand_in.get_control(empty, sigma[:1].expand(batch), cond, 1, transformer_options)
+                # In ordinary memory, which is the larger one: a hint is as large as the picture.
+                hint = _fitted(recorder.hint, net, canvas).cpu()
+            self._hints[id(net), canvas] = net, hint
+        return self._hints[id(net), canvas][1]
+
+
+class WindowControl(ControlBase):
+    """A chain of nets as windows see it.
+
+    A net fits its hint to the size of x, from the centre of the image, and keeps it while only the size stays the
+    same: every window would get the same centre. So each call is given the stacked parts of the hint beforehand.
+
+    The chain hangs on `previous_controlnet`; what is not overridden here ComfyUI's base class passes on to it.
+    """
+
+    def __init__(self, chain: ControlBase, views: Views, hints: Hints):
+        """Wrap `chain` for a batch of windows.
+
+        Raises:
+            ValueError: a net of the chain builds its hint in its own way.
+        """
+        super().__init__()
+        self.previous_controlnet = chain
+        self._views = views
+        self._hints = hints
+        self._nets = list(_nets(chain))
+        for net in self._nets:
+            # ComfyUI's own nets take a `cond_hint` that fits x as it is; what others do with it, nobody knows.
+            if type(net).get_control.__module__ != comfy.controlnet.__name__:
+                raise ValueError(
+                    f"{NODE} cannot cut the hint of {type(net).__name__} ({type(net).__module__}) to windows, only "
+                    f"those of ComfyUI's own ControlNets and T2I adapters. Load the model with Load ControlNet Model "
+                    f"and apply it with Apply ControlNet."
+                )
+
+    def get_control(self, x_noisy, t, cond, batched_number, transformer_options):
+        """The chain's output for the views `x_noisy` (conds * N*B, C, ..., h, w)."""
+        call = (x_noisy, t, cond, batched_number, transformer_options)
+        before = [(net, {name: vars(net)[name] for name in KEPT if name in vars(net)}) for net in self._nets]
+        try:
+            for net, kept in before:
+                hint = self._hints.whole(net, self._views.canvas, self._views.batch, call)
+                vars(net).update(dict.fromkeys(kept))
+                net.cond_hint = None if hint is None else self._parts(net, hint, x_noisy)
+                net.timestep_range = NEVER if hint is None else None
+            return self.previous_controlnet.get_control(*call)
+        finally:
+            for net, kept in before:
+                vars(net).update(kept)
+
+    def get_instance_for_device(self, device):
+        """The same for the copies of the nets on another device."""
+        chain = self.previous_controlnet.get_instance_for_device(device)
+        return self if chain is self.previous_controlnet else WindowControl(chain, self._views, self._hints)
+
+    def _parts(self, net: ControlBase, hint: Tensor, x: Tensor) -> Tensor:
+        unit = net.compression_ratio
+        windows = tuple(Window(*(unit * cells for cells in window)) for window in self._views.windows)
+        parts = self._views._replace(windows=windows).crop(hint).to(x.device)
+        block = getattr(getattr(net, "t2i_model", None), "unshuffle_amount", 1)
+        if parts.shape[-2] % block or parts.shape[-1] % block:
+            raise ValueError(
+                f"{NODE}: this T2I adapter needs windows whose sides are multiples of {block} pixels, got "
+                f"{parts.shape[-1]} x {parts.shape[-2]}. Choose another window size."
+            )
+        if tuple(parts.shape[2:4]) != (x.shape[2] * unit, x.shape[3] * unit):  # the net would build a hint of its own
+            raise ValueError(
+                f"{NODE}: {type(net).__name__} takes no hint of shape {tuple(parts.shape)} for views of shape "
+                f"{tuple(x.shape)}; this net does not fit the model."
+            )
+        return parts
+
+
+class _Recorder:
+    """Stands in for the network of a ControlNet or T2I adapter and keeps the hint it is called with."""
+
+    def __init__(self, net: ControlBase):
+        network = getattr(net, "control_model", None) or net.t2i_model
+        self.dtype = getattr(network, "dtype", None)
+        self.unshuffle_amount = getattr(network, "unshuffle_amount", None)
+        self.hint: Tensor
+
+    def __call__(self, image: Tensor | None = None, *, hint: Tensor | None = None, **_) -> dict[str, list[Tensor]]:
+        self.hint = hint if image is None else image
+        return {}
+
+    def to(self, _) -> None:
+        """Weights stay where they are."""
+
+    def cpu(self) -> None:
+        """Weights stay where they are."""
+
+
+def _runs(net: ControlBase, sigma: Tensor, transformer_options: dict[str, Any]) -> bool:
+    """Whether the net is on: at the noise level of the sampler's step, also for a coarser canvas with its own level."""
+    if net.timestep_range is None:
+        return True
+    level = getattr(transformer_options.get(CALL), "step_sigma", None)
+    if level is None:
+        level = float(sigma[0])  # waits for the GPU
+    return net.timestep_range[1] <= level <= net.timestep_range[0]
+
+
+def _nets(chain: ControlBase | None):
+    while chain is not None:
+        yield chain
+        chain = chain.previous_controlnet
+
+
+def _fitted(hint: Tensor, net: ControlBase, canvas: Size) -> Tensor:
+    # T2I adapters round the size of their hint up to the blocks that they unshuffle.
+    height, width = canvas.height * net.compression_ratio, canvas.width * net.compression_ratio
+    if canvas_size(hint) == (height, width):
+        return hint
+    return comfy.utils.common_upscale(hint, width, height, net.upscale_algorithm, "disabled")

@@ -1,0 +1,148 @@
+"""What in the conditioning has a place on the canvas, and how it is cut to windows."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import comfy.conds
+import comfy.samplers
+import comfy.utils
+import torch
+from torch import Tensor
+
+from ....core.canvas.resample import downsample
+from ....core.canvas.windows import Size, Window, canvas_size, crop, crop_batch
+from ....core.methods.multiscale import FACTOR
+
+NODE = "Panorama Windows"
+
+# Spatial although they are not of the canvas' size: Stable Cascade's stage C latent, PiD's low-resolution latent,
+# Wan's poses and camera rays.
+ANOTHER_SCALE = ("effnet", "lq_latent", "pose_latents", "camera_conditions")
+
+
+class Views(NamedTuple):
+    """Windows of one size on a canvas; the model sees them stacked window-major, row = window * batch + image."""
+
+    windows: tuple[Window, ...]
+    canvas: Size
+    batch: int
+
+    @property
+    def shape(self) -> Size:
+        """The size that all the windows have."""
+        return Size(self.windows[0].height, self.windows[0].width)
+
+    def crop(self, tensor: Tensor) -> Tensor:
+        """(1 or B, ..., H, W) to (N*B, ..., h, w); a row short of B is repeated as ComfyUI repeats conditioning."""
+        return crop_batch(comfy.utils.repeat_to_batch_size(tensor, self.batch), self.windows)
+
+
+class Placement:
+    """Masks, areas and spatial tensors of one run, resized once to each canvas that windows are cut from.
+
+    Caches are keyed by identity; the key's object is kept beside the value, so that its id cannot be used again.
+    """
+
+    def __init__(self, canvas: Size):
+        """`canvas` is the size of the run's own x, for which ComfyUI has prepared the conditioning."""
+        self._canvas = canvas
+        self._masks: dict[tuple[Any, ...], tuple[Any, Tensor]] = {}
+        self._resized: dict[tuple[int, Size], tuple[Tensor, Tensor]] = {}
+        self._covered: dict[tuple[int, Window], tuple[Tensor, bool]] = {}
+
+    def mask(
+        self, entry: Mapping[str, Any], dims: tuple[int, ...], device: torch.device, canvas: Size
+    ) -> Tensor | None:
+        """Where on `canvas` an entry of the conditioning counts: (rows, ..., H, W), or None for everywhere.
+
+        An area cannot be kept: within a batch ComfyUI narrows all rows alike. It becomes a mask.
+
+        Args:
+            entry: one conditioning after `process_conds`.
+            dims: the dimensions of x behind its channels, (H, W) or (frames, H, W), on the run's own canvas.
+            device: of the mask of an area; a mask of the user stays where it is.
+            canvas: the size asked for.
+        """
+        mask, area = entry.get("mask"), entry.get("area")
+        if area is None:
+            return None if mask is None else self._on(canvas, mask)
+        key = (id(mask), tuple(area))
+        if key not in self._masks:
+            self._masks[key] = mask, area_mask(area, mask, dims, device)
+        return self._on(canvas, self._masks[key][1])
+
+    def covers(self, mask: Tensor, window: Window) -> bool:
+        """Whether a mask from `mask` is anywhere non-zero in the window. Remembered, as asking waits for the GPU."""
+        key = (id(mask), window)
+        if key not in self._covered:
+            self._covered[key] = mask, bool(crop(mask, window).any())
+        return self._covered[key][1]
+
+    def forget_windows(self) -> None:
+        """Which masks cover which windows."""
+        self._covered.clear()
+
+    def has(self, key: str, value: comfy.conds.CONDRegular) -> bool:
+        """Whether a model cond is spatial."""
+        tensor = getattr(value, "cond", None)
+        if not isinstance(tensor, Tensor):
+            return False
+        if isinstance(value, comfy.conds.CONDNoiseShape) or key in ANOTHER_SCALE:
+            return True
+        return tensor.ndim >= 4 and key != "attention_mask" and canvas_size(tensor) == self._canvas
+
+    def crop(self, key: str, tensor: Tensor, views: Views) -> Tensor:
+        """The spatial tensor of model cond `key`, (1 or B, ..., H, W), as the views see it: (N*B, ..., h, w).
+
+        Raises:
+            ValueError: the tensor's cells are larger than the canvas' and the windows do not begin and end on them.
+        """
+        tensor = self._on(views.canvas, tensor, stretch=key == "effnet")
+        size = canvas_size(tensor)
+        if size == views.canvas:
+            return views.crop(tensor)
+        windows = tuple(_scaled(key, window, views.canvas, size) for window in views.windows)
+        return Views(windows, size, views.batch).crop(tensor)
+
+    def _on(self, canvas: Size, tensor: Tensor, stretch: bool = False) -> Tensor:
+        if canvas == self._canvas and not stretch:
+            return tensor
+        key = (id(tensor), canvas)
+        if key not in self._resized:
+            resized = tensor
+            if stretch:  # as Stage B itself stretches it over x, whatever its size
+                resized = torch.nn.functional.interpolate(tensor, self._canvas, mode="bilinear", align_corners=True)
+            while resized.shape[-2] > canvas.height:  # scale by scale, as x itself
+                resized = downsample(resized, FACTOR)
+            self._resized[key] = tensor, resized
+        return self._resized[key][1]
+
+
+def area_mask(area: tuple[int, ...], mask: Tensor | None, dims: tuple[int, ...], device: torch.device) -> Tensor:
+    """(rows, *dims): an area as a mask, with the soft edge that ComfyUI gives to areas, or `mask` inside the area.
+
+    ComfyUI's own function makes the weights, without the strengths; they stay in the conditioning.
+    """
+    region: dict[str, Any] = {"area": area, "model_conds": {}, "uuid": None}
+    if mask is not None:
+        region["mask"] = mask
+        device = mask.device
+    canvas = torch.zeros(1 if mask is None else mask.shape[0], 1, *dims, device=device)
+    part = comfy.samplers.get_area_and_mult(region, canvas, None)
+    inside = canvas
+    for dim, (length, start) in enumerate(zip(part.area[: len(dims)], part.area[len(dims) :], strict=True)):
+        inside = inside.narrow(dim + 2, start, length)
+    inside.copy_(part.mult)
+    return canvas[:, 0]
+
+
+def _scaled(key: str, window: Window, canvas: Size, size: Size) -> Window:
+    ratios = (size.height, canvas.height), (size.width, canvas.width)
+    cells = [divmod(value * ratios[axis % 2][0], ratios[axis % 2][1]) for axis, value in enumerate(window)]
+    if any(rest for _, rest in cells):
+        raise ValueError(
+            f"{NODE}: '{key}' in the conditioning has {size.height} x {size.width} cells for a canvas of "
+            f"{canvas.height} x {canvas.width} and cannot be cut at {window}. Choose a window size and stride that "
+            f"fall on its cells, or remove the node that adds it."
+        )
+    return Window(*(cell for cell, _ in cells))

@@ -1,0 +1,46 @@
+"""What only benchmarks measure, on pictures whose answer is known."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from host import ROOT
+
+CODE = """
+import json, torch
+from benchmarks.figures.gallery import Kept
+from benchmarks.figures.panoramas.measures import Row, measure, palette_diversity
+greys = torch.tensor([0.1, 0.1, 0.5]).view(3, 1, 1, 1).expand(3, 3, 8, 8)
+print(json.dumps(palette_diversity(greys).tolist()))
+try:
+    palette_diversity(greys[:1])
+except ValueError as error:
+    print(json.dumps(str(error)))
+noise = torch.rand(3, 256, 256, generator=torch.Generator().manual_seed(0))
+stripes = (torch.arange(256) % 8 < 4).float()
+row = Row(kept=[Kept(0.5 * noise + 0.5 * stripes, 0, 0.0)] * 2, prompts=["", ""], stride=8, network=None)
+names = [f"grid {axis}, {period} px" for axis in "xy" for period in (8, 16)] + ["sharpness"]
+print(json.dumps({name: value for name, (value, *_) in measure(row, names).items()}))
+"""
+
+
+@pytest.fixture(scope="module")
+def found():
+    done = subprocess.run([sys.executable, "-c", CODE], cwd=ROOT, capture_output=True, text=True, check=True)
+    return [*map(json.loads, done.stdout.splitlines())]
+
+
+def test_diversity_is_the_distance_to_the_other_panoramas(found):
+    diversity, refusal, _ = found
+    apart = 3**0.5 * 0.4  # three channels, and no contrast
+    assert diversity == pytest.approx([apart / 2, apart / 2, apart], rel=1e-4)
+    assert refusal == "diversity: needs at least 2 panoramas in a row, got 1; use --seeds 2 or more."
+
+
+def test_stripes_are_a_grid_of_their_own_period_and_axis(found):
+    grids = found[2]
+    sharp = grids.pop("sharpness")
+    assert grids.pop("grid x 8 px") > 100
+    assert grids == pytest.approx(dict.fromkeys(("grid y 8 px", "grid x 16 px", "grid y 16 px"), 1.0), rel=0.3)
+    assert sharp > 0.1

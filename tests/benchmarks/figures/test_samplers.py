@@ -1,0 +1,22 @@
+"""The benchmark of samplers runs; what it shows is in benchmarks/README.md."""
+
+import subprocess
+import sys
+
+import pytest
+from host import HOST, ROOT
+from joint_diffusion.benchmarks.table import read
+
+FEW = "--seeds 2 --steps 2 --width 512 --samplers euler uni_pc euler_cfg_pp"
+
+
+@pytest.mark.skipif(HOST is None, reason="needs ComfyUI")
+def test_every_sampler_is_measured_with_every_method(tmp_path):
+    run = [sys.executable, "-m", "benchmarks.figures.panoramas.samplers", *FEW.split(), "--results", str(tmp_path)]
+    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    values = {(line["row"], line["metric"]): float(line["value"]) for line in read(tmp_path / "samplers.csv")[1]}
+    assert len(values) == 3 * 6
+    for sampler in ("euler", "uni_pc", "euler_cfg_pp"):
+        plain, msd, both = (values[sampler, f"palette distance, {m}"] for m in ("MultiDiffusion", "MSD", "MSD + Sync"))
+        assert 0 < both < 0.5 * msd and plain != msd

@@ -1,0 +1,93 @@
+import pytest
+import torch
+from joint_diffusion.core.canvas.fusion import (
+    Fusion,
+    fuse,
+    fusion_precision,
+    normalised,
+    shared_weights,
+    window_weights,
+)
+from joint_diffusion.core.canvas.windows import Size, Wrap, crop_batch, plan_windows
+from oracles import fuse as fuse_by_hand
+
+CPU = torch.device("cpu")
+TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float16: 2e-3}
+SHAPES = ["uniform", "feathered", "gaussian"]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("size", [Size(16, 16), Size(7, 12), Size(1, 128), Size(128, 64)])
+def test_weights_are_symmetric_and_positive(shape, size):
+    weights = window_weights(shape, size)
+    assert weights.shape == size and (weights > 0).all()
+    torch.testing.assert_close(weights, weights.flip(0))
+    torch.testing.assert_close(weights, weights.flip(1))
+
+
+def test_only_uniform_weights_are_flat():
+    assert window_weights("uniform", Size(8, 8)).std() == 0
+    for shape in ("feathered", "gaussian"):
+        row = window_weights(shape, Size(9, 9))[4]
+        assert (row[1:5] > row[:4]).all()
+
+
+def test_an_unknown_shape_is_refused():
+    with pytest.raises(ValueError, match=r"weights: must be uniform, feathered or gaussian, got 'round'"):
+        window_weights("round", Size(4, 4))
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("wrap", [Wrap(), Wrap(x=True), Wrap(y=True, x=True)])
+def test_fusing_the_crops_of_one_canvas_returns_it(dtype, shape, wrap):
+    canvas = torch.randn(2, 3, 21, 37).to(dtype)
+    windows = plan_windows(Size(21, 37), Size(8, 8), Size(5, 6), wrap)
+    weights = shared_weights(shape, windows, CPU, fusion_precision(canvas))
+    fused = fuse(canvas, crop_batch(canvas, windows), windows, weights)
+    assert fused.dtype == dtype
+    torch.testing.assert_close(fused, canvas, rtol=0, atol=4 * TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("wrap", [Wrap(), Wrap(x=True), Wrap(y=True, x=True)])
+def test_fusing_different_views_equals_equation_6_cell_by_cell(shape, wrap):
+    windows = plan_windows(Size(11, 17), Size(8, 6), Size(5, 4), wrap)
+    weights = {window: window_weights(shape, Size(8, 6)).double() * torch.rand(8, 6).double() for window in windows}
+    views = torch.randn(len(windows), 3, 8, 6, dtype=torch.float64)
+    canvas = torch.empty(1, 3, 11, 17, dtype=torch.float64)
+    by_hand = fuse_by_hand(list(views), windows, (3, 11, 17), weights)
+    torch.testing.assert_close(fuse(canvas, views, windows, weights)[0], by_hand, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5])
+def test_the_batch_of_windows_does_not_matter(batch):
+    canvas = torch.empty(2, 3, 20, 30)
+    windows = plan_windows(Size(20, 30), Size(8, 8), Size(4, 4))
+    weights = shared_weights("gaussian", windows, CPU, torch.float32)
+    views = torch.randn(len(windows) * 2, 3, 8, 8)
+    fusion = Fusion(canvas, normalised(weights, Size(20, 30)))
+    for start in range(0, len(windows), batch):
+        fusion.add([views[start * 2 : (start + batch) * 2]], windows[start : start + batch])
+    assert torch.equal(fusion.result()[0], fuse(canvas, views, windows, weights))
+
+
+@pytest.mark.parametrize("wrap", [Wrap(), Wrap(y=True, x=True)])
+def test_several_averages_at_once_are_those_of_each_alone(wrap):
+    canvas = torch.empty(2, 3, 1, 20, 30, dtype=torch.float64)
+    windows = plan_windows(Size(20, 30), Size(8, 8), Size(5, 5), wrap)
+    weights = shared_weights("gaussian", windows, CPU, torch.float64)
+    views = torch.randn(3, len(windows) * 2, 3, 1, 8, 8, dtype=torch.float64)
+    fusion = Fusion(canvas, normalised(weights, Size(20, 30)), count=3)
+    fusion.add(views.unbind(), windows)
+    for average, alone in zip(fusion.result(), views, strict=True):
+        assert torch.equal(average, fuse(canvas, alone, windows, weights))
+
+
+def test_half_precision_views_are_summed_in_float32():
+    """300 overlapping float16 views of 1000 would overflow float16."""
+    windows = plan_windows(Size(8, 307), Size(8, 8), Size(8, 1))
+    views = torch.full((len(windows), 1, 8, 8), 1000.0, dtype=torch.float16)
+    weights = dict.fromkeys(windows, torch.full((8, 8), 100.0))
+    fused = fuse(torch.empty(1, 1, 8, 307, dtype=torch.float16), views, windows, weights)
+    torch.testing.assert_close(fused, torch.full_like(fused, 1000.0))

@@ -1,0 +1,304 @@
+import pytest
+import torch
+from joint_diffusion.core.canvas.resample import downsample
+from joint_diffusion.core.canvas.windows import Size, canvas_size, crop
+from joint_diffusion.core.methods.powers_of_ten import blend, fit_photograph, render_image, render_noise
+from joint_diffusion.core.zoom.geometry import footprints, nesting
+from joint_diffusion.core.zoom.pyramid import enlarge, split
+from oracles import blend as blend_by_hand
+from oracles import render as render_by_hand
+from oracles import shrink, zoom_step
+from torch.testing import assert_close
+
+CASES = [(Size(16, 16), 2), (Size(12, 18), 2), (Size(17, 23), 3), (Size(9, 14), 4)]
+
+
+def randn(*shape, seed=0):
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def finest_band(levels, p):
+    return split(levels, p, nesting(canvas_size(levels), p).inner).band
+
+
+def common_regions(levels, p):
+    outer, inner = nesting(canvas_size(levels), p)
+    return crop(levels[:-1], outer), downsample(crop(levels[1:], inner), p)
+
+
+# Rendering
+
+
+@pytest.mark.parametrize(("size", "p", "count"), [((16, 32), 2, 4), ((27, 9), 3, 3), ((32, 32), 4, 3)])
+@pytest.mark.parametrize("noise", [False, True])
+def test_rendering_equals_algorithm_1_mask_by_mask(size, p, count, noise):
+    layers = randn(count, 2, *size)
+    rendered = render_noise(layers, p) if noise else render_image(layers, p)
+    for level in range(count):
+        assert_close(rendered[level], render_by_hand(layers, level, p, noise), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("size", "p"), CASES)
+@pytest.mark.parametrize("count", [2, 16])
+def test_rendered_levels_agree_on_their_common_regions(size, p, count):
+    layers = randn(count, 3, *size)
+    assert_close(*common_regions(render_image(layers, p), p), rtol=0, atol=1e-13)
+    centres, shrunk = common_regions(render_noise(layers, p), p)
+    assert_close(centres, p * shrunk, rtol=0, atol=1e-12)
+    assert_close(render_image(render_image(layers, p), p), render_image(layers, p), rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize(("size", "p"), CASES)
+def test_rendering_leaves_the_innermost_level_and_the_surroundings(size, p):
+    layers = randn(3, 3, *size)
+    rendered, outer = render_image(layers, p), nesting(size, p).outer
+    assert torch.equal(rendered[-1], layers[-1])
+    surroundings = torch.ones(size, dtype=torch.bool)
+    crop(surroundings, outer).fill_(False)
+    assert torch.equal(rendered[..., surroundings], layers[..., surroundings])
+
+
+@pytest.mark.parametrize(("size", "p"), [(Size(6, 8), 2), (Size(7, 7), 3), (Size(4, 5), 4), (Size(5, 6), 2)])
+def test_noise_has_exactly_the_right_covariance(size, p):
+    """Analytically: rendering is linear, so its matrix R is what it does to a basis, and the covariance is R R^T."""
+    count, cells = 3, size.height * size.width
+    basis = torch.eye(count * cells, dtype=torch.float64).reshape(-1, count, *size).movedim(0, 1)
+    matrix = render_noise(basis, p).movedim(1, 0).flatten(1).T
+    covariance = (matrix @ matrix.T).reshape(count, cells, count, cells)
+    for level in range(count):
+        assert_close(covariance[level, :, level], torch.eye(cells, dtype=torch.float64), rtol=0, atol=1e-12)
+    outer, inner = nesting(size, p)
+    expected = torch.zeros(*size, *size, dtype=torch.float64)
+    for y in range(inner.height):
+        for x in range(inner.width):
+            expected[outer.top + y // p, outer.left + x // p, inner.top + y, inner.left + x] = 1 / p
+    for level in range(count - 1):
+        between = covariance[level, :, level + 1].reshape(*size, *size)
+        assert_close(between, expected, rtol=0, atol=1e-12)
+
+
+def test_noise_has_unit_variance_everywhere_over_many_draws():
+    draws = 20000
+    noise = torch.randn(3, draws, 6, 8, generator=torch.Generator().manual_seed(1))
+    variance = render_noise(noise, 2).var(1)
+    assert_close(variance, torch.ones_like(variance), rtol=0, atol=6 * (2 / draws) ** 0.5)
+
+
+def test_pixels_can_nest_in_units():
+    layers = randn(2, 1, 56, 56)
+    outer, inner = nesting(Size(56, 56), 2, unit=8)
+    rendered = render_image(layers, 2, unit=8)
+    assert_close(crop(rendered[0], outer), downsample(crop(layers[1], inner), 2))
+    assert not torch.allclose(rendered, render_image(layers, 2))
+
+
+# Blending
+
+
+@pytest.mark.parametrize(("size", "p"), CASES)
+@pytest.mark.parametrize("count", [2, 5])
+@pytest.mark.parametrize("feather", [0.0, 0.125, 0.5])
+@pytest.mark.parametrize("decoded", [False, True])
+def test_blending_equals_pyramids_of_enlarged_observations(size, p, count, feather, decoded):
+    observed, ways = randn(count, 2, *size), footprints(size, p)
+    layers = blend(observed, p, feather=feather, decoded=decoded)
+    for level in range(count):
+        assert_close(layers[level], blend_by_hand(observed, level, p, ways, feather, decoded), rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize(("size", "p"), CASES)
+@pytest.mark.parametrize("count", [2, 16])
+def test_blending_equal_observations_returns_them(size, p, count):
+    observed = render_image(randn(count, 3, *size), p)
+    assert_close(blend(observed, p), observed, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("size", "p"), CASES)
+def test_convention_a_layer_listens_to_the_levels_outside_it_and_to_no_other(size, p):
+    """The caption of Figure 5 (j <= i); by the text of section 4.2 (j >= i) both would be the other way round."""
+    observed = randn(4, 1, *size)
+    before = blend(observed, p)
+    for changed in range(4):
+        other = observed.clone()
+        other[changed] += randn(1, *size, seed=1)
+        moved = (blend(other, p) - before).abs().amax((1, 2, 3)) > 1e-9
+        speaks = [changed <= level <= changed + len(footprints(size, p)) for level in range(4)]
+        assert moved.tolist() == speaks
+
+
+@pytest.mark.parametrize(("size", "p"), CASES)
+def test_a_band_is_not_touched_by_observations_that_have_nothing_to_say_in_it(size, p):
+    """The finest band of layer i is that of level i; the second one is the mean of levels i and i - 1."""
+    observed = randn(3, 1, *size)
+    assert_close(finest_band(blend(observed, p), p), finest_band(observed, p), rtol=0, atol=1e-12)
+    layers = blend(observed, p, feather=0)
+    first, *further = footprints(size, p)
+    if not further:
+        return
+    second = further[0].inner
+
+    def band(image):
+        return split(image, p, second).band
+
+    own = downsample(crop(observed[2], first.inner), p)
+    expected = (band(own) + band(crop(observed[1], first.outer))) / 2
+    merged = downsample(crop(layers[2], first.inner), p)
+    assert_close(band(merged), expected, rtol=0, atol=1e-12)
+
+
+def test_an_observation_is_heard_only_where_it_is():
+    """What level 0 shows outside of level 1 does not reach layer 1."""
+    observed = randn(2, 1, 16, 16)
+    other = observed.clone()
+    inside = torch.zeros(16, 16, dtype=torch.bool)
+    crop(inside, nesting(Size(16, 16), 2).outer).fill_(True)
+    other[0][..., ~inside] += 1
+    assert torch.equal(blend(other, 2)[1], blend(observed, 2)[1])
+
+
+def test_feathering_leaves_no_frame_around_the_next_level():
+    """Two levels of different grey: on the rendered outer one, the step at the frame is half of that without."""
+    observed, p = torch.zeros(2, 1, 64, 64), 2
+    observed[1] = 1
+    outer = nesting(Size(64, 64), p).outer
+
+    def step(feather):
+        row = render_image(blend(observed, p, feather=feather), p)[0, 0, 32]
+        assert row[32] == 0.5  # in the middle both are heard alike
+        return (row[outer.left] - row[outer.left - 1]).item()
+
+    assert step(0.0) == 0.5
+    assert step(0.125) < 0.05
+
+
+def test_a_feather_beyond_the_middle_is_refused():
+    with pytest.raises(ValueError, match=r"feather: must be in 0\.\.0\.5 sides of a level, got 0\.6; 0 is the paper's"):
+        blend(torch.zeros(2, 1, 8, 8), 2, feather=0.6)
+
+
+def test_what_a_decoder_blurs_does_not_blur_the_level_inside():
+    """One scene at three zooms, each level without its finest band: a plain mean halves what the next one has of it."""
+    p = 2
+    scene = render_image(randn(3, 1, 64, 64), p)
+    observed = scene - finest_band(scene, p)
+    second = [finest_band(downsample(layers, p), p)[1:, ..., 8:-8, 8:-8] for layers in (scene, blend(observed, p))]
+    assert second[1].std() < 0.6 * second[0].std()
+    decoded = finest_band(downsample(blend(observed, p, decoded=True), p), p)[1:, ..., 8:-8, 8:-8]
+    assert_close(decoded, second[0], rtol=0, atol=0.01)
+
+
+def test_averaging_without_bands_would_blur():
+    """The finest band of a plain mean of N observations keeps 1 / N of its contrast; blending keeps all of it."""
+    observed, p = randn(4, 1, 16, 16), 2
+    kept = finest_band(blend(observed, p), p)[-1].std() / finest_band(observed, p)[-1].std()
+    enlarged = []
+    for outside, image in enumerate(reversed(observed)):
+        steps = footprints(Size(16, 16), p)[:outside]
+        image = crop(image, steps[-1].outer) if steps else image
+        for step in reversed(steps):
+            image = enlarge(image, p, step.inner, Size(step.inner.height, step.inner.width))
+        enlarged.append(image)
+    naive = torch.stack(enlarged).mean(0)
+    assert kept > 1 - 1e-12
+    assert abs(finest_band(naive[None], p).std() / finest_band(observed, p)[-1].std() - 1 / 4) < 1e-12
+
+
+@pytest.mark.parametrize("operation", [render_image, render_noise, blend])
+@pytest.mark.parametrize("shape", [(3, 2, 12, 14), (3, 2, 2, 12, 14)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_dtypes_frames_and_inference_mode(operation, shape, dtype):
+    levels = torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+    exact = operation(levels.to(dtype).double(), 2)
+    kept = levels.to(dtype)
+    with torch.inference_mode():
+        result = operation(kept.clone(), 2)
+    assert result.dtype == dtype and result.shape == shape
+    assert_close(result.double(), exact, rtol=torch.finfo(dtype).eps, atol=2e-6)
+    assert torch.equal(levels.to(dtype), kept)
+
+
+@pytest.mark.parametrize("operation", [render_image, render_noise, blend])
+def test_what_is_no_stack_is_refused(operation):
+    with pytest.raises(ValueError, match=r"levels: a zoom stack has at least 2 levels, got 1"):
+        operation(torch.zeros(1, 3, 8, 8), 2)
+    with pytest.raises(ValueError, match=r"p: the zoom factor between levels must be at least 2, got 1"):
+        operation(torch.zeros(2, 3, 8, 8), 1)
+    with pytest.raises(ValueError, match=r"width: a level must be at least p = 9"):
+        operation(torch.zeros(2, 3, 9, 8), 9)
+
+
+# A step
+
+
+def test_a_step_is_one_turn_of_algorithm_2():
+    """What a DDPM step does with the joined prediction and the rendered noise, on a model for each level."""
+    p, sigma, after, size = 2, 1.7, 0.9, (16, 32)
+    z, drawn = randn(3, 2, *size), randn(3, 2, *size, seed=1)
+    denoisers = [lambda x, s, level=level: torch.tanh(x) / (1 + s) + 0.1 * level for level in range(3)]
+    denoised = torch.stack([denoise(x, sigma) for denoise, x in zip(denoisers, z, strict=True)])
+    joined = render_image(blend(denoised, p), p)
+    new = after * (1 - (after / sigma) ** 2) ** 0.5
+    stepped = joined + (after**2 - new**2) ** 0.5 / sigma * (z - joined) + new * render_noise(drawn, p)
+    by_hand = zoom_step(z, sigma, after, denoisers, p, footprints(Size(*size), p), drawn)
+    assert_close(stepped, torch.stack(by_hand), rtol=0, atol=1e-11)
+
+
+# A photograph
+
+
+def seen_from_level_0(levels, p):
+    """D_i of every level, with its place on level 0."""
+    for level, image in enumerate(levels):
+        top, left, height, width = 0, 0, *image.shape[-2:]
+        for _ in range(level):
+            image = shrink(image, p)
+        height, width = image.shape[-2:]
+        top, left = (levels.shape[-2] - height) // 2, (levels.shape[-1] - width) // 2
+        yield image, (slice(None), slice(top, top + height), slice(left, left + width))
+
+
+@pytest.mark.parametrize("steps", [1, 5])
+def test_fitting_equals_torchs_adam_on_equation_1(steps):
+    levels, photograph, p = randn(3, 2, 16, 16), randn(2, 16, 16, seed=1), 2
+    leaf = levels.clone().requires_grad_()
+    adam = torch.optim.Adam([leaf], lr=0.1)
+    for _ in range(steps):
+        adam.zero_grad()
+        sum((image - photograph[place]).square().sum() for image, place in seen_from_level_0(leaf, p)).backward()
+        adam.step()
+    fitted = fit_photograph(levels, photograph, p, steps)
+    for (image, _), (wanted, _) in zip(seen_from_level_0(fitted, p), seen_from_level_0(leaf.detach(), p), strict=True):
+        assert_close(image, wanted, rtol=0, atol=1e-9)
+    # Nothing is drawn within the cells of the photograph.
+    assert_close(finest_band(fitted[1:], p), finest_band(levels[1:], p), rtol=0, atol=1e-9)
+
+
+def test_what_was_fitted_is_what_the_stack_shows():
+    """More steps at a falling rate reach the photograph; blending and rendering keep it."""
+    levels, photograph = randn(4, 1, 16, 16), randn(1, 16, 16, seed=1)
+    for rate in (0.3, 0.1, 0.03, 0.01, 0.003):
+        levels = fit_photograph(levels, photograph, 2, steps=40, lr=rate)
+    shown = render_image(blend(levels, 2), 2)[0]
+    assert (shown - photograph).abs().max() < 1e-2
+
+
+def test_levels_below_one_cell_of_the_photograph_and_zero_steps_change_nothing():
+    levels, photograph = randn(6, 1, 16, 16), randn(1, 16, 16, seed=1)
+    assert torch.equal(fit_photograph(levels, photograph, 2, steps=0), levels)
+    changed = (fit_photograph(levels, photograph, 2) - levels).abs().amax((1, 2, 3)) > 0
+    assert changed.tolist() == [True] * 4 + [False] * 2
+
+
+def test_fitting_runs_in_inference_mode_and_keeps_half_precision():
+    with torch.inference_mode():
+        fitted = fit_photograph(torch.zeros(2, 1, 8, 8).half(), torch.ones(1, 8, 8).half(), 2)
+    assert fitted.dtype == torch.float16
+    assert_close(fitted, torch.full_like(fitted, 0.5), rtol=0, atol=1e-2)  # 5 steps of 0.1
+
+
+def test_wrong_photographs_are_refused():
+    levels = torch.zeros(2, 3, 8, 8)
+    with pytest.raises(ValueError, match=r"photograph: must have the shape of a level, \(3, 8, 8\), got \(3, 8, 9\)"):
+        fit_photograph(levels, torch.zeros(3, 8, 9), 2)
+    with pytest.raises(ValueError, match=r"steps: must be 0 or more, got -1"):
+        fit_photograph(levels, torch.zeros(3, 8, 8), 2, steps=-1)

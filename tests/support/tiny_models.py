@@ -1,0 +1,217 @@
+"""Tiny models of the host's own classes with random weights: the real code paths, in milliseconds on a CPU.
+
+Import only from tests/nodes: this needs ComfyUI. Every builder gives a ModelPatcher.
+"""
+
+import comfy.cldm.cldm
+import comfy.controlnet
+import comfy.model_base
+import comfy.model_patcher
+import comfy.ops
+import comfy.sd
+import comfy.supported_models
+import torch
+from comfy.ldm.models.autoencoder import AutoencoderKL
+from comfy.ldm.wan.vae import WanVAE
+from joint_diffusion.core.perception.lpips import lpips_shapes
+from joint_diffusion.core.perception.vgg import vgg_shapes
+
+CPU = torch.device("cpu")
+
+# A Flux of one double and one single block, as its configuration says it.
+FLUX = dict(
+    image_model="flux",
+    in_channels=16,
+    out_channels=16,
+    vec_in_dim=32,
+    context_in_dim=64,
+    hidden_size=64,
+    mlp_ratio=2.0,
+    num_heads=2,
+    depth=1,
+    depth_single_blocks=1,
+    axes_dim=[8, 12, 12],
+    theta=10000,
+    patch_size=2,
+    qkv_bias=True,
+    guidance_embed=True,
+    txt_ids_dims=[],
+)
+
+
+def _patcher(model: torch.nn.Module, scale: float = 0.05) -> comfy.model_patcher.ModelPatcher:
+    generator = torch.Generator().manual_seed(0)
+    weights = {}
+    for name, value in model.diffusion_model.state_dict().items():
+        is_gain = name.endswith("norm.weight") or "scale" in name.split(".")[-1]
+        weights[name] = (torch.randn(value.shape, generator=generator) * scale + float(is_gain)).to(value.dtype)
+    model.diffusion_model.load_state_dict(weights)
+    return comfy.model_patcher.ModelPatcher(model, load_device=CPU, offload_device=CPU)
+
+
+def _unet(family, base, *, in_channels=4, context_dim=64, adm=None, inpaint=False, dtype=torch.float32):
+    config = dict(family.unet_config)
+    config.update(
+        image_size=32,
+        in_channels=9 if inpaint else in_channels,
+        out_channels=4,
+        model_channels=32,
+        num_res_blocks=[1, 1],
+        channel_mult=[1, 2],
+        num_heads=-1,
+        num_head_channels=16,
+        use_spatial_transformer=True,
+        transformer_depth=[1, 1],
+        transformer_depth_output=[1, 1, 1, 1],
+        transformer_depth_middle=1,
+        context_dim=context_dim,
+        legacy=False,
+        use_linear_in_transformer=False,
+        adm_in_channels=adm,
+        use_temporal_attention=False,
+        dtype=dtype,
+    )
+    if adm:
+        config["num_classes"] = "sequential"
+    settings = family(config)
+    settings.set_inference_dtype(dtype, None)
+    settings.unet_config.update(num_heads=-1, num_head_channels=16)
+    model = base(settings, device=CPU)
+    if inpaint:
+        model.set_inpaint()
+    return _patcher(model)
+
+
+def sd15(**options):
+    """4 channels, eps prediction; context (B, tokens, 64). `inpaint=True`: 9 input channels."""
+    return _unet(comfy.supported_models.SD15, comfy.model_base.BaseModel, **options)
+
+
+def sdxl(**options):
+    """As sd15, plus SDXL's pooled text (B, 1280) and size conditioning in `y`."""
+    return _unet(comfy.supported_models.SDXL, comfy.model_base.SDXL, adm=2816, **options)
+
+
+def flux(dtype=torch.float32):
+    """16 channels, flow model, patch 2; context (B, tokens, 64), pooled text (B, 32)."""
+    settings = comfy.supported_models.Flux({**FLUX, "dtype": dtype})
+    settings.set_inference_dtype(dtype, None)
+    return _patcher(comfy.model_base.Flux(settings, device=CPU))
+
+
+def qwen_image(dtype=torch.float32):
+    """16 channels, flow model, latents of 5 dimensions (B, 16, 1, h, w), patch 2; context (B, tokens, 64)."""
+    config = dict(
+        image_model="qwen_image",
+        num_layers=2,
+        attention_head_dim=32,
+        num_attention_heads=2,
+        joint_attention_dim=64,
+        axes_dims_rope=(8, 12, 12),
+        in_channels=64,
+        out_channels=16,
+        dtype=dtype,
+    )
+    settings = comfy.supported_models.QwenImage(config)
+    settings.set_inference_dtype(dtype, None)
+    return _patcher(comfy.model_base.QwenImage(settings, device=CPU))
+
+
+def control_net(context_dim=64):
+    """A ControlNet for `sd15`: hints are images (B, 3, 8 h, 8 w)."""
+    net = comfy.cldm.cldm.ControlNet(
+        image_size=32,
+        in_channels=4,
+        model_channels=32,
+        hint_channels=3,
+        num_res_blocks=[1, 1],
+        channel_mult=[1, 2],
+        num_head_channels=16,
+        use_spatial_transformer=True,
+        transformer_depth=[1, 1],
+        transformer_depth_middle=1,
+        context_dim=context_dim,
+        legacy=False,
+        dtype=torch.float32,
+        operations=comfy.ops.disable_weight_init,
+    )
+    generator = torch.Generator().manual_seed(3)
+    net.load_state_dict({k: torch.randn(v.shape, generator=generator) * 0.05 for k, v in net.state_dict().items()})
+    return comfy.controlnet.ControlNet(net, load_device=CPU)
+
+
+def prompt(seed=0, batch=1, tokens=8, **options):
+    """Conditioning as a text encoder gives it: [[(batch, tokens, 64), options]]."""
+    generator = torch.Generator().manual_seed(seed)
+    return [[torch.randn(batch, tokens, 64, generator=generator), options]]
+
+
+def _vae(model: torch.nn.Module, scale: float, config=None) -> comfy.sd.VAE:
+    generator = torch.Generator().manual_seed(5)
+    weights = {
+        name: torch.ones_like(value)
+        if name.endswith("gamma") or (value.ndim == 1 and name.endswith("weight"))
+        else torch.randn(value.shape, generator=generator) * scale
+        for name, value in model.state_dict().items()
+    }
+    return comfy.sd.VAE(sd=weights, config=config, device=CPU, dtype=torch.float32)
+
+
+def vae(latent_channels=4) -> comfy.sd.VAE:
+    """SD's autoencoder with 32 channels: 4 latent channels (Flux: 16), 8 pixels per cell."""
+    levels = dict(
+        double_z=True,
+        z_channels=latent_channels,
+        resolution=64,
+        in_channels=3,
+        out_ch=3,
+        ch=32,
+        ch_mult=[1, 1, 1, 1],
+        num_res_blocks=1,
+        attn_resolutions=[],
+        dropout=0.0,
+    )
+    params = dict(ddconfig=levels, embed_dim=latent_channels)
+    result = _vae(AutoencoderKL(**params), 0.05, dict(params=params))
+    result.latent_channels = latent_channels  # which ComfyUI does not read from the configuration
+    return result
+
+
+def video_vae() -> comfy.sd.VAE:
+    """Wan's and Qwen-Image's autoencoder with 8 channels: latents (B, 16, T, h, w), 8 pixels per cell."""
+    shape = dict(
+        dim=8,
+        z_dim=16,
+        dim_mult=[1, 2, 4, 4],
+        num_res_blocks=2,
+        attn_scales=[],
+        temperal_downsample=[False, True, True],
+        image_channels=3,
+        conv_out_channels=3,
+        dropout=0.0,
+    )
+    return _vae(WanVAE(**shape), 0.2)
+
+
+def lora_weights(model) -> dict[str, torch.Tensor]:
+    """A LoRA on every attention query of a U-Net, in the common file format."""
+    generator = torch.Generator().manual_seed(4)
+    weights = {}
+    for name, value in model.model.diffusion_model.state_dict().items():
+        if name.endswith("to_q.weight"):
+            key = "diffusion_model." + name.removesuffix(".weight")
+            weights[f"{key}.lora_up.weight"] = torch.randn(value.shape[0], 2, generator=generator)
+            weights[f"{key}.lora_down.weight"] = torch.randn(2, value.shape[1], generator=generator)
+    return weights
+
+
+def perceptual_weights() -> dict[str, torch.Tensor]:
+    """Random weights of VGG-16 and of LPIPS' linear layers, with activations of about unit size everywhere."""
+    generator = torch.Generator().manual_seed(6)
+    weights = {
+        name: torch.randn(shape, generator=generator) * (2 / (9 * shape[1])) ** 0.5
+        if len(shape) == 4
+        else torch.zeros(shape)
+        for name, shape in vgg_shapes().items()
+    }
+    return weights | {name: torch.rand(shape, generator=generator) for name, shape in lpips_shapes().items()}

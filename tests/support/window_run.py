@@ -1,0 +1,61 @@
+"""One prediction of a model of the host, through the host's own guider: on a canvas, or through windows of it.
+
+Import only from tests/nodes: this needs ComfyUI.
+"""
+
+from itertools import groupby
+
+import comfy.patcher_extension
+import comfy.samplers
+import torch
+from joint_diffusion.core.canvas.resample import downsample
+from joint_diffusion.core.canvas.windows import canvas_size, crop_batch
+from joint_diffusion.nodes.host.windows.conditioning import WindowConditioning
+
+CALC_COND_BATCH = comfy.patcher_extension.WrappersMP.CALC_COND_BATCH
+
+
+def predict(patcher, positive, negative, x, sigma, calc=None, denoise_mask=None):
+    """[cond, uncond] as the host computes them for x; `calc(guider, executor, *args)` stands between, if given."""
+    patcher = patcher.clone()
+    seen = []
+
+    def wrapper(executor, *args):
+        seen.append(torch.stack(calc(guider, executor, *args) if calc else executor(*args)))
+        return torch.zeros(2, *x.shape).unbind()
+
+    def step(model, noise, sigmas, extra_args=None, callback=None, disable=None):
+        return model(x, sigma * x.new_ones(len(x)), **extra_args)
+
+    patcher.add_wrapper_with_key(CALC_COND_BATCH, "test", wrapper)
+    guider = comfy.samplers.CFGGuider(patcher)
+    guider.set_conds(positive, negative)
+    guider.set_cfg(4.0)
+    sampler, sigmas = comfy.samplers.KSAMPLER(step), torch.tensor([sigma, 0.0])
+    none = torch.zeros_like(x)
+    with torch.inference_mode():
+        guider.sample(none, none, sampler, sigmas, denoise_mask=denoise_mask, disable_pbar=True, seed=0)
+    return seen[0]
+
+
+def predict_views(patcher, positive, negative, x, sigma, windows, *, together=True, factor=1, known=True, **options):
+    """[cond, uncond] of every window: (2, N*B, C, ..., h, w).
+
+    `together` batches the windows that may share a batch; `factor` > 1 puts the windows on the downsampled canvas;
+    `known` tells the conditioning the guider's conds.
+    """
+
+    def calc(guider, executor, model, conds, x, sigma, model_options):
+        conditioning = WindowConditioning(model, canvas_size(x), conds=guider.conds if known else None)
+        canvas = downsample(x, factor) if factor > 1 else x
+        size = canvas_size(canvas)
+        views = []
+        for active, group in groupby(windows, lambda window: conditioning.active(conds, window, size)):
+            group = list(group)
+            for batch in [group] if together else [[window] for window in group]:
+                cut = conditioning.cut(conds, active, batch, size, len(x))
+                sigmas = sigma.repeat(len(batch))
+                views.append(torch.stack(executor(model, cut, crop_batch(canvas, batch), sigmas, model_options)))
+        return torch.cat(views, 1).unbind()
+
+    return predict(patcher, positive, negative, x, sigma, calc, **options)
