@@ -2,7 +2,7 @@
 
 A file of `results/` has a comment of what made it, then one line for each number:
 
-    # python -m benchmarks.figures.panoramas msd; CPU, 1 thread; torch 2.14.1
+    # python -m benchmarks.figures msd; CPU, 1 thread; torch 2.14.1
     # what a reader has to know of all rows
     method,metric,value,low,high,panoramas
     MultiDiffusion,order violations,1.297,1.23,1.36,36

@@ -83,7 +83,7 @@ class JointParams:
         windows = self.windows.overlapping() if coarse else self.windows.at(step.sigma)
         if self.cross_sampling is None:
             return windows
-        return replace(windows, shift=self.cross_sampling.shift_at(step, windows))
+        return replace(windows, offset=self.cross_sampling.offset_at(step, windows))
 
     def crop_fusion_at(self, step: Step) -> CropFusionParams | None:
         """Crop Fusion, if it is on in this step."""

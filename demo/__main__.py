@@ -69,7 +69,7 @@ def panorama(args: argparse.Namespace) -> dict:
     seconds = time.perf_counter() - start
     save_image(result.image, args.out)
     measured = measure_panorama(result.image.cpu(), params.prompt, params.stride)
-    report = measured | {"seconds": seconds, "model_calls": result.model_calls}
+    report = measured | {"seconds": seconds, "views": result.views}
     return rounded(report) | {"method": args.method} | dataclasses.asdict(params) | {"out": str(args.out)}
 
 
@@ -101,9 +101,9 @@ def zoom(args: argparse.Namespace) -> dict:
     levels = result.levels.cpu()
     for number, level in enumerate(levels):
         save_image(level[None], args.out / f"level_{number:02}.png")
-    write_zoom_video(levels, params.p, args.out / "zoom.mp4")
-    measured = measure_zoom(result, params.p)
-    report = measured | {"seconds": seconds, "model_calls": result.model_calls}
+    write_zoom_video(levels, params.zoom_factor, args.out / "zoom.mp4")
+    measured = measure_zoom(result, params.zoom_factor)
+    report = measured | {"seconds": seconds, "views": result.views}
     return rounded(report) | dataclasses.asdict(params) | {"out": str(args.out)}
 
 
@@ -156,7 +156,7 @@ def add_zoom(sub: argparse.ArgumentParser) -> None:
     defaults = ZoomParams()
     sub.add_argument("--prompts", nargs="+", help="one per level, the most zoomed out first; by default into a meadow")
     sub.add_argument("--levels", type=int, help="how many, by default 8; the last prompt is repeated if need be")
-    sub.add_argument("--p", type=int, default=defaults.p, help="zoom factor between levels")
+    sub.add_argument("--zoom-factor", type=int, default=defaults.zoom_factor, help="zoom factor between levels")
     sub.add_argument("--height", type=int, default=defaults.height, help="pixels")
     sub.add_argument("--width", type=int, default=defaults.width, help="pixels")
     sub.add_argument("--seed", type=int, default=defaults.seed)

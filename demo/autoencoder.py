@@ -7,7 +7,7 @@ pieces is exact as soon as the pieces overlap by the receptive field.
 import torch
 from torch import Tensor, nn
 
-FACTOR = 8  # pixels per latent cell
+PIXELS_PER_CELL = 8  # pixels per latent cell
 CHANNELS = 8
 DECODER_RADIUS = 4  # latent cells: a pixel depends on the cells at most this far from its own
 CONTRAST = 4.0  # images enter as (x - 0.5) * CONTRAST, about unit standard deviation
@@ -65,8 +65,10 @@ class Autoencoder(nn.Module):
     def encode(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] to (B, C, H/8, W/8)."""
         height, width = image.shape[-2:]
-        if height % FACTOR or width % FACTOR:
-            raise ValueError(f"image: height and width must be multiples of {FACTOR} pixels, got {height} x {width}.")
+        if height % PIXELS_PER_CELL or width % PIXELS_PER_CELL:
+            raise ValueError(
+                f"image: height and width must be multiples of {PIXELS_PER_CELL} pixels, got {height} x {width}."
+            )
         return (self.encoder((image - 0.5) * CONTRAST) - self.shift) * self.scale
 
     def decode(self, latent: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from .palette import LAYERS
 from .vocabulary import ZOOMS
 from .world import FOREST, LAKE, MEADOW, MOUNTAINS, SKY, WINDOW, Scene, random_scene, render
 
-CELL = 8  # pixels per latent cell
+PIXELS_PER_CELL = 8  # pixels per latent cell
 BANDS = {zoom: (0.85 * 2**k, 1.2 * 2**k) for k, zoom in enumerate(ZOOMS)}  # log-uniform, and no two overlap
 BANDS["far"] = (1.0, 1.15)  # a window cannot show more than the scene
 SHARES = dict(zip(ZOOMS, (0.36, 0.22, 0.08, 0.08, 0.065, 0.065, 0.065, 0.065), strict=True))  # of the pictures
@@ -29,9 +29,9 @@ MAIN = 0.5  # and from which a close-up is not described without it
 class Picture(NamedTuple):
     """A rendered stretch of a scene, larger than a window."""
 
-    image: np.ndarray  # (H, W, 3) uint8, H and W multiples of CELL and at least WINDOW
-    layers: np.ndarray  # (H / CELL, W / CELL) uint8, the layer at each cell's centre
-    clouds: np.ndarray  # (H / CELL, W / CELL) bool, whether a cloud is there
+    image: np.ndarray  # (H, W, 3) uint8, H and W multiples of PIXELS_PER_CELL and at least WINDOW
+    layers: np.ndarray  # (H / PIXELS_PER_CELL, W / PIXELS_PER_CELL) uint8, the layer at each cell's centre
+    clouds: np.ndarray  # (H / PIXELS_PER_CELL, W / PIXELS_PER_CELL) bool, whether a cloud is there
     scene: Scene
     zoom: str
 
@@ -43,7 +43,7 @@ def draw(seed: int) -> Picture:
     band = str(rng.choice(ZOOMS, p=[SHARES[z] for z in ZOOMS]))
     low, high = BANDS[band]
     zoom = float(np.exp(rng.uniform(np.log(low), np.log(high))))
-    whole = int(np.ceil(WINDOW * zoom / CELL)) * CELL
+    whole = int(np.ceil(WINDOW * zoom / PIXELS_PER_CELL)) * PIXELS_PER_CELL
     height = min(whole, 2 * WINDOW)
     width = 3 * WINDOW if zoom < 3 else 2 * WINDOW
     x, y = float(rng.uniform(0, 200)), 0.5
@@ -55,7 +55,10 @@ def draw(seed: int) -> Picture:
     image, *truth = render(scene, height, width, zoom=zoom, centre=(x, y))
     if rng.random() < 0.5:
         image, *truth = (plane[:, ::-1] for plane in (image, *truth))
-    layers, clouds = (plane[CELL // 2 :: CELL, CELL // 2 :: CELL].copy() for plane in truth)
+    layers, clouds = (
+        plane[PIXELS_PER_CELL // 2 :: PIXELS_PER_CELL, PIXELS_PER_CELL // 2 :: PIXELS_PER_CELL].copy()
+        for plane in truth
+    )
     return Picture((image * 255 + 0.5).astype(np.uint8), layers, clouds, scene, band)
 
 

@@ -15,7 +15,7 @@ from .palette import HOURS, LAYERS, SEASONS
 from .vocabulary import known_words
 from .world import Scene, render
 
-CELL = 4  # pixels per classified cell
+BLOCK = 4  # pixels of a side of what is classified
 REGION = 128  # pixels, one native window of the model; a region of this size has one palette
 _SPREAD = 0.012  # standard deviation added to every colour: what a decoder may be off
 
@@ -43,7 +43,7 @@ def palettes_of(prompt: str) -> Palettes:
 
 def cells(image: Tensor) -> Tensor:
     """(B, 3, H, W) to the mean colours (B, 3, H // 4, W // 4)."""
-    return nn.functional.avg_pool2d(image, CELL)
+    return nn.functional.avg_pool2d(image, BLOCK)
 
 
 @lru_cache(maxsize=len(SEASONS) * len(HOURS))
@@ -53,7 +53,7 @@ def _layer_statistics(season: str, hour: str) -> tuple[Tensor, Tensor]:
         scene = Scene(seed=7000 + seed, season=season, hour=hour, lake=lake)
         image, layers, _ = render(scene, 128, 192, zoom=zoom, centre=(3.0 + seed, y))
         mean = cells(torch.from_numpy(image).permute(2, 0, 1)[None])[0].permute(1, 2, 0).numpy()
-        block = layers.reshape(128 // CELL, CELL, 192 // CELL, CELL).swapaxes(1, 2).reshape(*mean.shape[:2], -1)
+        block = layers.reshape(128 // BLOCK, BLOCK, 192 // BLOCK, BLOCK).swapaxes(1, 2).reshape(*mean.shape[:2], -1)
         pure = (block == block[..., :1]).all(-1)
         for i in range(len(LAYERS)):
             colours[i].append(mean[pure & (block[..., 0] == i)])
@@ -84,7 +84,7 @@ def classify(image: Tensor, prompt: str = "") -> Tensor:
     without a prompt the palette may change along a panorama, which is not a fault of its layout.
     """
     likelihood = log_likelihood(cells(image), colour_model(palettes_of(prompt)))
-    step = REGION // CELL
+    step = REGION // BLOCK
     layers = torch.empty(likelihood.shape[0], *likelihood.shape[-2:], dtype=torch.long)
     for top in range(0, layers.shape[1], step):
         for left in range(0, layers.shape[2], step):

@@ -1,7 +1,7 @@
 """Numbers for what a picture of the world should be: in order, of one palette, the same at every zoom.
 
-Seams and coherence need not know the world: they are in `core/measure/seams.py` and `core/measure/coherence.py`. Functions take decoded
-images (B, 3, H, W) in [0, 1] and return one float per image as a (B,) tensor.
+Seams and coherence need not know the world: they are in `core/measure/`. Functions take decoded images (B, 3, H, W) in
+[0, 1] and return one float per image as a (B,) tensor.
 """
 
 from collections.abc import Sequence

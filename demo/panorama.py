@@ -22,7 +22,7 @@ from core.methods.syncdiffusion import SyncParams
 from core.methods.twindiffusion import CropFusionParams, CrossSamplingParams
 from core.step import Step
 
-from .autoencoder import CHANNELS, FACTOR
+from .autoencoder import CHANNELS, PIXELS_PER_CELL
 from .metrics import order_violations_per_column, palette_deviation
 from .model import DOWNSAMPLING
 from .pipeline import LandscapePipeline
@@ -63,13 +63,13 @@ class PanoramaParams:
         check_sampling(self.steps, self.cfg)
         for field in ("height", "width"):
             value = getattr(self, field)
-            if value < FACTOR * NATIVE or value % FACTOR:
-                least = FACTOR * NATIVE
+            if value < PIXELS_PER_CELL * NATIVE or value % PIXELS_PER_CELL:
+                least = PIXELS_PER_CELL * NATIVE
                 raise ValueError(
-                    f"{field}: must be a multiple of {FACTOR} and at least {least} pixels, got {value}; "
-                    f"{max(least, round(value / FACTOR) * FACTOR)} is the nearest that is."
+                    f"{field}: must be a multiple of {PIXELS_PER_CELL} and at least {least} pixels, got {value}; "
+                    f"{max(least, round(value / PIXELS_PER_CELL) * PIXELS_PER_CELL)} is the nearest that is."
                 )
-        check_canvas(Size(self.height // FACTOR, self.width // FACTOR), self.joint)
+        check_canvas(Size(self.height // PIXELS_PER_CELL, self.width // PIXELS_PER_CELL), self.joint)
 
     @property
     def joint(self) -> JointParams:
@@ -95,7 +95,7 @@ class Panorama(NamedTuple):
     """A finished panorama and what it cost."""
 
     image: Tensor  # (1, 3, H, W) in [0, 1]
-    model_calls: int  # views denoised
+    views: int  # views denoised
 
 
 def paint_panorama(
@@ -107,7 +107,7 @@ def paint_panorama(
     sigmas = karras_sigmas(params.steps)
     autoencoder = pipeline.autoencoder
     aids = Aids(scale_map=ScaleMap(matrix=autoencoder.half_matrix, offset=autoencoder.half_offset))
-    before = pipeline.model_calls
+    before = pipeline.views
 
     def denoise(views: Tensor, sigma: float, _windows: Sequence[Window], _canvas: Size) -> Tensor:
         return pipeline.denoise(views, sigma, context, params.cfg)
@@ -116,16 +116,16 @@ def paint_panorama(
         step = Step(sigma=sigma, kept=after / sigma, index=int((sigmas > sigma).sum()), count=params.steps)
         return denoise_step(x, step, denoise, joint, aids)
 
-    shape = (1, CHANNELS, params.height // FACTOR, params.width // FACTOR)
+    shape = (1, CHANNELS, params.height // PIXELS_PER_CELL, params.width // PIXELS_PER_CELL)
     with torch.no_grad():
         noise = starting_noise(shape, params.seed, sigmas[0]).to(pipeline.device)
         latent = euler(predict, noise, sigmas, on_step)
-    return Panorama(pipeline.decode(latent), pipeline.model_calls - before)
+    return Panorama(pipeline.decode(latent), pipeline.views - before)
 
 
 def native_strips(image: Tensor) -> list[Window]:
     """Upright windows of the model's width, in pixels, side by side; what is left at the right is dropped."""
-    canvas, width = canvas_size(image), FACTOR * NATIVE
+    canvas, width = canvas_size(image), PIXELS_PER_CELL * NATIVE
     return [Window(0, left, canvas.height, width) for left in range(0, canvas.width - width + 1, width)]
 
 
@@ -137,7 +137,7 @@ def distant_strips(image: Tensor) -> list[Pair]:
 def measure_panorama(image: Tensor, prompt: str, stride: int = 8) -> dict[str, float]:
     """The numbers for one panorama; seams are looked for at the borders of every window."""
     canvas = canvas_size(image)
-    native, step = FACTOR * NATIVE, FACTOR * stride
+    native, step = PIXELS_PER_CELL * NATIVE, PIXELS_PER_CELL * stride
     borders = window_borders(plan_windows(canvas, Size(native, native), Size(step, step)), canvas)
     return {
         "order_violations_per_column": order_violations_per_column(image, prompt).item(),

@@ -52,7 +52,7 @@ class LandscapePipeline:
         self.unet = load_unet().to(self.device, memory_format=torch.channels_last)
         self.text = load_text_encoder().to(self.device)
         self.autoencoder = load_autoencoder().to(self.device, memory_format=torch.channels_last)
-        self.model_calls = 0  # views denoised so far, cond and uncond counted once
+        self.views = 0  # views denoised so far, cond and uncond counted once
 
     def encode(self, prompts: list[str]) -> Tensor:
         """(B, T, d) context of some prompts."""
@@ -67,7 +67,7 @@ class LandscapePipeline:
             context: (1, T, d) for all of them or (B, T, d).
             cfg: guidance scale; 1 asks the model once per view instead of twice.
         """
-        self.model_calls += len(x)
+        self.views += len(x)
         context = context.expand(len(x), -1, -1)
         if cfg == 1.0:
             return self._predict(x, sigma, context)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from core.methods.scale_map import fit_scale_map
 
 from .autoencoder import CHANNELS, Autoencoder
-from .dataset import CELL, Picture, caption, draw
+from .dataset import PIXELS_PER_CELL, Picture, caption, draw
 from .model import SIGMA_MAX, SIGMA_MIN, LandscapeUNet, denoised, scaled_input
 from .text_encoder import TextEncoder
 from .vocabulary import IDS, LENGTH, PAD
@@ -40,7 +40,7 @@ def draw_pictures(count: int, workers: int) -> list[Picture]:
 
 def image_crops(pictures: list[Picture], batch: int, rng: np.random.Generator, device: str) -> Tensor:
     """(B, 3, 128, 128) float windows at random places, not aligned to cells."""
-    side, crops = CELLS * CELL, []
+    side, crops = CELLS * PIXELS_PER_CELL, []
     for i in rng.integers(len(pictures), size=batch):
         h, w = pictures[i].image.shape[:2]
         top, left = rng.integers(h - side + 1), rng.integers(w - side + 1)
@@ -145,7 +145,7 @@ def texture_loss(output: Tensor, target: Tensor) -> Tensor:
             for image in (output, target):
                 far = image.narrow(dim, distance, image.shape[dim] - distance)
                 step = far - image.narrow(dim, 0, image.shape[dim] - distance)
-                detail.append(nn.functional.avg_pool2d(step.abs(), CELL))
+                detail.append(nn.functional.avg_pool2d(step.abs(), PIXELS_PER_CELL))
             loss = loss + (detail[0] - detail[1]).abs().mean()
     return loss
 
@@ -173,7 +173,7 @@ def sharpen_decoder(model: Autoencoder, pictures: list[Picture], steps: int, bat
 
 @torch.no_grad()
 def fit_half_size(model: Autoencoder, pictures: list[Picture], device: str) -> None:
-    """Fit what tells Multi-Scale Diffusion how latents of small and of large pictures differ (`core/methods/scale_map.py`)."""
+    """Fit how latents of small and of large pictures differ, for Multi-Scale Diffusion (`scale_map.py`)."""
     rng = np.random.default_rng(4)
     scale_map = fit_scale_map(image_crops(pictures, 512, rng, device), model.encode)
     model.half_matrix.copy_(scale_map.matrix)

@@ -19,7 +19,7 @@ from core.zoom.path import ZoomPath
 from core.zoom.view import render_frames
 from nodes.video_file import write_video
 
-from .autoencoder import CHANNELS, FACTOR
+from .autoencoder import CHANNELS, PIXELS_PER_CELL
 from .metrics import sharpness, zoom_inconsistency
 from .model import DOWNSAMPLING
 from .panorama import NATIVE
@@ -39,7 +39,7 @@ class ZoomParams:
     """One zoom stack; height and width of every level in pixels."""
 
     prompts: tuple[str, ...] = PROMPTS  # one for each level, the most zoomed out first
-    p: int = 2
+    zoom_factor: int = 2
     height: int = 128
     width: int = 128
     seed: int = 0
@@ -58,19 +58,20 @@ class ZoomParams:
                 raise ValueError(f"{field}: must be one of {', '.join(known)}, got {getattr(self, field)!r}.")
         if len(self.prompts) < 2:
             raise ValueError(f"prompts: a zoom stack has at least 2 levels, got {len(self.prompts)}.")
-        if self.p < 2:
-            raise ValueError(f"p: the zoom factor between levels must be at least 2, got {self.p}.")
+        if self.zoom_factor < 2:
+            raise ValueError(f"zoom_factor: must be at least 2, got {self.zoom_factor}.")
         if not 0 <= self.pixel_steps <= self.steps:
             raise ValueError(f"pixel_steps: must be in 0..{self.steps} (the steps), got {self.pixel_steps}.")
         # Levels then lie exactly in the middle of one another.
-        unit = lcm(FACTOR * DOWNSAMPLING, 2 * self.p * FACTOR)
-        least = -(-FACTOR * NATIVE // unit) * unit
+        step = lcm(PIXELS_PER_CELL * DOWNSAMPLING, 2 * self.zoom_factor * PIXELS_PER_CELL)
+        least = -(-PIXELS_PER_CELL * NATIVE // step) * step
         for field in ("height", "width"):
             value = getattr(self, field)
-            if value < least or value % unit:
+            if value < least or value % step:
                 raise ValueError(
-                    f"{field}: must be a multiple of {unit} and at least {least} pixels for p = {self.p}, got {value}; "
-                    f"{max(least, round(value / unit) * unit)} is the nearest that is."
+                    f"{field}: must be a multiple of {step} and at least {least} pixels for zoom_factor = "
+                    f"{self.zoom_factor}, got {value}; "
+                    f"{max(least, round(value / step) * step)} is the nearest that is."
                 )
 
     def in_pixels(self, step: int) -> bool:
@@ -83,12 +84,12 @@ class Zoom(NamedTuple):
 
     sampled: Tensor  # what each level's own denoising led to
     levels: Tensor  # the same, joined once more: what is shown
-    model_calls: int  # views denoised
+    views: int  # views denoised
 
 
-def blend_decoded(levels: Tensor, p: int, unit: int) -> Tensor:
+def blend_decoded(levels: Tensor, zoom_factor: int, pixels_per_cell: int) -> Tensor:
     """`blend` of latents, or of the pixels that they are decoded to."""
-    return blend(levels, p, unit, decoded=unit > 1)
+    return blend(levels, zoom_factor, pixels_per_cell, decoded=pixels_per_cell > 1)
 
 
 def paint_zoom(
@@ -98,22 +99,22 @@ def paint_zoom(
     merge: Merge = blend_decoded,
 ) -> Zoom:
     """Algorithm 2 of Generative Powers of Ten; `merge` turns observations into layers, (levels, p, unit) to levels."""
-    height, width = params.height // FACTOR, params.width // FACTOR
+    height, width = params.height // PIXELS_PER_CELL, params.width // PIXELS_PER_CELL
     windows = WindowParams(window=Size(NATIVE, NATIVE), stride=Size(params.stride, params.stride), grid=DOWNSAMPLING)
     contexts = pipeline.encode(list(params.prompts))
     generator = torch.Generator().manual_seed(params.seed)
     sigmas = karras_sigmas(params.steps).tolist()
-    before = pipeline.model_calls
+    before = pipeline.views
 
     def noise() -> Tensor:
         drawn = torch.randn((len(params.prompts), CHANNELS, height, width), generator=generator).to(pipeline.device)
-        return render_noise(drawn, params.p) if params.shared_noise else drawn
+        return render_noise(drawn, params.zoom_factor) if params.shared_noise else drawn
 
     def denoise(views: Tensor, sigma: float, seen: Sequence[Window], _canvas: Size) -> Tensor:
         return pipeline.denoise(views, sigma, contexts.repeat(len(seen), 1, 1), params.cfg)
 
-    def join(levels: Tensor, unit: int) -> Tensor:
-        return render_image(merge(levels, params.p, unit), params.p, unit)
+    def join(levels: Tensor, pixels_per_cell: int) -> Tensor:
+        return render_image(merge(levels, params.zoom_factor, pixels_per_cell), params.zoom_factor, pixels_per_cell)
 
     def joined(denoised: Tensor, step: int) -> Tensor:
         if params.blending == "none":
@@ -123,7 +124,7 @@ def paint_zoom(
         images = pipeline.decode(denoised)
         encode = pipeline.autoencoder.encode
         # Only the change goes through the autoencoder, so that what it loses is not lost again at every step.
-        return denoised + encode(join(images, FACTOR)) - encode(images)
+        return denoised + encode(join(images, PIXELS_PER_CELL)) - encode(images)
 
     with torch.no_grad():
         x = noise() * (1 + sigmas[0] ** 2) ** 0.5
@@ -133,8 +134,8 @@ def paint_zoom(
             if on_step:
                 on_step(step + 1, params.steps)
         sampled = pipeline.decode(x)
-    levels = sampled if params.blending == "none" else join(sampled, FACTOR).clamp(0, 1)
-    return Zoom(sampled, levels, pipeline.model_calls - before)
+    levels = sampled if params.blending == "none" else join(sampled, PIXELS_PER_CELL).clamp(0, 1)
+    return Zoom(sampled, levels, pipeline.views - before)
 
 
 def ancestral_step(
@@ -150,9 +151,9 @@ def ancestral_step(
     return x + new * noise() if new > 0 else x
 
 
-def measure_zoom(zoom: Zoom, p: int) -> dict[str, float | list[float]]:
+def measure_zoom(zoom: Zoom, zoom_factor: int) -> dict[str, float | list[float]]:
     """Agreement of the sampled levels before they were joined once more, and sharpness of what is shown."""
-    between = zoom_inconsistency(zoom.sampled, p)
+    between = zoom_inconsistency(zoom.sampled, zoom_factor)
     return {
         "zoom_inconsistency": between.mean().item(),
         "zoom_inconsistency_per_level": between.tolist(),
@@ -160,8 +161,8 @@ def measure_zoom(zoom: Zoom, p: int) -> dict[str, float | list[float]]:
     }
 
 
-def write_zoom_video(levels: Tensor, p: int, path: Path, fps: int = 30, frames_per_level: int = 45) -> None:
+def write_zoom_video(levels: Tensor, zoom_factor: int, path: Path, fps: int = 30, frames_per_level: int = 45) -> None:
     """The zoom from the first level to the last one and back."""
     zooms = ZoomPath(frames_per_level=frames_per_level, direction="in and out", easing="ease in-out").zooms(len(levels))
-    frames = render_frames(levels, zooms, p, unit=FACTOR)
+    frames = render_frames(levels, zooms, zoom_factor, pixels_per_cell=PIXELS_PER_CELL)
     write_video(path, frames, fps)

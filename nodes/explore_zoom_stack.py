@@ -37,15 +37,19 @@ class ExploreZoomStack(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, images, p, prompts="", unit=8):
-        levels = zoom_levels(images, unit)
+    def execute(cls, images, zoom_factor, prompts="", pixels_per_cell=8):
+        levels = zoom_levels(images, pixels_per_cell)
         captions = [line.strip() for line in prompts.splitlines() if line.strip()]
         if captions and len(captions) != len(levels):
             raise ValueError(
                 f"prompts: must be one line for each of the {len(levels)} levels, got {len(captions)}; or leave it out."
             )
         size = canvas_size(levels)
-        view = {"p": p, "centre": zoom_centre(levels_nesting(levels, p, unit), size, p)._asdict(), "captions": captions}
+        view = {
+            "zoom_factor": zoom_factor,
+            "centre": zoom_centre(levels_nesting(levels, zoom_factor, pixels_per_cell), size, zoom_factor)._asdict(),
+            "captions": captions,
+        }
         # A name of its own: browsers keep pictures by name, and the host counts from 1 again after every start.
         name = f"zoom_{uuid4().hex}"
         saved = ui.ImageSaveHelper.save_images(images[..., :3], name, io.FolderType.temp, cls, compress_level=1)

@@ -66,18 +66,18 @@ class PanoramaDecode(io.ComfyNode):
     def execute(cls, samples, vae, wrap_x=False, wrap_y=False, window=0, context=64, blend=64):
         latent = samples["samples"]
         require_latent_of(vae, latent)
-        ratio = vae.spacial_compression_decode()
+        pixels_per_cell = vae.spacial_compression_decode()
         params = DecodeParams(
-            window=Size(cells("window", window, ratio), cells("window", window, ratio)),
-            context=cells("context", context, ratio),
-            blend=cells("blend", blend, ratio),
+            window=Size(cells("window", window, pixels_per_cell), cells("window", window, pixels_per_cell)),
+            context=cells("context", context, pixels_per_cell),
+            blend=cells("blend", blend, pixels_per_cell),
             wrap=Wrap(y=wrap_y, x=wrap_x),
         )
         canvas = canvas_size(latent)
         if window == 0:
             largest = largest_window(canvas, params, lambda size: fits_in_memory(vae, latent, size))
             params = replace(params, window=largest)
-        elif window < (least := ratio * max(least_window(canvas, params))):
+        elif window < (least := pixels_per_cell * max(least_window(canvas, params))):
             raise ValueError(
                 f"window: must be at least {least} pixels here (all of the canvas, or twice context {context}, plus "
                 f"blend {blend}, and something to draw), got {window}; make window larger, or context or blend less."

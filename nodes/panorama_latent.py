@@ -125,9 +125,9 @@ class PanoramaLatent(io.ComfyNode):
         if placement not in PLACEMENTS:
             raise ValueError(f"placement: must be one of {'; '.join(PLACEMENTS)}, got {placement!r}.")
         space = latent_space(model, vae)
-        canvas = size_in_cells(height, width, space.ratio, least=1)
+        canvas = size_in_cells(height, width, space.pixels_per_cell, least=1)
         samples = empty(space, batch_size, canvas)
-        latent = {"samples": samples, "downscale_ratio_spacial": space.ratio}
+        latent = {"samples": samples, "downscale_ratio_spacial": space.pixels_per_cell}
         if image is None:
             return io.NodeOutput(latent)
         if vae is None:
@@ -138,7 +138,9 @@ class PanoramaLatent(io.ComfyNode):
             size = fit_inside(canvas, Size(*image.shape[1:3]), image_scale)
             window = place(canvas, size, image_x, image_y)
             crop(samples, window)[:] = encode(vae, image, space, size)
-            latent["noise_mask"] = mask_outside(canvas, window, cells("feather", feather, space.ratio))[None, None]
+            latent["noise_mask"] = mask_outside(canvas, window, cells("feather", feather, space.pixels_per_cell))[
+                None, None
+            ]
         else:
             samples[:] = encode(vae, image, space, canvas, crop=placement == CROP)
         return io.NodeOutput(latent)

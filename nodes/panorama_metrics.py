@@ -9,7 +9,7 @@ from PIL import Image
 
 from ..core.canvas.windows import Size, Window
 from ..core.measure.panorama import Metrics, panorama_metrics
-from ..core.measure.seams import CELL
+from ..core.measure.seams import PIXELS_PER_CELL
 from ..core.methods.multidiffusion import WindowParams
 from .drawings.measured_panorama import MeasuredPanorama
 from .drawings.metrics import draw_metrics
@@ -80,10 +80,16 @@ class PanoramaMetrics(io.ComfyNode):
 
     @classmethod
     def execute(cls, images, model):
-        plan, ratio = joint_params(model).windows, latent_space(model).ratio
-        windows, cell = windows_in_pixels(images, plan, ratio), -(-CELL // ratio) * ratio
+        plan, pixels_per_cell = joint_params(model).windows, latent_space(model).pixels_per_cell
+        windows, pixels_per_cell = (
+            windows_in_pixels(images, plan, pixels_per_cell),
+            -(-PIXELS_PER_CELL // pixels_per_cell) * pixels_per_cell,
+        )
         about = partial(MeasuredPanorama, canvas=Size(*images.shape[1:3]), windows=windows, wrap=plan.wrap)
-        each = [panorama_metrics(image[None], windows, plan.wrap, cell) for image in images[..., :3].movedim(-1, 1)]
+        each = [
+            panorama_metrics(image[None], windows, plan.wrap, pixels_per_cell)
+            for image in images[..., :3].movedim(-1, 1)
+        ]
         note = [] if settings_of(model.model_options).windows else [NO_WINDOWS]
         drawn = [_drawn(image, about(metrics=one), note) for image, one in zip(images, each, strict=True)]
         mean = Metrics.mean(each)
@@ -94,20 +100,20 @@ class PanoramaMetrics(io.ComfyNode):
         return io.NodeOutput(picture, *numbers, summary, ui=shown)
 
 
-def windows_in_pixels(images: torch.Tensor, plan: WindowParams, ratio: int) -> tuple[Window, ...]:
-    """The windows on pictures (B, H, W, C); `ratio` pixels are a latent cell.
+def windows_in_pixels(images: torch.Tensor, plan: WindowParams, pixels_per_cell: int) -> tuple[Window, ...]:
+    """The windows on pictures (B, H, W, C); `pixels_per_cell` pixels are a latent cell.
 
     Raises:
         ValueError: the pictures are no whole number of cells.
     """
     height, width = images.shape[1:3]
-    if height % ratio or width % ratio:
+    if height % pixels_per_cell or width % pixels_per_cell:
         raise ValueError(
-            f"images: both sides must be multiples of {ratio} pixels, a latent cell of this model, got {width} x "
-            f"{height}; connect the panorama as it was decoded, before it is resized or cropped."
+            f"images: both sides must be multiples of {pixels_per_cell} pixels, a latent cell of this model, got "
+            f"{width} x {height}; connect the panorama as it was decoded, before it is resized or cropped."
         )
-    windows = plan.plan(Size(height // ratio, width // ratio))
-    return tuple(Window(*(side * ratio for side in window)) for window in windows)
+    windows = plan.plan(Size(height // pixels_per_cell, width // pixels_per_cell))
+    return tuple(window.scaled(pixels_per_cell) for window in windows)
 
 
 def _drawn(image: torch.Tensor, measured: MeasuredPanorama, note: list[str]) -> torch.Tensor:

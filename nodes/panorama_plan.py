@@ -53,9 +53,9 @@ class PanoramaPlan(io.ComfyNode):
     @classmethod
     def execute(cls, model, samples):
         params = joint_params(model)
-        canvas, ratio = sampled_size(model, samples), latent_space(model).ratio
+        canvas, pixels_per_cell = sampled_size(model, samples), latent_space(model).pixels_per_cell
         check_canvas(canvas, params)
-        lines = describe(canvas, ratio, params)
+        lines = describe(canvas, pixels_per_cell, params)
         if settings_of(model.model_options).windows is None:
             lines.append(NO_WINDOWS)
         windows = params.windows_at(FIRST).plan(canvas)
@@ -64,32 +64,36 @@ class PanoramaPlan(io.ComfyNode):
         return io.NodeOutput(picture, len(windows), views, "\n".join(lines), ui=ui.PreviewImage(picture, cls=cls))
 
 
-def describe(canvas: Size, ratio: int, params: JointParams) -> list[str]:
+def describe(canvas: Size, pixels_per_cell: int, params: JointParams) -> list[str]:
     """The plan in a few lines."""
     plan = params.windows_at(FIRST)
     windows = plan.plan(canvas)
     edges = [name for name, wraps in (("x", plan.wrap.x), ("y", plan.wrap.y)) if wraps]
     lines = [
-        f"Canvas {canvas.width * ratio} x {canvas.height * ratio} px"
-        + (f", wraps in {' and '.join(edges)}" if edges else ""),
-        f"{count_of(len(windows), 'window')} of {windows[0].width * ratio} x {windows[0].height * ratio} px"
-        + _overlap(windows, plan, ratio)
+        f"Canvas {_in_pixels(canvas, pixels_per_cell)}" + (f", wraps in {' and '.join(edges)}" if edges else ""),
+        f"{count_of(len(windows), 'window')} of {_in_pixels(windows[0].size, pixels_per_cell)}"
+        + _overlap(windows, plan, pixels_per_cell)
         + _looks(canvas, windows),
     ]
     if params.cross_sampling is not None and len(windows) > 1:
-        lines.append(_turns(canvas, ratio, params, params.cross_sampling))
-    lines += _scales(canvas, ratio, params)
+        lines.append(_turns(canvas, pixels_per_cell, params, params.cross_sampling))
+    lines += _scales(canvas, pixels_per_cell, params)
     return [*lines, _cost(canvas, params)]
 
 
-def _scales(canvas: Size, ratio: int, params: JointParams) -> list[str]:
+def _in_pixels(size: Size, pixels_per_cell: int) -> str:
+    height, width = size.scaled(pixels_per_cell)
+    return f"{width} x {height} px"
+
+
+def _scales(canvas: Size, pixels_per_cell: int, params: JointParams) -> list[str]:
     """How far the canvas is made smaller, with a warning where the smallest still shows several scenes."""
     scales = params.coarser_scales(canvas, FIRST) + 1
     if params.multiscale is None or not params.multiscale.is_on:
         return []
     coarsest, window = scale_sizes(canvas, scales)[-1], params.windows.window
     lines = [
-        f"{count_of(scales, 'scale')}, the smallest of {coarsest.width * ratio} x {coarsest.height * ratio} px: "
+        f"{count_of(scales, 'scale')}, the smallest of {_in_pixels(coarsest, pixels_per_cell)}: "
         f"{coarsest.width / window.width:.2g} x {coarsest.height / window.height:.2g} windows"
     ]
     if max(coarsest.width / window.width, coarsest.height / window.height) > SCENE:
@@ -97,18 +101,18 @@ def _scales(canvas: Size, ratio: int, params: JointParams) -> list[str]:
     return lines
 
 
-def _overlap(windows: Sequence[Window], plan: WindowParams, ratio: int) -> str:
+def _overlap(windows: Sequence[Window], plan: WindowParams, pixels_per_cell: int) -> str:
     if plan.moving:
         return ", side by side, in other places in every step"
     overlap = Size(plan.window.height - plan.stride.height, plan.window.width - plan.stride.width)
-    return f", overlap at least {_between(windows, overlap, ratio)} px" if len(windows) > 1 else ""
+    return f", overlap at least {_between(windows, overlap, pixels_per_cell)} px" if len(windows) > 1 else ""
 
 
-def _between(windows: Sequence[Window], distance: Size, ratio: int) -> str:
+def _between(windows: Sequence[Window], distance: Size, pixels_per_cell: int) -> str:
     """A distance between windows in pixels, along those axes that have several of them."""
     lefts, tops = {window.left for window in windows}, {window.top for window in windows}
     along = ((lefts, distance.width), (tops, distance.height))
-    return " x ".join(str(cells * ratio) for places, cells in along if len(places) > 1)
+    return " x ".join(str(cells * pixels_per_cell) for places, cells in along if len(places) > 1)
 
 
 def _looks(canvas: Size, windows: Sequence[Window]) -> str:
@@ -119,14 +123,12 @@ def _looks(canvas: Size, windows: Sequence[Window]) -> str:
     return f"; {count_of(most, 'window')} look{'s' if most == 1 else ''} at each place"
 
 
-def _turns(canvas: Size, ratio: int, params: JointParams, cross: CrossSamplingParams) -> str:
-    turns = [cross.shift_of(turn, params.windows) for turn in range(cross.groups)]
-    plans = [replace(params.windows, shift=shift).plan(canvas) for shift in turns]
-    apart = turns[1]
-    return (
-        f"Cross Sampling: {cross.groups} sets of windows take turns, {_between(plans[0], apart, ratio)} px apart, of "
-        f"{' and '.join(str(len(plan)) for plan in plans)} windows"
-    )
+def _turns(canvas: Size, pixels_per_cell: int, params: JointParams, cross: CrossSamplingParams) -> str:
+    turns = [cross.offset_of(turn, params.windows) for turn in range(cross.groups)]
+    plans = [replace(params.windows, offset=offset).plan(canvas) for offset in turns]
+    apart = _between(plans[0], turns[1], pixels_per_cell)
+    counts = " and ".join(str(len(plan)) for plan in plans)
+    return f"Cross Sampling: {cross.groups} sets of windows take turns, {apart} px apart, of {counts} windows"
 
 
 def _cost(canvas: Size, params: JointParams) -> str:

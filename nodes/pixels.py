@@ -7,13 +7,13 @@ from .host.families import native_window
 from .host.latents import latent_space
 
 
-def cells(field: str, pixels: int, ratio: int, grid: int = 1, least: int = 0) -> int:
-    """`pixels` in cells of `ratio` pixels; a multiple of `grid` cells, and at least `least`.
+def cells(field: str, pixels: int, pixels_per_cell: int, grid: int = 1, least: int = 0) -> int:
+    """`pixels` in cells of `pixels_per_cell` pixels; a multiple of `grid` cells, and at least `least`.
 
     Raises:
         ValueError: it is not; the message names the nearest sizes that are.
     """
-    step = ratio * grid
+    step = pixels_per_cell * grid
     smallest = -(-least // grid) * step
     if pixels % step or pixels < smallest:
         below = pixels // step * step
@@ -22,10 +22,12 @@ def cells(field: str, pixels: int, ratio: int, grid: int = 1, least: int = 0) ->
             f"{field}: must be a multiple of {step} pixels, the grid of this model, and at least {smallest}, "
             f"got {pixels}; nearest: {' or '.join(map(str, nearest))}."
         )
-    return pixels // ratio
+    return pixels // pixels_per_cell
 
 
-def size_in_cells(height: int, width: int, ratio: int, grid: int = 1, least: int = 0, prefix: str = "") -> Size:
+def size_in_cells(
+    height: int, width: int, pixels_per_cell: int, grid: int = 1, least: int = 0, prefix: str = ""
+) -> Size:
     """Both sides in cells.
 
     Raises:
@@ -34,7 +36,7 @@ def size_in_cells(height: int, width: int, ratio: int, grid: int = 1, least: int
     sides, wrong = {}, []
     for side, pixels in (("width", width), ("height", height)):
         try:
-            sides[side] = cells(f"{prefix}{side}", pixels, ratio, grid, least)
+            sides[side] = cells(f"{prefix}{side}", pixels, pixels_per_cell, grid, least)
         except ValueError as error:
             wrong.append(str(error))
     if wrong:
@@ -59,7 +61,7 @@ def size_or_native(model, height: int, width: int, prefix: str = "") -> Size:
         ValueError: as `size_in_cells`.
     """
     space, native = latent_space(model), native_window(model)
-    size = size_in_cells(height, width, space.ratio, space.grid, prefix=prefix)
+    size = size_in_cells(height, width, space.pixels_per_cell, space.grid, prefix=prefix)
     return Size(size.height or native.height, size.width or native.width)
 
 
@@ -69,10 +71,11 @@ def check_size(model, height: int, width: int, given: Size) -> None:
     Raises:
         ValueError: one of them is another size than the latent's.
     """
-    ratio = latent_space(model).ratio
+    pixels_per_cell = latent_space(model).pixels_per_cell
     for field, pixels, cells_given in (("height", height, given.height), ("width", width, given.width)):
-        if pixels not in (0, cells_given * ratio):
+        if pixels not in (0, cells_given * pixels_per_cell):
+            whole = given.scaled(pixels_per_cell)
             raise ValueError(
-                f"{field}: latent_image is {given.width * ratio} x {given.height * ratio} pixels, got {pixels}; set 0 "
-                "to take its size, or disconnect latent_image."
+                f"{field}: latent_image is {whole.width} x {whole.height} pixels, got {pixels}; set 0 to take its "
+                "size, or disconnect latent_image."
             )

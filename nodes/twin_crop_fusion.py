@@ -80,6 +80,6 @@ class TwinCropFusion(io.ComfyNode):
         cross = None
         if cross_sampling:
             space = latent_space(model)
-            moved = cells("cross_stride", cross_stride, space.ratio, space.grid)
+            moved = cells("cross_stride", cross_stride, space.pixels_per_cell, space.grid)
             cross = CrossSamplingParams(groups=groups, cross_stride=Size(moved, moved) if moved else None)
         return io.NodeOutput(with_settings(model, crop_fusion=fusion, cross_sampling=cross))

@@ -5,14 +5,14 @@ from torch import Tensor
 
 IMAGES = io.Image.Input("images", tooltip="The levels of the zoom, outermost first, as Zoom Stack Sampler gives them.")
 P = io.Int.Input(
-    "p",
+    "zoom_factor",
     default=2,
     min=2,
     max=64,
     tooltip="How many times each level is enlarged over the one before; connect the p of Zoom Prompts.",
 )
 UNIT = io.Int.Input(
-    "unit",
+    "pixels_per_cell",
     default=8,
     min=1,
     max=256,
@@ -23,18 +23,18 @@ UNIT = io.Int.Input(
 )
 
 
-def zoom_levels(images: Tensor, unit: int) -> Tensor:
+def zoom_levels(images: Tensor, pixels_per_cell: int) -> Tensor:
     """IMAGE (N, H, W, C) as a zoom stack (N, 3, H, W); a view. An alpha channel is left out.
 
     Raises:
-        ValueError: one level, or sides that are no multiple of `unit`.
+        ValueError: one level, or sides that are no multiple of `pixels_per_cell`.
     """
     count, height, width, _ = images.shape
     if count < 2:
         raise ValueError(f"images: a zoom has at least 2 levels, got {count}; connect a batch, outermost level first.")
-    if height % unit or width % unit:
+    if height % pixels_per_cell or width % pixels_per_cell:
         raise ValueError(
-            f"unit: the levels must be a multiple of it, {unit}, but are {width} x {height} pixels; set it to 1 for "
-            f"pictures that no latent model painted."
+            f"pixels_per_cell: the levels must be a multiple of it, {pixels_per_cell}, but are {width} x {height} "
+            "pixels; set it to 1 for pictures that no latent model painted."
         )
     return images[..., :3].movedim(-1, 1)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 class Preset(NamedTuple):
     """Prompts of N levels, the most zoomed out first, and the zoom factor between them that they were written for."""
 
-    p: int
+    zoom_factor: int
     prompts: tuple[str, ...]
 
 

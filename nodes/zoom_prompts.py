@@ -18,7 +18,7 @@ class StackPrompts(NamedTuple):
     levels: list  # N CONDITIONINGs
     negative: list  # one CONDITIONING for all levels
     prompts: tuple[str, ...]  # N names of the levels, for people
-    p: int  # zoom factor between neighbouring levels
+    zoom_factor: int  # zoom factor between neighbouring levels
 
 
 class ZoomPrompts(io.ComfyNode):
@@ -53,7 +53,7 @@ class ZoomPrompts(io.ComfyNode):
                     "negative", multiline=True, default="", tooltip="What no level should show; one text for all."
                 ),
                 io.Int.Input(
-                    "p",
+                    "zoom_factor",
                     default=0,
                     min=0,
                     max=64,
@@ -73,12 +73,16 @@ class ZoomPrompts(io.ComfyNode):
                     "zoom_prompts", display_name="ZOOM_PROMPTS", tooltip="For Zoom Stack Sampler and the explorer."
                 ),
                 io.String.Output("text", display_name="prompts", tooltip="The prompts, one per line, to read or edit."),
-                io.Int.Output("factor", display_name="p", tooltip="The p in use, for Zoom Video and the explorer."),
+                io.Int.Output(
+                    "factor",
+                    display_name="zoom_factor",
+                    tooltip="The zoom factor in use, for Zoom Video and the explorer.",
+                ),
             ],
         )
 
     @classmethod
-    def execute(cls, clip, preset, prompts, negative, p, levels=None):
+    def execute(cls, clip, preset, prompts, negative, zoom_factor, levels=None):
         connected = [levels[name] for name in sorted(levels or {}, key=_number) if levels[name] is not None]
         lines = _lines(preset, prompts, bool(connected))
         if connected:
@@ -89,17 +93,17 @@ class ZoomPrompts(io.ComfyNode):
                 f"prompts: a zoom stack has at least 2 levels, one prompt per line, got {len(lines)}; write more "
                 "lines, choose a preset, or connect levels."
             )
-        if p == 0:
-            p = DEFAULT_P if preset == OWN else PRESETS[preset].p
-        if p < 2:
-            raise ValueError(f"p: the zoom factor between levels must be at least 2, or 0 for the usual one, got {p}.")
+        if zoom_factor == 0:
+            zoom_factor = DEFAULT_P if preset == OWN else PRESETS[preset].zoom_factor
+        if zoom_factor < 2:
+            raise ValueError(f"zoom_factor: must be at least 2, or 0 for the usual one, got {zoom_factor}.")
         stack = StackPrompts(
             levels=connected or [_encoded(clip, line) for line in lines],
             negative=_encoded(clip, negative),
             prompts=lines,
-            p=p,
+            zoom_factor=zoom_factor,
         )
-        return io.NodeOutput(stack, "\n".join(lines), p)
+        return io.NodeOutput(stack, "\n".join(lines), zoom_factor)
 
 
 def _number(name: str) -> int:

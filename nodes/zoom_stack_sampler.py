@@ -10,7 +10,7 @@ from .ksampler_inputs import denoise_input, ksampler_inputs
 from .pixels import check_size, size_inputs, size_or_native
 from .zoom_prompts import StackPrompts, ZoomPromptsType
 
-DEFAULT = ZoomBlending(p=2)
+DEFAULT = ZoomBlending(zoom_factor=2)
 
 
 class ZoomStackSampler(io.ComfyNode):
@@ -130,7 +130,9 @@ class ZoomStackSampler(io.ComfyNode):
         **photograph_and_range,
     ):
         levels = len(zoom_prompts.levels)
-        how = ZoomBlending(p=zoom_prompts.p, space=blending, pixel_every=pixel_every, **photograph_and_range)
+        how = ZoomBlending(
+            zoom_factor=zoom_prompts.zoom_factor, space=blending, pixel_every=pixel_every, **photograph_and_range
+        )
         if photograph is not None and len(photograph) != 1:
             raise ValueError(
                 f"photograph: must be one image, what the outermost level shows, got {len(photograph)}; choose one, "

@@ -30,13 +30,15 @@ PATH = [
 ]
 
 
-def frames_of(images, p: int, unit: int, seconds_per_level: float, fps: float, easing: str, direction: str):
+def frames_of(
+    images, zoom_factor: int, pixels_per_cell: int, seconds_per_level: float, fps: float, easing: str, direction: str
+):
     """The frames (3, H, W) one by one, their number and their size, cut to even sides."""
-    levels = zoom_levels(images, unit)
+    levels = zoom_levels(images, pixels_per_cell)
     path = ZoomPath(frames_per_level=seconds_per_level * fps, easing=easing, direction=direction)
     zooms = path.zooms(len(levels))
     size = Size(even(levels.shape[-2]), even(levels.shape[-1]))
-    frames = render_frames(levels, zooms, p, unit=unit)
+    frames = render_frames(levels, zooms, zoom_factor, pixels_per_cell=pixels_per_cell)
     # Cut, where a size of the renderer's would stretch.
     return (frame[:, : size.height, : size.width] for frame in frames), len(zooms), size
 
@@ -77,9 +79,19 @@ class ZoomVideo(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, images, p, seconds_per_level, fps, easing, direction, format, crf, filename_prefix="video/zoom", unit=8
+        cls,
+        images,
+        zoom_factor,
+        seconds_per_level,
+        fps,
+        easing,
+        direction,
+        format,
+        crf,
+        filename_prefix="video/zoom",
+        pixels_per_cell=8,
     ):
-        frames, count, size = frames_of(images, p, unit, seconds_per_level, fps, easing, direction)
+        frames, count, size = frames_of(images, zoom_factor, pixels_per_cell, seconds_per_level, fps, easing, direction)
         path, saved = output_file(filename_prefix, format, size)
         write_video(path, counted(frames, count), fps, crf, workflow_of(cls))
         return io.NodeOutput(InputImpl.VideoFromFile(str(path)), ui=ui.PreviewVideo([saved]))
@@ -102,8 +114,8 @@ class ZoomFrames(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, images, p, seconds_per_level, fps, easing, direction, unit=8):
-        frames, count, size = frames_of(images, p, unit, seconds_per_level, fps, easing, direction)
+    def execute(cls, images, zoom_factor, seconds_per_level, fps, easing, direction, pixels_per_cell=8):
+        frames, count, size = frames_of(images, zoom_factor, pixels_per_cell, seconds_per_level, fps, easing, direction)
         gigabyte = 1 << 30
         needed, free = 4 * count * 3 * size.height * size.width, free_memory()
         if needed > free:

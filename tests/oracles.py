@@ -144,7 +144,7 @@ def style_of_latent(view):
 
 
 def latent_distance(view, anchor):
-    """`core.perception.similarity.LatentSimilarity`, which at the weight 40 moves every cell by the difference of the means."""
+    """`LatentSimilarity`, which at the weight 40 moves every cell by the difference of the means."""
     (mean, covariance), (anchor_mean, anchor_covariance) = style_of_latent(view), style_of_latent(anchor)
     cells = view.shape[1] * view.shape[2]
     palette = ((mean - anchor_mean) ** 2).sum() / 2

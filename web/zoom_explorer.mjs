@@ -39,7 +39,7 @@ export function zoomExplorer(onView) {
   caption.setAttribute('aria-live', 'polite')
   const layer = document.createElement('canvas')
 
-  let stack = null // {count, p, centre, captions, pictures}
+  let stack = null // {count, zoom_factor, centre, captions, pictures}
   let view = { zoom: 0, x: 0, y: 0 }
   let frame = { left: 0, top: 0, width: 1, height: 1 } // of the levels on the canvas, in its pixels
   let pending = 0
@@ -162,7 +162,7 @@ export function zoomExplorer(onView) {
   listen(box, 'wheel', (event) => {
     cancelAnimationFrame(moving)
     const pixels = event.deltaY * [1, 16, 400][event.deltaMode] * (event.ctrlKey ? 5 : 1) // ctrl: a pinch on a touchpad
-    look(zoomedAt(stack, view, -pixels / WHEEL / Math.log(stack.p), placeOf(event)))
+    look(zoomedAt(stack, view, -pixels / WHEEL / Math.log(stack.zoom_factor), placeOf(event)))
   })
   listen(canvas, 'pointerdown', (event) => {
     if (event.button) return false
@@ -177,7 +177,7 @@ export function zoomExplorer(onView) {
     pointers.set(event.pointerId, placeOf(event))
     const now = grip()
     const moved = { zoom: view.zoom, x: view.x + now.x - before.x, y: view.y + now.y - before.y }
-    const wider = before.spread ? Math.log(now.spread / before.spread) / Math.log(stack.p) : 0
+    const wider = before.spread ? Math.log(now.spread / before.spread) / Math.log(stack.zoom_factor) : 0
     look(zoomedAt(stack, moved, Number.isFinite(wider) ? wider : 0, now))
   })
   for (const name of ['pointerup', 'pointercancel'])
@@ -212,7 +212,7 @@ export function zoomExplorer(onView) {
 
   return {
     element: box,
-    /** Show a stack {p, centre, captions, pictures} from a view on, or as near to that view as it has one. */
+    /** Show a stack {zoom_factor, centre, captions, pictures} from a view on, or as near to that view as it has one. */
     show(next, from = view) {
       cancelAnimationFrame(moving)
       stack = { ...next, count: next.pictures.length }

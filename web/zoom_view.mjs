@@ -10,8 +10,8 @@ const clamp = (value, least, most) => Math.min(Math.max(value, least), most)
 const smoothstep = (t) => t * t * (3 - 2 * t)
 
 /** Where a level lies along one axis; `centre` is the zoom centre there, `moved` how far the view is moved. */
-export function levelSpan(centre, p, zoom, level, moved = 0) {
-  const length = p ** (zoom - level)
+export function levelSpan(centre, zoom_factor, zoom, level, moved = 0) {
+  const length = zoom_factor ** (zoom - level)
   return { start: centre * (1 - length) + moved, length }
 }
 
@@ -30,13 +30,13 @@ export function borders({ start, length }) {
 export const RAMP = Array.from({ length: 17 }, (_, step) => [step / 16, smoothstep(step / 16)])
 
 /** The levels to draw, from coarse to fine: the last that covers the frame, and the finer ones over it. */
-export function layers({ count, p, centre }, view) {
+export function layers({ count, zoom_factor, centre }, view) {
   const covers = ({ start, length }) => start <= 1e-9 && start + length >= 1 - 1e-9
   const seen = ({ start, length }) => start < 1 && start + length > 0
   const drawn = []
   for (let level = Math.min(Math.floor(view.zoom) + 1, count - 1); level >= 0; level--) {
-    const x = levelSpan(centre.x, p, view.zoom, level, view.x)
-    const y = levelSpan(centre.y, p, view.zoom, level, view.y)
+    const x = levelSpan(centre.x, zoom_factor, view.zoom, level, view.x)
+    const y = levelSpan(centre.y, zoom_factor, view.zoom, level, view.y)
     const opacity = appearance(view.zoom, level)
     if (opacity > 0 && seen(x) && seen(y)) drawn.unshift({ level, x, y, opacity })
     if (opacity === 1 && covers(x) && covers(y)) break
@@ -45,9 +45,9 @@ export function layers({ count, p, centre }, view) {
 }
 
 /** The nearest view that exists: inside the stack, and moved no further than the level before this one shows. */
-export function limited({ count, p, centre }, { zoom, x, y }) {
+export function limited({ count, zoom_factor, centre }, { zoom, x, y }) {
   const inside = clamp(zoom, 0, count - 1)
-  const beyond = p ** Math.min(inside, 1) - 1 // sides of the frame that the level before shows around it
+  const beyond = zoom_factor ** Math.min(inside, 1) - 1 // sides of the frame that the level before shows around it
   const along = (moved, at) => clamp(moved, -(1 - at) * beyond, at * beyond)
   return { zoom: inside, x: along(x, centre.x), y: along(y, centre.y) }
 }
@@ -55,7 +55,7 @@ export function limited({ count, p, centre }, { zoom, x, y }) {
 /** The view some levels further in (or out, below 0), keeping what lies at (x, y) of the frame where it is. */
 export function zoomedAt(stack, view, levels, at) {
   const zoom = clamp(view.zoom + levels, 0, stack.count - 1)
-  const larger = stack.p ** (zoom - view.zoom)
+  const larger = stack.zoom_factor ** (zoom - view.zoom)
   const along = (axis) => at[axis] - stack.centre[axis] - (at[axis] - stack.centre[axis] - view[axis]) * larger
   return limited(stack, { zoom, x: along('x'), y: along('y') })
 }

@@ -79,8 +79,8 @@ class Painter:
 
     def _canvas(self, method: str) -> tuple:
         """The model as the method wants it, and (height, width) in pixels."""
-        ratio = latent_space(self.model).ratio
-        height, width = (ratio * side for side in native_window(self.model))
+        pixels_per_cell = latent_space(self.model).pixels_per_cell
+        height, width = (pixels_per_cell * side for side in native_window(self.model))
         if method == REFERENCE:
             return self.model, height, width
         model = with_settings(self.windows, **GUIDANCE[method])

@@ -1,8 +1,8 @@
 """The figures of the papers on the bundled model, whose world is known: one command each.
 
-    python -m benchmarks.figures.panoramas msd
-    python -m benchmarks.figures.panoramas sync --seeds 4 --steps 8
-    python -m benchmarks.figures.panoramas twin --weights feathered
+    python -m benchmarks.figures msd
+    python -m benchmarks.figures sync --seeds 4 --steps 8
+    python -m benchmarks.figures twin --weights feathered
 
 Each prints a table and writes it and a plot to benchmarks/results/. Pictures are kept, so a run that was stopped goes
 on where it was. `measures.py` says what the metrics are, `figures.py` what is painted for each figure.
@@ -66,8 +66,8 @@ class Painter:
     def joint(self, params: PanoramaParams, pipeline: LandscapePipeline | None = None) -> tuple[Tensor, int]:
         """By the core."""
         with torch.autocast(self.pipeline.device.type, torch.bfloat16, enabled=self.bfloat16):
-            image, model_calls = paint_panorama(pipeline or self.pipeline, params)
-        return image[0], model_calls
+            image, views = paint_panorama(pipeline or self.pipeline, params)
+        return image[0], views
 
     @cached_property
     def without_map(self) -> LandscapePipeline:

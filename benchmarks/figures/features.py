@@ -1,7 +1,7 @@
 """Features of a small network that knows the bundled model's world, and what is measured in them.
 
-`benchmarks.figures.panoramas.train_features` trains it; the weights are beside this file. FID and KID compare sets of windows, as
-Inception features do for photographs, the feature distance compares two windows place by place, as LPIPS does. The
+`benchmarks.figures.train_features` trains it; the weights are beside this file. FID and KID compare sets of windows,
+as Inception features do for photographs, the feature distance compares two windows place by place, as LPIPS does. The
 numbers can be compared with each other and not with those of other networks.
 """
 

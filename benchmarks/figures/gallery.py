@@ -25,7 +25,7 @@ class Kept(NamedTuple):
     """A picture and what painting it has cost."""
 
     image: Tensor  # (3, H, W) in [0, 1], in steps of 1/255
-    model_calls: int  # views denoised
+    views: int  # views denoised
     seconds: float
 
 
@@ -54,8 +54,8 @@ class Gallery:
         path = self.path(what)
         if not path.exists():
             start = time.perf_counter()
-            image, model_calls = paint()
-            self._keep(path, image, {"model_calls": model_calls, "seconds": time.perf_counter() - start})
+            image, views = paint()
+            self._keep(path, image, {"views": views, "seconds": time.perf_counter() - start})
             self.painted += 1
         with Image.open(path) as file:
             pixels, cost = np.array(file), json.loads(file.info["cost"])

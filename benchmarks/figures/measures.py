@@ -25,7 +25,7 @@ from torch import Tensor
 from core.canvas.windows import Size, Window, canvas_size, plan_windows
 from core.measure.coherence import Pair, pairs_apart, palette, palette_distance, style_distance
 from core.measure.seams import seam_energy, window_borders
-from demo.autoencoder import FACTOR
+from demo.autoencoder import PIXELS_PER_CELL
 from demo.metrics import grid_energy, order_violations_per_column, palette_deviation, sharpness, window_deviation
 
 from ..bootstrap import mean_interval, set_interval
@@ -88,7 +88,9 @@ def palette_diversity(images: Tensor) -> Tensor:
 
 
 def _seams(image: Tensor, stride: int) -> Tensor:
-    windows = plan_windows(canvas_size(image), Size(WINDOW, WINDOW), Size(FACTOR * stride, FACTOR * stride))
+    windows = plan_windows(
+        canvas_size(image), Size(WINDOW, WINDOW), Size(PIXELS_PER_CELL * stride, PIXELS_PER_CELL * stride)
+    )
     return seam_energy(image, window_borders(windows, canvas_size(image)))
 
 
@@ -132,7 +134,7 @@ def measure(row: Row, metrics: Sequence[str]) -> dict[str, Value]:
                 lambda drawn, distance=SETS[metric]: distance(features[drawn].flatten(0, 1), row.truth), len(row.kept)
             )
     if "views denoised" in metrics:
-        values["views denoised"] = sum(kept.model_calls for kept in row.kept) / len(row.kept)
+        values["views denoised"] = sum(kept.views for kept in row.kept) / len(row.kept)
     if "seconds" in metrics:
         values["seconds"] = torch.tensor([kept.seconds for kept in row.kept]).median().item()
     return values

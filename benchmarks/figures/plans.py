@@ -12,7 +12,7 @@ from core.step import Step
 
 from ..table import Table
 
-CELL = 8  # pixels
+PIXELS_PER_CELL = 8  # pixels
 GRIDS = {512: 8, 1024: 4}  # latent cells that the U-Nets of SD 1.5 and SDXL need, by the side of their windows
 CANVASES = {  # side of a window; width and height of the canvas
     "SD 1.5, 2048 x 512": (512, 2048, 512),
@@ -37,7 +37,7 @@ FIRST = Step(sigma=1e3)  # where every method acts
 
 def params(window: int, overlap: float, moving: bool = False, **methods) -> JointParams:
     """Square windows of `window` pixels with that overlap, a part of the window."""
-    side, grid = window // CELL, GRIDS[window]
+    side, grid = window // PIXELS_PER_CELL, GRIDS[window]
     stride = round(side * (1 - overlap) / grid) * grid
     square, apart = Size(side, side), Size(stride, stride)
     return JointParams(windows=WindowParams(window=square, stride=apart, grid=grid, moving=moving), **methods)
@@ -45,7 +45,7 @@ def params(window: int, overlap: float, moving: bool = False, **methods) -> Join
 
 def counts(window: int, width: int, height: int) -> Iterator[tuple[str, int]]:
     """Views in the first step of one canvas: plain at several overlaps, and by every method that can be."""
-    canvas = Size(height // CELL, width // CELL)
+    canvas = Size(height // PIXELS_PER_CELL, width // PIXELS_PER_CELL)
     for overlap in OVERLAPS:
         yield f"overlap {overlap}", views_per_step(canvas, params(window, overlap), FIRST)
     for label, methods in METHODS.items():

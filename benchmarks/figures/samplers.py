@@ -1,6 +1,6 @@
 """Do layout and palette come right under every kind of sampler? In ComfyUI's own sampling, with the bundled model.
 
-    COMFYUI_PATH=~/ComfyUI python -m benchmarks.figures.panoramas.samplers
+    COMFYUI_PATH=~/ComfyUI python -m benchmarks.figures.samplers
 
 For each sampler the same seeds by MultiDiffusion, by Multi-Scale Diffusion and by that with SyncDiffusion, both at
 their defaults. The prompt leaves the palette open.

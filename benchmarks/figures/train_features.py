@@ -1,6 +1,6 @@
-"""Train the network of `benchmarks.figures.panoramas.features` to tell what makes a picture of the bundled model's world.
+"""Train the network of `benchmarks.figures.features` to tell what makes a picture of the bundled model's world.
 
-    python -m benchmarks.figures.panoramas.train_features
+    python -m benchmarks.figures.train_features
 
 From 64 numbers it has to say season, hour and scale of a window, which layers are where, and what is wrong with it:
 half of the windows are damaged in one of the ways in which joint diffusion fails. Three minutes of one core once the
@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from demo.dataset import CELL, Picture
+from demo.dataset import PIXELS_PER_CELL, Picture
 from demo.palette import HOURS, LAYERS, SEASONS
 from demo.train import draw_pictures, learning_rate
 from demo.vocabulary import ZOOMS
@@ -41,12 +41,15 @@ class Batch(NamedTuple):
 
 def draw_batch(pictures: list[Picture], count: int, rng: np.random.Generator) -> Batch:
     """Windows at random cells of random pictures, half of them damaged."""
-    side = WINDOW // CELL
+    side = WINDOW // PIXELS_PER_CELL
     images, words, layers = [], [], []
     for i in rng.integers(len(pictures), size=count):
         picture = pictures[i]
         top, left = (int(rng.integers(cells - side + 1)) for cells in picture.layers.shape)
-        place = np.s_[top * CELL : (top + side) * CELL, left * CELL : (left + side) * CELL]
+        place = np.s_[
+            top * PIXELS_PER_CELL : (top + side) * PIXELS_PER_CELL,
+            left * PIXELS_PER_CELL : (left + side) * PIXELS_PER_CELL,
+        ]
         images.append(picture.image[place])
         layers.append(picture.layers[top : top + side, left : left + side])
         scene = picture.scene

@@ -25,7 +25,7 @@ from core.methods.powers_of_ten import FEATHER, render_image
 from core.zoom.geometry import footprints
 from core.zoom.pyramid import enlarge
 from demo.__main__ import save_image
-from demo.autoencoder import FACTOR
+from demo.autoencoder import PIXELS_PER_CELL
 from demo.metrics import ring_energy, sharpness, zoom_inconsistency
 from demo.pipeline import LandscapePipeline
 from demo.zoom import Merge, ZoomParams, blend_decoded, paint_zoom
@@ -44,9 +44,9 @@ STEPS = 100  # 256 in the paper
 BORDER = round(FEATHER * ZoomParams.width)  # pixels in which the innermost level gives way to what is around it
 
 
-def average(observed: Tensor, p: int, unit: int) -> Tensor:
+def average(observed: Tensor, zoom_factor: int, pixels_per_cell: int) -> Tensor:
     """Layer i is the mean of all observations j <= i, enlarged to its size."""
-    whole, steps = canvas_size(observed), footprints(canvas_size(observed), p, unit)
+    whole, steps = canvas_size(observed), footprints(canvas_size(observed), zoom_factor, pixels_per_cell)
     layers = []
     for level in range(len(observed)):
         enlarged = [observed[level]]
@@ -55,7 +55,7 @@ def average(observed: Tensor, p: int, unit: int) -> Tensor:
             for depth in reversed(range(outside)):
                 outer = steps[depth - 1].outer if depth else None
                 size = Size(outer.height, outer.width) if outer else whole
-                image = enlarge(image, p, steps[depth].inner, size)
+                image = enlarge(image, zoom_factor, steps[depth].inner, size)
             enlarged.append(image)
         layers.append(torch.stack(enlarged).mean(dim=0))
     return torch.stack(layers)
@@ -79,7 +79,11 @@ def zoom_figure(pipeline: LandscapePipeline, gallery: Gallery, args: argparse.Na
     """Paint, measure, print, write and draw, with the first stack of every method as a picture."""
     steps, seeds = args.steps or STEPS, args.seeds or SEEDS
     prompts = [tuple(f"{scene} {level}" for level in LEVELS) for scene in SCENES]
-    stacks = [ZoomParams(prompts=p, seed=seed, p=P, steps=steps) for p in prompts for seed in range(seeds)]
+    stacks = [
+        ZoomParams(prompts=zoom_factor, seed=seed, zoom_factor=P, steps=steps)
+        for zoom_factor in prompts
+        for seed in range(seeds)
+    ]
     note = f"{OF}. {len(stacks)} zoom stacks a row ({seeds} of each of {len(SCENES)} scenes), {len(LEVELS)} levels, "
     note += f"p = {P}, {steps} steps; in brackets 95 % bootstrap intervals."
     table = Table("zoom", "method", METRICS, note=note, device=args.device)
@@ -89,7 +93,7 @@ def zoom_figure(pipeline: LandscapePipeline, gallery: Gallery, args: argparse.Na
         measured, finished = [], []
         for params in stacks:
             sampled, levels = _stack(pipeline, gallery, name, replace(params, **changes), merge, args.bfloat16)
-            rendered = render_image(levels, P, FACTOR)
+            rendered = render_image(levels, P, PIXELS_PER_CELL)
             finished.append(rendered)
             given = levels if name == "independent" else rendered
             measured.append(_measured(given, sampled))
@@ -111,7 +115,7 @@ def zoom_figure(pipeline: LandscapePipeline, gallery: Gallery, args: argparse.Na
 def _measured(given: Tensor, sampled: Tensor) -> Tensor:
     """The METRICS of one stack: what a method gives, and what was sampled before."""
     apart = [zoom_inconsistency(stack, P).mean() for stack in (given, sampled)]
-    frames = ring_energy(render_image(given, P, FACTOR), P).mean()
+    frames = ring_energy(render_image(given, P, PIXELS_PER_CELL), P).mean()
     inside = given[-1:, ..., BORDER:-BORDER, BORDER:-BORDER]
     return torch.stack([*apart, sharpness(inside)[0], frames])
 
@@ -135,7 +139,7 @@ def _stack(
         with torch.autocast(pipeline.device.type, torch.bfloat16, enabled=bfloat16):
             zoom = paint_zoom(pipeline, params, merge=merge)
         rows = [torch.cat(list(levels), dim=-1) for levels in (zoom.sampled, zoom.levels)]
-        return torch.cat(rows, dim=-2), zoom.model_calls
+        return torch.cat(rows, dim=-2), zoom.views
 
     image = gallery.picture((name, params), paint).image
     sampled, levels = (torch.stack(row.split(params.width, dim=-1)) for row in image.split(params.height, dim=-2))

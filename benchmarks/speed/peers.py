@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 NODE = "TiledDiffusion"
 ARGUMENTS = ("model", "method", "tile_width", "tile_height", "tile_overlap", "tile_batch_size")
-PIXELS = 8  # a latent cell of the models here has so many on a side, and the node asks for pixels
+PIXELS_PER_CELL = 8  # a latent cell of the models here has so many on a side, and the node asks for pixels
 
 
 class Peer:
@@ -38,7 +38,7 @@ class Peer:
 
     def patch(self, model: "ModelPatcher", window: int, overlap: int, batch: int) -> "ModelPatcher":
         """MultiDiffusion on square windows, in latent cells; `batch` of them in one call."""
-        sides = (PIXELS * window, PIXELS * window, PIXELS * overlap)
+        sides = (PIXELS_PER_CELL * window, PIXELS_PER_CELL * window, PIXELS_PER_CELL * overlap)
         return getattr(self._node, self._node.FUNCTION)(model, "MultiDiffusion", *sides, batch)[0]
 
 

@@ -98,7 +98,8 @@ def memory(zooms: list[float], ending: str, stack_file: Path) -> float:
     code = (
         "import numpy, torch; torch.set_grad_enabled(False)\n"
         "from pathlib import Path\n"
-        "from benchmarks.speed.measuring import resident; from benchmarks.speed.zoom_video import CRF, FPS, frames, write_video\n"
+        "from benchmarks.speed.measuring import resident\n"
+        "from benchmarks.speed.zoom_video import CRF, FPS, frames, write_video\n"
         f"levels = torch.from_numpy(numpy.load({str(stack_file)!r})); before = resident('VmHWM')\n"
         f"path = Path({str(stack_file.with_suffix('.' + ending))!r})\n"
         f"write_video(path, frames(levels, {zooms}), FPS, CRF); print(resident('VmHWM') - before)"

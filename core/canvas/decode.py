@@ -10,7 +10,7 @@ from .fusion import Fusion, fusion_precision, normalised, shared_weights
 from .windows import NO_WRAP, Size, Window, Wrap, canvas_size, plan_windows
 
 Decoder = Callable[[Tensor], Tensor]
-"""Latent (B, C, ..., h, w) to pixels (..., channels, factor h, factor w)."""
+"""Latent (B, C, ..., h, w) to pixels (..., channels, H, W), so many pixels per cell."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,18 +69,18 @@ def _drawn(canvas: int, window: int, wrap: bool, params: DecodeParams) -> tuple[
 
 
 def decode_in_windows(latent: Tensor, decode: Decoder, params: DecodeParams) -> Tensor:
-    """Decode `latent` (B, C, ..., H, W) window by window to pixels (..., channels, factor H, factor W).
+    """Decode `latent` (B, C, ..., H, W) window by window to pixels (..., channels, pixels per cell times H, W).
 
     One call of `decode` for each window of `decode_plan`. Where a single window holds everything, the result is that
     call's, bit for bit.
     """
     canvas = canvas_size(latent)
     windows = decode_plan(canvas, params)
-    first, factor = _decode_part(latent, decode, windows[0], params)
+    first, pixels_per_cell = _decode_part(latent, decode, windows[0], params)
     if len(windows) == 1:
         return first
-    shape = (*first.shape[:-2], canvas.height * factor, canvas.width * factor)
-    in_pixels = [_scaled(window, factor) for window in windows]
+    shape = (*first.shape[:-2], canvas.height * pixels_per_cell, canvas.width * pixels_per_cell)
+    in_pixels = [window.scaled(pixels_per_cell) for window in windows]
     pixels = first.new_empty(1).expand(shape)
     weights = shared_weights("feathered", in_pixels, first.device, fusion_precision(first))
     fusion = Fusion(pixels, normalised(weights, canvas_size(pixels)))
@@ -92,26 +92,22 @@ def decode_in_windows(latent: Tensor, decode: Decoder, params: DecodeParams) -> 
 
 
 def _decode_part(latent: Tensor, decode: Decoder, window: Window, params: DecodeParams) -> tuple[Tensor, int]:
-    """The pixels of `window`, decoded with its context, and the factor from cells to pixels."""
+    """The pixels of `window`, decoded with its context, and the pixels per cell."""
     canvas = canvas_size(latent)
     top, bottom = _with_context(window.top, window.height, canvas.height, params.context, params.wrap.y)
     left, right = _with_context(window.left, window.width, canvas.width, params.context, params.wrap.x)
     rows = torch.arange(top, bottom, device=latent.device) % canvas.height
     columns = torch.arange(left, right, device=latent.device) % canvas.width
     pixels = decode(latent[..., rows[:, None], columns])
-    factor = pixels.shape[-1] // (right - left)
-    drawn = _scaled(Window(window.top - top, window.left - left, window.height, window.width), factor)
-    return pixels[..., drawn.top : drawn.top + drawn.height, drawn.left : drawn.left + drawn.width], factor
+    pixels_per_cell = pixels.shape[-1] // (right - left)
+    drawn = Window(window.top - top, window.left - left, window.height, window.width).scaled(pixels_per_cell)
+    return pixels[..., drawn.top : drawn.top + drawn.height, drawn.left : drawn.left + drawn.width], pixels_per_cell
 
 
 def _with_context(start: int, length: int, canvas: int, context: int, wrap: bool) -> tuple[int, int]:
     if wrap:
         return start - context, start + length + context
     return max(start - context, 0), min(start + length + context, canvas)
-
-
-def _scaled(window: Window, factor: int) -> Window:
-    return Window(*(factor * cells for cells in window))
 
 
 def largest_window(canvas: Size, params: DecodeParams, fits: Callable[[Size], bool], least: int = 64) -> Size:

@@ -14,6 +14,10 @@ class Size(NamedTuple):
     height: int
     width: int
 
+    def scaled(self, factor: int) -> "Size":
+        """The same in parts of a cell, `factor` to a cell: in pixels, for instance."""
+        return Size(*(factor * cells for cells in self))
+
 
 class Window(NamedTuple):
     """A rectangle on the canvas, in latent cells. It may run over a wrapping edge and go on at the other side."""
@@ -22,6 +26,15 @@ class Window(NamedTuple):
     left: int
     height: int
     width: int
+
+    @property
+    def size(self) -> Size:
+        """Its height and width."""
+        return Size(self.height, self.width)
+
+    def scaled(self, factor: int) -> "Window":
+        """The same in parts of a cell, `factor` to a cell: in pixels, for instance."""
+        return Window(*(factor * cells for cells in self))
 
 
 class Wrap(NamedTuple):
@@ -32,7 +45,7 @@ class Wrap(NamedTuple):
 
 
 NO_WRAP = Wrap()
-NO_SHIFT = Size(0, 0)
+NO_OFFSET = Size(0, 0)
 
 
 def canvas_size(canvas: Tensor) -> Size:
@@ -42,7 +55,7 @@ def canvas_size(canvas: Tensor) -> Size:
 
 @lru_cache(maxsize=64)  # asked several times in every step
 def plan_windows(
-    canvas: Size, window: Size, stride: Size, wrap: Wrap = NO_WRAP, grid: int = 1, shift: Size = NO_SHIFT
+    canvas: Size, window: Size, stride: Size, wrap: Wrap = NO_WRAP, grid: int = 1, offset: Size = NO_OFFSET
 ) -> tuple[Window, ...]:
     """Windows that cover the canvas, row by row.
 
@@ -61,19 +74,19 @@ def plan_windows(
         stride: largest distance between neighbouring windows; 1..window.
         wrap: edges that meet. A wrapping canvas must be at least as large as the window.
         grid: offsets are multiples of it wherever the canvas, the stride and the shift are.
-        shift: 0..stride - 1, for Cross Sampling; without meaning where a single window reaches from edge to edge.
+        offset: 0..stride - 1, for Cross Sampling; without meaning where a single window reaches from edge to edge.
 
     Raises:
         ValueError: a size or stride below 1, a stride above the window, a shift outside of the stride, or a wrapping
             canvas below the window.
     """
-    rows = _offsets("height", canvas.height, window.height, stride.height, wrap.y, grid, shift.height)
-    columns = _offsets("width", canvas.width, window.width, stride.width, wrap.x, grid, shift.width)
+    rows = _offsets("height", canvas.height, window.height, stride.height, wrap.y, grid, offset.height)
+    columns = _offsets("width", canvas.width, window.width, stride.width, wrap.x, grid, offset.width)
     height, width = min(window.height, canvas.height), min(window.width, canvas.width)
     return tuple(Window(top, left, height, width) for top in rows for left in columns)
 
 
-def _offsets(axis: str, canvas: int, window: int, stride: int, wrap: bool, grid: int, shift: int) -> list[int]:
+def _offsets(axis: str, canvas: int, window: int, stride: int, wrap: bool, grid: int, offset: int) -> list[int]:
     if canvas < 1 or window < 1:
         raise ValueError(f"{axis}: canvas and window must be at least 1 latent cell, got {canvas} and {window}.")
     if not 1 <= stride <= window:
@@ -83,18 +96,18 @@ def _offsets(axis: str, canvas: int, window: int, stride: int, wrap: bool, grid:
     last = max(canvas - window, 0)
     if not last and not wrap:
         return [0]
-    if not 0 <= shift < stride:
-        raise ValueError(f"{axis}: shift must be in 0..{stride - 1} (below the stride), got {shift}.")
+    if not 0 <= offset < stride:
+        raise ValueError(f"{axis}: shift must be in 0..{stride - 1} (below the stride), got {offset}.")
     if wrap:
         if canvas < window:
             raise ValueError(
                 f"{axis}: a wrapping canvas must be at least as large as the window ({window} latent cells), "
                 f"got {canvas}; make the canvas larger, the window smaller, or turn wrap off."
             )
-        unit = grid if canvas % grid == 0 and stride % grid == 0 else 1
+        step = grid if canvas % grid == 0 and stride % grid == 0 else 1
         count = -(-canvas // stride)
-        return [(index * (canvas // unit) // count * unit + shift) % canvas for index in range(count)]
-    first_inner = shift + stride if shift + stride <= window else shift
+        return [(index * (canvas // step) // count * step + offset) % canvas for index in range(count)]
+    first_inner = offset + stride if offset + stride <= window else offset
     return [0, *range(first_inner, last, stride), last]
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..canvas.windows import NO_WRAP, Window, Wrap, canvas_size
 from .coherence import pairs_apart, palette_distance, style_distance
-from .seams import CELL, mean_energy, seam_energies, window_borders, wrap_error
+from .seams import PIXELS_PER_CELL, mean_energy, seam_energies, window_borders, wrap_error
 
 
 class Metrics(NamedTuple):
@@ -39,14 +39,16 @@ class Metrics(NamedTuple):
         return Metrics(*(torch.cat(numbers).mean(dim=0, keepdim=True) for numbers in zip(*several, strict=True)))
 
 
-def panorama_metrics(image: Tensor, windows: Sequence[Window], wrap: Wrap = NO_WRAP, cell: int = CELL) -> Metrics:
+def panorama_metrics(
+    image: Tensor, windows: Sequence[Window], wrap: Wrap = NO_WRAP, pixels_per_cell: int = PIXELS_PER_CELL
+) -> Metrics:
     """Seams, edges and coherence of panoramas.
 
     Args:
         image: (B, C, H, W) in [0, 1].
         windows: through which it was denoised, in pixels, of one size.
         wrap: edges that meet.
-        cell: pixels of a latent cell.
+        pixels_per_cell: pixels of a latent cell.
 
     Raises:
         ValueError: see `seam_energies` and `style_distance`.
@@ -54,9 +56,9 @@ def panorama_metrics(image: Tensor, windows: Sequence[Window], wrap: Wrap = NO_W
     canvas = canvas_size(image)
     pairs = pairs_apart(windows, canvas, wrap)
     return Metrics(
-        seams=seam_energies(image, window_borders(windows, canvas), cell),
-        wrap_error_x=wrap_error(image, "x", cell),
-        wrap_error_y=wrap_error(image, "y", cell),
+        seams=seam_energies(image, window_borders(windows, canvas), pixels_per_cell),
+        wrap_error_x=wrap_error(image, "x", pixels_per_cell),
+        wrap_error_y=wrap_error(image, "y", pixels_per_cell),
         palette_distance=palette_distance(image, pairs),
         style_distance=style_distance(image, pairs),
     )

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..canvas.windows import Size, Window
 
-CELL = 8  # pixels of a latent cell, of most models
+PIXELS_PER_CELL = 8  # pixels of a latent cell, of most models
 AWAY = (-2, -1, 1, 2)  # cells from a step to those it is compared with
 NO_STEP = 1e-6  # added to both, so that a flat picture has no seam
 
@@ -35,7 +35,7 @@ def window_borders(windows: Sequence[Window], canvas: Size) -> Borders:
     return Borders(sorted(rows - {0}), sorted(columns - {0}))
 
 
-def seam_energies(image: Tensor, borders: Borders, cell: int = CELL) -> Tensor:
+def seam_energies(image: Tensor, borders: Borders, pixels_per_cell: int = PIXELS_PER_CELL) -> Tensor:
     """The colour step across each border, relative to the steps in its neighbourhood: (B, rows + columns).
 
     Convention:
@@ -45,7 +45,7 @@ def seam_energies(image: Tensor, borders: Borders, cell: int = CELL) -> Tensor:
     Args:
         image: (B, C, H, W), any range.
         borders: the rows come first.
-        cell: pixels of a latent cell.
+        pixels_per_cell: pixels of a latent cell.
 
     Raises:
         ValueError: a border that is not inside the image, or a side of a single cell.
@@ -56,13 +56,13 @@ def seam_energies(image: Tensor, borders: Borders, cell: int = CELL) -> Tensor:
         for border in places:
             if not 0 < border < steps.shape[1]:
                 raise ValueError(f"{side}: a border must lie inside the image, 1..{steps.shape[1] - 1}, got {border}.")
-            energies.append(_relative(steps, border, [border + cells * cell for cells in AWAY]))
+            energies.append(_relative(steps, border, [border + cells * pixels_per_cell for cells in AWAY]))
     return torch.stack(energies, dim=1) if energies else image.new_ones(len(image), 0)
 
 
-def seam_energy(image: Tensor, borders: Borders, cell: int = CELL) -> Tensor:
+def seam_energy(image: Tensor, borders: Borders, pixels_per_cell: int = PIXELS_PER_CELL) -> Tensor:
     """The mean of `seam_energies`, (B,); 1 where there are no borders."""
-    return mean_energy(seam_energies(image, borders, cell))
+    return mean_energy(seam_energies(image, borders, pixels_per_cell))
 
 
 def mean_energy(energies: Tensor) -> Tensor:
@@ -70,14 +70,14 @@ def mean_energy(energies: Tensor) -> Tensor:
     return energies.mean(dim=1) if energies.shape[1] else energies.new_ones(len(energies))
 
 
-def wrap_error(image: Tensor, axis: Literal["y", "x"], cell: int = CELL) -> Tensor:
+def wrap_error(image: Tensor, axis: Literal["y", "x"], pixels_per_cell: int = PIXELS_PER_CELL) -> Tensor:
     """The colour step from the last row (y) or column (x) to the first, relative to the steps near both edges: (B,).
 
     1 means that the edges meet as if the picture went on there, 2 that the step is twice as large. Image, cell and
     errors as in `seam_energies`.
     """
     steps = _steps(image, 2 if axis == "y" else 3)
-    return _relative(steps, 0, [cells * cell % steps.shape[1] for cells in AWAY])
+    return _relative(steps, 0, [cells * pixels_per_cell % steps.shape[1] for cells in AWAY])
 
 
 def _steps(image: Tensor, dim: int) -> Tensor:

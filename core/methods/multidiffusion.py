@@ -21,7 +21,7 @@ from ..canvas.fusion import (
     normalised,
     shared_weights,
 )
-from ..canvas.windows import NO_SHIFT, NO_WRAP, Size, Window, Wrap, canvas_size, crop_batch, plan_windows
+from ..canvas.windows import NO_OFFSET, NO_WRAP, Size, Window, Wrap, canvas_size, crop_batch, plan_windows
 from ..denoiser import Denoiser
 from .spotdiffusion import moved, tile
 
@@ -39,7 +39,7 @@ class WindowParams:
         weights: shape of the weights in the fusion.
         batch: most windows in one model call; 0 leaves it to the caller (the host goes by free memory).
         grid: the model's patch or U-Net depth in latent cells; windows and offsets are multiples of it.
-        shift: how far the windows have moved on, for Cross Sampling and `spotdiffusion`.
+        offset: how far the windows have moved on, for Cross Sampling and `spotdiffusion`.
         moving: windows side by side that move from step to step, instead of overlapping ones (`spotdiffusion`).
         seed: of the moves.
     """
@@ -50,7 +50,7 @@ class WindowParams:
     weights: WeightShape = "feathered"
     batch: int = 0
     grid: int = 1
-    shift: Size = NO_SHIFT
+    offset: Size = NO_OFFSET
     moving: bool = False
     seed: int = 0
 
@@ -72,16 +72,16 @@ class WindowParams:
     def plan(self, canvas: Size) -> tuple[Window, ...]:
         """The windows on a canvas of this size."""
         if self.moving:
-            return tile(canvas, self.window, self.wrap, self.grid, self.shift)
-        return plan_windows(canvas, self.window, self.stride, self.wrap, self.grid, self.shift)
+            return tile(canvas, self.window, self.wrap, self.grid, self.offset)
+        return plan_windows(canvas, self.window, self.stride, self.wrap, self.grid, self.offset)
 
     def at(self, sigma: float) -> "WindowParams":
         """The windows at this noise level: others at each if they move."""
-        return replace(self, shift=moved(self.window, self.grid, self.seed, sigma)) if self.moving else self
+        return replace(self, offset=moved(self.window, self.grid, self.seed, sigma)) if self.moving else self
 
     def overlapping(self) -> "WindowParams":
         """The windows at rest: where others than the model look at the canvas."""
-        return replace(self, moving=False, shift=NO_SHIFT)
+        return replace(self, moving=False, offset=NO_OFFSET)
 
     def batches(self, windows: Sequence[Window]) -> list[Sequence[Window]]:
         """Some windows, in batches of at most `batch`."""

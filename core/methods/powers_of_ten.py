@@ -1,7 +1,7 @@
 """Generative Powers of Ten: one scene at many zoom levels, consistent with one another at every step.
 
 Wang et al., "Generative Powers of Ten", 2023, sections 4.1 to 4.4. All levels are a batch (N, C, ..., H, W), the most
-zoomed out first, level i + 1 showing the centre of level i p times larger; `zoom_geometry` says which cells that are.
+zoomed out first, level i + 1 showing the centre of level i p times larger; `zoom.geometry` says which cells that are.
 A step of Algorithm 2 is `denoised = render_image(blend(D(x)))`, and stochastic samplers take their noise from
 `render_noise`.
 """
@@ -21,7 +21,7 @@ ADAM_DECAY = (0.9, 0.999)
 ADAM_EPSILON = 1e-8
 
 
-def render_image(levels: Tensor, p: int, unit: int = 1) -> Tensor:
+def render_image(levels: Tensor, zoom_factor: int, pixels_per_cell: int = 1) -> Tensor:
     """Pi_image of Algorithm 1 for every level: the centre of level i shows the levels inside it.
 
     Convention:
@@ -32,8 +32,8 @@ def render_image(levels: Tensor, p: int, unit: int = 1) -> Tensor:
 
     Args:
         levels: (N, C, ..., H, W), two or more layers L_i of the zoom stack.
-        p: zoom factor between them, 2 or more.
-        unit: cells of `levels` that stay together, for pixels that must nest as the latents do.
+        zoom_factor: p, between them, 2 or more.
+        pixels_per_cell: cells of `levels` that stay together, for pixels that must nest as the latents do.
 
     Returns:
         (N, C, ..., H, W), of the dtype of `levels`; half precision is computed in float32.
@@ -41,28 +41,30 @@ def render_image(levels: Tensor, p: int, unit: int = 1) -> Tensor:
     Raises:
         ValueError: as `levels_nesting`.
     """
-    return _render(levels, p, unit, gain=1)
+    return _render(levels, zoom_factor, pixels_per_cell, gain=1)
 
 
-def render_noise(noise: Tensor, p: int) -> Tensor:
+def render_noise(noise: Tensor, zoom_factor: int) -> Tensor:
     """Pi_noise of Algorithm 1: unit noise whose levels agree as those of `render_image` do.
 
     Each mean over p x p cells is multiplied by p, so independent N(0, 1) in (N, C, ..., H, W) stays exactly N(0, 1) and
     independent within each level, and a cell of level i has covariance 1 / p with each of the p x p cells of level
     i + 1 that it shows. Errors as `render_image`.
     """
-    return _render(noise, p, unit=1, gain=p)
+    return _render(noise, zoom_factor, pixels_per_cell=1, gain=zoom_factor)
 
 
-def _render(levels: Tensor, p: int, unit: int, gain: int) -> Tensor:
-    outer, inner = levels_nesting(levels, p, unit)
+def _render(levels: Tensor, zoom_factor: int, pixels_per_cell: int, gain: int) -> Tensor:
+    outer, inner = levels_nesting(levels, zoom_factor, pixels_per_cell)
     rendered = _computable(levels).clone()
     for level in reversed(range(len(rendered) - 1)):
-        crop(rendered[level], outer).copy_(gain * downsample(crop(rendered[level + 1], inner), p))
+        crop(rendered[level], outer).copy_(gain * downsample(crop(rendered[level + 1], inner), zoom_factor))
     return rendered.to(levels.dtype)
 
 
-def blend(denoised: Tensor, p: int, unit: int = 1, feather: float = FEATHER, decoded: bool = False) -> Tensor:
+def blend(
+    denoised: Tensor, zoom_factor: int, pixels_per_cell: int = 1, feather: float = FEATHER, decoded: bool = False
+) -> Tensor:
     """Multi-resolution blending, section 4.2: observations of all levels to the layers of one zoom stack.
 
     Layer i is merged from the observations j <= i, each cropped to what level i shows and enlarged p^(i-j) times: their
@@ -87,15 +89,15 @@ def blend(denoised: Tensor, p: int, unit: int = 1, feather: float = FEATHER, dec
 
     Args:
         denoised: (N, C, ..., H, W), two or more observations x_i.
-        p: zoom factor.
-        unit: as `render_image`.
+        zoom_factor: p.
+        pixels_per_cell: as `render_image`.
         feather: how far inside its border level i speaks as loud as the others, in sides, 0..0.5.
         decoded: the observations are pictures from a decoder of latents. False is the paper's, for models of pixels.
 
     Raises:
         ValueError: a feather outside 0..0.5, and as `levels_nesting`.
     """
-    levels_nesting(denoised, p, unit)
+    levels_nesting(denoised, zoom_factor, pixels_per_cell)
     if not 0 <= feather <= 0.5:
         raise ValueError(f"feather: must be in 0..0.5 sides of a level, got {feather}; 0 is the paper's plain average.")
     observed = _computable(denoised)
@@ -109,11 +111,11 @@ def blend(denoised: Tensor, p: int, unit: int = 1, feather: float = FEATHER, dec
         if not steps or len(own) == whole:
             return _mean(own, others, count, feather)
         (outer, inner), *further = steps
-        own_band, own_coarse = split(own[whole:], p, inner)
-        band, coarse = split(others[whole:], p, inner)
+        own_band, own_coarse = split(own[whole:], zoom_factor, inner)
+        band, coarse = split(others[whole:], zoom_factor, inner)
         if decoded:
             instead = _inwards(canvas_size(own), feather).to(own)
-            band = (band + instead * (own_band - split(newest, p, inner).band)) / count
+            band = (band + instead * (own_band - split(newest, zoom_factor, inner).band)) / count
         else:
             band = _mean(own_band, band, count, feather)
         merged = _mean(own_coarse[: 1 - whole], coarse[: 1 - whole], count, feather)
@@ -122,14 +124,14 @@ def blend(denoised: Tensor, p: int, unit: int = 1, feather: float = FEATHER, dec
             inside = merge(inside, coarse[1 - whole :] + newest, newest, count + 1, further)
             merged = torch.cat([merged, inside])
         # Weights that vary within a coarse cell let a band leak into the coarser ones: once more, only the band of it.
-        layers = join(split(band, p, inner).band, merged, p, inner)
+        layers = join(split(band, zoom_factor, inner).band, merged, zoom_factor, inner)
         return torch.cat([_mean(own[:whole], others[:whole], count, feather), layers])
 
-    (outer, inner), *further = footprints(canvas_size(denoised), p, unit)
-    band, coarse = split(observed[1:], p, inner)
+    (outer, inner), *further = footprints(canvas_size(denoised), zoom_factor, pixels_per_cell)
+    band, coarse = split(observed[1:], zoom_factor, inner)
     others = crop(observed[:-1], outer)
     merged = merge(coarse, others, others, 1, further)
-    return torch.cat([observed[:1], join(band, merged, p, inner)]).to(denoised.dtype)
+    return torch.cat([observed[:1], join(band, merged, zoom_factor, inner)]).to(denoised.dtype)
 
 
 def _mean(own: Tensor, others: Tensor, count: int, feather: float) -> Tensor:
@@ -153,7 +155,7 @@ def _ramp(length: int, feather: float) -> Tensor:
 
 
 def fit_photograph(
-    denoised: Tensor, photograph: Tensor, p: int, steps: int = 5, lr: float = 0.1, unit: int = 1
+    denoised: Tensor, photograph: Tensor, zoom_factor: int, steps: int = 5, lr: float = 0.1, pixels_per_cell: int = 1
 ) -> Tensor:
     """Section 4.4: move every level towards what the photograph shows of it, before blending.
 
@@ -168,15 +170,15 @@ def fit_photograph(
     Args:
         denoised: (N, C, ..., H, W), two or more levels.
         photograph: (C, ..., H, W), what level 0 must show.
-        p: zoom factor.
+        zoom_factor: p.
         steps: steps of Adam, 0 or more.
         lr: its learning rate, about the largest change of a cell in one step; 0.1 is for images in -1..1.
-        unit: as `render_image`.
+        pixels_per_cell: as `render_image`.
 
     Raises:
         ValueError: a photograph of another shape than a level, negative steps, and as `levels_nesting`.
     """
-    levels_nesting(denoised, p, unit)
+    levels_nesting(denoised, zoom_factor, pixels_per_cell)
     if photograph.shape != denoised.shape[1:]:
         raise ValueError(
             f"photograph: must have the shape of a level, {tuple(denoised.shape[1:])}, got {tuple(photograph.shape)}."
@@ -184,18 +186,18 @@ def fit_photograph(
     if steps < 0:
         raise ValueError(f"steps: must be 0 or more, got {steps}.")
     fitted, wanted = _computable(denoised).clone(), _computable(photograph)
-    nested = footprints(canvas_size(denoised), p, unit)
+    nested = footprints(canvas_size(denoised), zoom_factor, pixels_per_cell)
     for level in range(min(len(fitted), len(nested) + 1)):
         path = nested[:level]
         shown, seen = fitted[level], wanted
         sizes: list[Size] = []
         for step in path:
             sizes.append(canvas_size(shown))
-            shown = downsample(crop(shown, step.inner), p)
+            shown = downsample(crop(shown, step.inner), zoom_factor)
             seen = crop(wanted, step.outer)
-        change = _adam(shown, seen, steps, lr, 1 / p ** (2 * level)) - shown
+        change = _adam(shown, seen, steps, lr, 1 / zoom_factor ** (2 * level)) - shown
         for step, size in zip(reversed(path), reversed(sizes), strict=True):
-            change = enlarge(change, p, step.inner, size)
+            change = enlarge(change, zoom_factor, step.inner, size)
         fitted[level] += change
     return fitted.to(denoised.dtype)
 

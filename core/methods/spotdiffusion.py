@@ -10,7 +10,7 @@ import operator
 import random
 from functools import lru_cache
 
-from ..canvas.windows import NO_SHIFT, NO_WRAP, Size, Window, Wrap, plan_windows
+from ..canvas.windows import NO_OFFSET, NO_WRAP, Size, Window, Wrap, plan_windows
 from ..step import noise_level_key
 
 
@@ -24,23 +24,27 @@ def moved(window: Size, grid: int, seed: int, sigma: float) -> Size:
 
 
 @lru_cache(maxsize=64)  # asked several times in every step
-def tile(canvas: Size, window: Size, wrap: Wrap = NO_WRAP, grid: int = 1, shift: Size = NO_SHIFT) -> tuple[Window, ...]:
-    """Windows side by side that cover the canvas, row by row, moved by `shift`.
+def tile(
+    canvas: Size, window: Size, wrap: Wrap = NO_WRAP, grid: int = 1, offset: Size = NO_OFFSET
+) -> tuple[Window, ...]:
+    """Windows side by side that cover the canvas, row by row, moved by `offset`.
 
     Without wrap, the outermost windows are pushed back inside of the canvas and overlap their neighbours there.
     Arguments and errors as in `plan_windows`.
     """
-    loops = plan_windows(canvas, window, window, wrap, grid, Size(*map(operator.mul, shift, wrap))) if any(wrap) else ()
+    loops = (
+        plan_windows(canvas, window, window, wrap, grid, Size(*map(operator.mul, offset, wrap))) if any(wrap) else ()
+    )
     tops, lefts = (
-        sorted({place[axis] for place in loops}) if wrap[axis] else _places(canvas[axis], window[axis], shift[axis])
+        sorted({place[axis] for place in loops}) if wrap[axis] else _places(canvas[axis], window[axis], offset[axis])
         for axis in (0, 1)
     )
     height, width = min(window.height, canvas.height), min(window.width, canvas.width)
     return tuple(Window(top, left, height, width) for top in tops for left in lefts)
 
 
-def _places(canvas: int, window: int, shift: int) -> list[int]:
+def _places(canvas: int, window: int, offset: int) -> list[int]:
     if canvas <= window:
         return [0]
-    first = shift - window if shift else 0
+    first = offset - window if offset else 0
     return sorted({min(max(place, 0), canvas - window) for place in range(first, canvas, window)})

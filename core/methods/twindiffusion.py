@@ -66,11 +66,11 @@ class CrossSamplingParams:
         if self.cross_stride is not None and not min(self.cross_stride) >= 1:
             raise ValueError(f"cross stride: must be at least 1 latent cell, got {tuple(self.cross_stride)}.")
 
-    def shift_at(self, step: Step, windows: WindowParams) -> Size:
+    def offset_at(self, step: Step, windows: WindowParams) -> Size:
         """How far the inner ones of `windows` have moved in this step."""
-        return self.shift_of(random.Random(noise_level_key(step.sigma)).randrange(self.groups), windows)
+        return self.offset_of(random.Random(noise_level_key(step.sigma)).randrange(self.groups), windows)
 
-    def shift_of(self, turn: int, windows: WindowParams) -> Size:
+    def offset_of(self, turn: int, windows: WindowParams) -> Size:
         """How far the inner ones have moved in this of the turns, 0..groups - 1."""
         return Size(*(turn * self._cross_stride(axis, windows) for axis in (0, 1)))
 

@@ -26,7 +26,7 @@ class Bands(NamedTuple):
     coarse: Tensor  # (..., h, w) means over p x p cells
 
 
-def split(image: Tensor, p: int, block: Window) -> Bands:
+def split(image: Tensor, zoom_factor: int, block: Window) -> Bands:
     """Split off the finest band of an image (..., H, W); split the coarse image again for the next one.
 
     Convention:
@@ -34,16 +34,16 @@ def split(image: Tensor, p: int, block: Window) -> Bands:
           the size, the coarse image goes on as at its edge
         - `join` inverts it to rounding error, whatever the size
     """
-    coarse = downsample(crop(image, block), p)
-    return Bands(image - enlarge(coarse, p, block, canvas_size(image)), coarse)
+    coarse = downsample(crop(image, block), zoom_factor)
+    return Bands(image - enlarge(coarse, zoom_factor, block, canvas_size(image)), coarse)
 
 
-def join(band: Tensor, coarse: Tensor, p: int, block: Window) -> Tensor:
+def join(band: Tensor, coarse: Tensor, zoom_factor: int, block: Window) -> Tensor:
     """The image (..., H, W) with this finest band (..., H, W) and this coarse image (..., h, w)."""
-    return band + enlarge(coarse, p, block, canvas_size(band))
+    return band + enlarge(coarse, zoom_factor, block, canvas_size(band))
 
 
-def enlarge(coarse: Tensor, p: int, block: Window, size: Size) -> Tensor:
+def enlarge(coarse: Tensor, zoom_factor: int, block: Window, size: Size) -> Tensor:
     """(..., h, w) to (..., H, W), smooth, with the coarse image at `block`; the inverse of the mean over p x p cells.
 
     In each direction the running sum is interpolated by cubics through the cell borders, and its differences are the
@@ -51,22 +51,22 @@ def enlarge(coarse: Tensor, p: int, block: Window, size: Size) -> Tensor:
     an edge the values overshoot, as every smooth interpolation of means must.
     """
     cells = canvas_size(coarse)
-    rows = _enlarging(cells.height, p, block.top, size.height).to(coarse)
-    columns = _enlarging(cells.width, p, block.left, size.width).to(coarse)
+    rows = _enlarging(cells.height, zoom_factor, block.top, size.height).to(coarse)
+    columns = _enlarging(cells.width, zoom_factor, block.left, size.width).to(coarse)
     return rows @ coarse @ columns.T
 
 
-def _enlarging(cells: int, p: int, start: int, length: int) -> Tensor:
+def _enlarging(cells: int, zoom_factor: int, start: int, length: int) -> Tensor:
     """(length, cells) float64: `enlarge` in one direction. Dense, yet faster than five shifted sums at 1024 cells."""
     position = torch.arange(length) - start
-    around = (position // p)[:, None] + torch.arange(-REACH, REACH + 1)
+    around = (position // zoom_factor)[:, None] + torch.arange(-REACH, REACH + 1)
     matrix = torch.zeros(length, cells, dtype=torch.float64)
-    return matrix.scatter_add_(1, around.clamp(0, cells - 1), _subcell_weights(p)[position % p])
+    return matrix.scatter_add_(1, around.clamp(0, cells - 1), _subcell_weights(zoom_factor)[position % zoom_factor])
 
 
-def _subcell_weights(p: int) -> Tensor:
+def _subcell_weights(zoom_factor: int) -> Tensor:
     """(p, 5) float64: how the p parts of a cell follow from the cell and its two neighbours to either side."""
-    x = torch.linspace(0, 1, p + 1, dtype=torch.float64)
+    x = torch.linspace(0, 1, zoom_factor + 1, dtype=torch.float64)
     left, mean, right = torch.tensor(((*BORDER, 0), (0, 0, 1, 0, 0), (0, *BORDER)), dtype=torch.float64)
     # The cubic from 0 to `mean` with slopes `left` and `right`.
     running_sum = (
@@ -74,4 +74,4 @@ def _subcell_weights(p: int) -> Tensor:
         + torch.outer(3 * x**2 - 2 * x**3, mean)
         + torch.outer(x**3 - x**2, right)
     )
-    return p * running_sum.diff(dim=0)
+    return zoom_factor * running_sum.diff(dim=0)

@@ -37,16 +37,19 @@ class Span(NamedTuple):
     length: float
 
 
-def zoom_centre(nested: Nesting, size: Size, p: int) -> Centre:
+def zoom_centre(nested: Nesting, size: Size, zoom_factor: int) -> Centre:
     """The fixed point of the map from each level to the next, y = outer.top + (y - inner.top) / p."""
     outer, inner = nested
-    y, x = (p * outer.top - inner.top) / (p - 1), (p * outer.left - inner.left) / (p - 1)
+    y, x = (
+        (zoom_factor * outer.top - inner.top) / (zoom_factor - 1),
+        (zoom_factor * outer.left - inner.left) / (zoom_factor - 1),
+    )
     return Centre(y / size.height, x / size.width)
 
 
-def level_span(centre: float, p: int, zoom: float, level: int) -> Span:
+def level_span(centre: float, zoom_factor: int, zoom: float, level: int) -> Span:
     """Where a level lies in the frame at a zoom, along one axis."""
-    enlarged = p ** (zoom - level)
+    enlarged = zoom_factor ** (zoom - level)
     return Span(centre * (1 - enlarged), enlarged)
 
 
@@ -65,7 +68,9 @@ def borders(span: Span) -> tuple[float, float]:
     return min(max(span.start, 0.0), widest), min(max(end, 0.0), widest)
 
 
-def render_at(levels: Tensor, zoom: float, p: int, size: Size | None = None, unit: int = 1) -> Tensor:
+def render_at(
+    levels: Tensor, zoom: float, zoom_factor: int, size: Size | None = None, pixels_per_cell: int = 1
+) -> Tensor:
     """What a zoom stack shows at `zoom`: 0 is all of level 0, N - 1 all of level N - 1, 1.5 half a level after level 1.
 
     The last level that covers the frame, enlarged smoothly, and over its middle the next one, shrunk without aliasing.
@@ -80,9 +85,9 @@ def render_at(levels: Tensor, zoom: float, p: int, size: Size | None = None, uni
     Args:
         levels: (N, C, H, W), two or more, of any real dtype.
         zoom: in 0..N - 1, in levels.
-        p: zoom factor between the levels, 2 or more.
+        zoom_factor: p, between the levels, 2 or more.
         size: of the frame; that of the levels if None.
-        unit: cells that nest together, as in `zoom_geometry.nesting`.
+        pixels_per_cell: cells that nest together, as in `nesting`.
 
     Returns:
         (C, height, width), float64 for levels of float64, else float32, in the units of the levels.
@@ -90,15 +95,15 @@ def render_at(levels: Tensor, zoom: float, p: int, size: Size | None = None, uni
     Raises:
         ValueError: a zoom outside the stack, a size below 1, and as `levels_nesting`.
     """
-    return next(render_frames(levels, [zoom], p, size, unit))
+    return next(render_frames(levels, [zoom], zoom_factor, size, pixels_per_cell))
 
 
 def render_frames(
-    levels: Tensor, zooms: Iterable[float], p: int, size: Size | None = None, unit: int = 1
+    levels: Tensor, zooms: Iterable[float], zoom_factor: int, size: Size | None = None, pixels_per_cell: int = 1
 ) -> Iterator[Tensor]:
     """`render_at` for one zoom after the other; keeps two levels in the layout that it computes in, and no frame."""
     side = canvas_size(levels)
-    centre = zoom_centre(levels_nesting(levels, p, unit), side, p)
+    centre = zoom_centre(levels_nesting(levels, zoom_factor, pixels_per_cell), side, zoom_factor)
     frame = side if size is None else size
     if min(frame) < 1:
         raise ValueError(f"size: a frame must be at least 1 x 1, got {frame.height} x {frame.width}.")
@@ -110,7 +115,7 @@ def render_frames(
 
     def placed(zoom: float, level: int) -> list[_Placed]:
         axes = zip(centre, side, frame, strict=True)
-        return [_placed(level_span(at, p, zoom, level), length, count) for at, length, count in axes]
+        return [_placed(level_span(at, zoom_factor, zoom, level), length, count) for at, length, count in axes]
 
     for zoom in zooms:
         if not 0 <= zoom <= len(levels) - 1:

@@ -12,7 +12,7 @@ from comfy.model_patcher import ModelPatcher
 from torch import Tensor, nn
 
 from ...core.methods.scale_map import ScaleMap
-from ...demo.autoencoder import CHANNELS, FACTOR, Autoencoder
+from ...demo.autoencoder import CHANNELS, PIXELS_PER_CELL, Autoencoder
 from ...demo.model import DOWNSAMPLING, SIGMA_DATA, SIGMA_MAX, SIGMA_MIN, LandscapeUNet
 from ...demo.pipeline import DENOISER, load_autoencoder, read_weights
 from ...demo.text_encoder import TextEncoder
@@ -29,7 +29,7 @@ class LandscapeFormat(comfy.latent_formats.LatentFormat):
     """
 
     latent_channels = CHANNELS
-    spacial_downscale_ratio = FACTOR
+    spacial_downscale_ratio = PIXELS_PER_CELL
 
     def __init__(self):
         autoencoder = load_autoencoder()
@@ -139,9 +139,9 @@ class LandscapeVAE(comfy.sd.VAE):
         )
         self.size = None
         self.latent_channels = CHANNELS
-        self.upscale_ratio = self.downscale_ratio = FACTOR
+        self.upscale_ratio = self.downscale_ratio = PIXELS_PER_CELL
         self.process_input = lambda image: image
         self.process_output = lambda image: image.clamp_(0.0, 1.0)
         # About so many numbers live at once for each latent cell, whichever way it goes.
         self.memory_used_decode = lambda shape, dtype: 4000 * shape[2] * shape[3] * dtype.itemsize
-        self.memory_used_encode = lambda shape, dtype: 4000 // FACTOR**2 * shape[2] * shape[3] * dtype.itemsize
+        self.memory_used_encode = lambda shape, dtype: 4000 // PIXELS_PER_CELL**2 * shape[2] * shape[3] * dtype.itemsize

@@ -32,8 +32,8 @@ def native_window(model: ModelPatcher) -> Size:
     predicts_v = model.model.model_type == comfy.model_base.ModelType.V_PREDICTION
     if isinstance(config, comfy.supported_models.SD20) and predicts_v:
         pixels = (768, 768)
-    ratio, step = model.get_model_object("latent_format").spacial_downscale_ratio, grid(model)
-    return Size(*(max(side // ratio // step, 1) * step for side in pixels))
+    pixels_per_cell, step = model.get_model_object("latent_format").spacial_downscale_ratio, grid(model)
+    return Size(*(max(side // pixels_per_cell // step, 1) * step for side in pixels))
 
 
 def grid(model: ModelPatcher) -> int:

@@ -16,13 +16,13 @@ class LatentSpace(NamedTuple):
     """What a latent of some model looks like: (B, channels, H, W), or (B, channels, 1, H, W) with time."""
 
     channels: int
-    ratio: int  # pixels per cell
+    pixels_per_cell: int  # pixels per cell
     has_time: bool
     grid: int = 1  # width and height must be multiples of so many cells
 
 
 # The host's own empty latent. Its sampler turns a latent that is all zero into what the model needs.
-ANY_SPACE = LatentSpace(channels=4, ratio=8, has_time=False)
+ANY_SPACE = LatentSpace(channels=4, pixels_per_cell=8, has_time=False)
 
 
 def latent_space(model=None, vae=None) -> LatentSpace:
@@ -30,8 +30,8 @@ def latent_space(model=None, vae=None) -> LatentSpace:
     if model is not None:
         latent_format = model.get_model_object("latent_format")
         has_time = latent_format.latent_dimensions == 3
-        ratio = latent_format.spacial_downscale_ratio
-        return LatentSpace(latent_format.latent_channels, ratio, has_time, grid(model))
+        pixels_per_cell = latent_format.spacial_downscale_ratio
+        return LatentSpace(latent_format.latent_channels, pixels_per_cell, has_time, grid(model))
     if vae is not None:
         return LatentSpace(vae.latent_channels, vae.spacial_compression_encode(), vae.latent_dim == 3)
     return ANY_SPACE
@@ -90,7 +90,7 @@ def encode(vae, image: Tensor, space: LatentSpace, size: Size, crop: bool = Fals
 
     One picture at a time: a video VAE takes the pictures of a batch for the frames of one film.
     """
-    height, width = size.height * space.ratio, size.width * space.ratio
+    height, width = size.height * space.pixels_per_cell, size.width * space.pixels_per_cell
     if image.shape[1:3] != (height, width):
         pixels = image.movedim(-1, 1)
         pixels = comfy.utils.common_upscale(pixels, width, height, "lanczos", "center" if crop else "disabled")
@@ -101,7 +101,7 @@ def encode(vae, image: Tensor, space: LatentSpace, size: Size, crop: bool = Fals
     if latents.shape[1] != space.channels or latents.shape[-2:] != size:
         raise ValueError(
             f"vae: made latents of {latents.shape[1]} channels and {image.shape[2] // latents.shape[-1]} pixels per "
-            f"cell, but the model works on {space.channels} channels and {space.ratio} pixels per cell; "
+            f"cell, but the model works on {space.channels} channels and {space.pixels_per_cell} pixels per cell; "
             "use the VAE that belongs to the model."
         )
     return latents

@@ -1,7 +1,7 @@
 import pytest
 import torch
 from joint_diffusion.core.methods.scale_map import ScaleMap
-from joint_diffusion.demo.autoencoder import CHANNELS, DECODER_RADIUS, FACTOR, Autoencoder
+from joint_diffusion.demo.autoencoder import CHANNELS, DECODER_RADIUS, PIXELS_PER_CELL, Autoencoder
 from joint_diffusion.demo.pipeline import load_autoencoder
 from joint_diffusion.demo.world import Scene, render
 from torch.testing import assert_close
@@ -61,7 +61,7 @@ def test_a_pixel_depends_on_cells_within_the_radius_and_no_further():
     moved = latent.clone()
     moved[..., middle, middle] += 1
     changed = (decode(moved) - decode(latent)).abs().amax(dim=(0, 1)) > 0
-    cells = changed.reshape(21, FACTOR, 21, FACTOR).any(3).any(1).nonzero()
+    cells = changed.reshape(21, PIXELS_PER_CELL, 21, PIXELS_PER_CELL).any(3).any(1).nonzero()
     assert (cells - middle).abs().max() == DECODER_RADIUS
 
 
@@ -69,8 +69,8 @@ def test_decoding_in_windows_with_that_much_context_is_exact(bundled):
     latent = torch.randn(1, CHANNELS, 12, 40)
     whole = bundled.decode(latent)
     r = DECODER_RADIUS
-    part = bundled.decode(latent[..., 10 - r : 30 + r])[..., r * FACTOR : -r * FACTOR]
-    assert_close(part, whole[..., 10 * FACTOR : 30 * FACTOR], rtol=1e-4, atol=1e-4)
+    part = bundled.decode(latent[..., 10 - r : 30 + r])[..., r * PIXELS_PER_CELL : -r * PIXELS_PER_CELL]
+    assert_close(part, whole[..., 10 * PIXELS_PER_CELL : 30 * PIXELS_PER_CELL], rtol=1e-4, atol=1e-4)
 
 
 def test_sizes_that_are_no_whole_cells_are_refused():

@@ -21,7 +21,7 @@ def test_a_panorama_and_one_line_of_numbers(method, tmp_path):
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout.splitlines()[-1])
     assert {"order_violations_per_column", "seam_energy", "palette_distance", "palette_deviation"} <= set(report)
-    assert report["method"] == method and report["seconds"] > 0 and report["model_calls"] > 0
+    assert report["method"] == method and report["seconds"] > 0 and report["views"] > 0
     assert Image.open(path).size == (192, 128)
 
 
@@ -53,7 +53,7 @@ def test_windows_that_move(tmp_path):
         assert done.returncode == 0, done.stderr
         reports[bool(moving)] = json.loads(done.stdout.splitlines()[-1])
     assert reports[True]["moving"] and not reports[False]["moving"]
-    assert 6 * 2 <= reports[True]["model_calls"] <= reports[False]["model_calls"] == 6 * 3
+    assert 6 * 2 <= reports[True]["views"] <= reports[False]["views"] == 6 * 3
     assert reports[True]["palette_deviation"] != reports[False]["palette_deviation"]
 
 
@@ -81,8 +81,8 @@ REFUSED = {
     "zoom --steps 0": "steps: must be at least 1, got 0",
     "zoom --pixel-steps 3 --steps 2": "pixel_steps: must be in 0..2 (the steps), got 3",
     "zoom --pixel-steps -1": "pixel_steps: must be in 0..30 (the steps), got -1",
-    "zoom --p 3": "height: must be a multiple of 96 and at least 192 pixels for p = 3, got 128; 192 is the nearest",
-    "zoom --p 1": "p: the zoom factor between levels must be at least 2, got 1",
+    "zoom --zoom-factor 3": "height: must be a multiple of 96 and at least 192 pixels for zoom_factor = 3, got 128",
+    "zoom --zoom-factor 1": "zoom_factor: must be at least 2, got 1",
     "zoom --prompts far": "prompts: a zoom stack has at least 2 levels, got 1",
     "zoom --levels 1 --prompts far near": "--levels: must be at least the number of prompts (2), got 1",
     "zoom --levels 1": "prompts: a zoom stack has at least 2 levels, got 1",

@@ -1,7 +1,7 @@
 from itertools import pairwise
 
 import numpy as np
-from joint_diffusion.demo.dataset import BANDS, CELL, FEATURE_OF_LAYER, SHARES, _place, caption, draw
+from joint_diffusion.demo.dataset import BANDS, FEATURE_OF_LAYER, PIXELS_PER_CELL, SHARES, _place, caption, draw
 from joint_diffusion.demo.palette import LAYERS
 from joint_diffusion.demo.vocabulary import IDS, ZOOMS
 from joint_diffusion.demo.world import WINDOW, Scene, render
@@ -14,8 +14,8 @@ def test_pictures_hold_at_least_a_window_of_whole_cells():
     for seed in range(6):
         picture = draw(seed)
         h, w = picture.image.shape[:2]
-        assert h >= WINDOW and w >= WINDOW and h % CELL == 0 and w % CELL == 0
-        assert picture.layers.shape == picture.clouds.shape == (h // CELL, w // CELL)
+        assert h >= WINDOW and w >= WINDOW and h % PIXELS_PER_CELL == 0 and w % PIXELS_PER_CELL == 0
+        assert picture.layers.shape == picture.clouds.shape == (h // PIXELS_PER_CELL, w // PIXELS_PER_CELL)
 
 
 def test_whole_scenes_and_their_halves_are_most_of_the_training_set():

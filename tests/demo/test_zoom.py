@@ -26,7 +26,7 @@ def test_levels_a_video_and_one_line_of_numbers(tmp_path):
     numbers = report("--steps", "3", *given, "--levels", "5", "--out", str(tmp_path))
     assert len(numbers["prompts"]) == 5 and numbers["prompts"][-1] == numbers["prompts"][-2]
     assert len(numbers["zoom_inconsistency_per_level"]) == 4 and len(numbers["sharpness_per_level"]) == 5
-    assert numbers["model_calls"] == 15 and numbers["seconds"] > 0
+    assert numbers["views"] == 15 and numbers["seconds"] > 0
     assert [Image.open(path).size for path in sorted(tmp_path.glob("level_*.png"))] == [(128, 128)] * 5
     with av.open(str(tmp_path / "zoom.mp4")) as video:
         stream = video.streams.video[0]
@@ -46,8 +46,8 @@ def test_joined_levels_agree_far_better_than_levels_painted_alone(tmp_path):
 
 
 def test_levels_larger_than_the_native_window_and_other_factors(tmp_path):
-    numbers = report(*SMALL, "--p", "3", "--height", "192", "--width", "192", "--out", str(tmp_path))
-    assert numbers["model_calls"] == 2 * 3 * 4  # levels, steps, windows
+    numbers = report(*SMALL, "--zoom-factor", "3", "--height", "192", "--width", "192", "--out", str(tmp_path))
+    assert numbers["views"] == 2 * 3 * 4  # levels, steps, windows
     assert Image.open(tmp_path / "level_01.png").size == (192, 192)
 
 

@@ -17,7 +17,11 @@ from PIL import Image
 
 needs_browser = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 P, COUNT, SIDE = 2, 4, 256
-NODE = {"class_type": "ExploreZoomStack", "column": 2, "inputs": {"images": ["levels", 0], "p": P, "unit": 1}}
+NODE = {
+    "class_type": "ExploreZoomStack",
+    "column": 2,
+    "inputs": {"images": ["levels", 0], "zoom_factor": P, "pixels_per_cell": 1},
+}
 # Chromium's kernels are not those of the core, so even smooth levels differ a little; one that is drawn in the wrong
 # place differs by more.
 TOLERANCE = 2.0  # of 255, mean over the frame
@@ -48,7 +52,7 @@ def test_it_sends_the_levels_and_how_they_nest(server, graph):
     sent = run.outputs["explore"]
     assert "images" not in sent, "the front end would show them twice"
     centre = zoom_centre(nesting(Size(SIDE, SIDE), P), Size(SIDE, SIDE), P)
-    assert sent["zoom_view"] == [{"p": P, "centre": {"y": centre.y, "x": centre.x}, "captions": []}]
+    assert sent["zoom_view"] == [{"zoom_factor": P, "centre": {"y": centre.y, "x": centre.x}, "captions": []}]
     levels = smooth_levels().permute(0, 2, 3, 1).numpy()
     for level, saved in zip(levels, sent["zoom_levels"], strict=True):
         query = "&".join(f"{key}={value}" for key, value in saved.items())
@@ -62,15 +66,15 @@ def test_it_sends_the_levels_and_how_they_nest(server, graph):
         (dict(images=torch.zeros(1, 16, 16, 3)), r"images: a zoom has at least 2 levels, got 1"),
         (
             dict(images=torch.zeros(2, 16, 20, 3)),
-            r"unit: the levels must be a multiple of it, 8, but are 20 x 16 pixels; set",
+            r"pixels_per_cell: the levels must be a multiple of it, 8, but are 20 x 16 pixels; set",
         ),
         (dict(prompts="far\n\nnear\nnearer"), r"prompts: must be one line for each of the 2 levels, got 3"),
-        (dict(p=32), r"height: a level must be at least p = 32"),
+        (dict(zoom_factor=32), r"height: a level must be at least zoom_factor = 32"),
     ],
 )
 def test_what_it_refuses(options, message):
     with pytest.raises(ValueError, match=message):
-        ExploreZoomStack.execute(**{"images": torch.zeros(2, 16, 16, 3), "p": 2} | options)
+        ExploreZoomStack.execute(**{"images": torch.zeros(2, 16, 16, 3), "zoom_factor": 2} | options)
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["classic", "nodes-2"])
@@ -97,7 +101,13 @@ STILL = 700  # ms: longer than the explorer's own movements
 
 @needs_browser
 def test_the_browser_has_the_formulas_of_the_core(editor):
-    cases = [(c, p, z, k) for c in (0.5, 0.47) for p in (2, 3) for z in (0.0, 0.2, 0.5, 0.9, 1.3) for k in (0, 1, 2)]
+    cases = [
+        (c, zoom_factor, z, k)
+        for c in (0.5, 0.47)
+        for zoom_factor in (2, 3)
+        for z in (0.0, 0.2, 0.5, 0.9, 1.3)
+        for k in (0, 1, 2)
+    ]
     answers = editor.page.evaluate(
         """async ([module, cases]) => {
           const {levelSpan, borders, appearance} = await import(module)
@@ -108,8 +118,8 @@ def test_the_browser_has_the_formulas_of_the_core(editor):
         }""",
         [MODULE, cases],
     )
-    for (centre, p, zoom, level), answer in zip(cases, answers, strict=True):
-        span = level_span(centre, p, zoom, level)
+    for (centre, zoom_factor, zoom, level), answer in zip(cases, answers, strict=True):
+        span = level_span(centre, zoom_factor, zoom, level)
         assert answer == pytest.approx([*span, *borders(span), appearance(zoom)], abs=1e-12)
 
 
@@ -265,7 +275,7 @@ def test_the_view_survives_queueing_again_and_loading_the_workflow(editor, graph
     assert zoom_of(editor) == 1 and differs_from(editor, 1.0) < TOLERANCE
     workflow, prompt = editor.serialised()
     (inputs,) = [node["inputs"] for node in prompt.values() if node["class_type"] == "ExploreZoomStack"]
-    assert inputs.keys() == {"images", "p", "unit"}, "the view is no input"
+    assert inputs.keys() == {"images", "zoom_factor", "unit"}, "the view is no input"
     editor.load(workflow)
     page.wait_for_timeout(STILL)
     assert page.locator(BOX).count() == 1

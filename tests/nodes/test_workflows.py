@@ -169,7 +169,7 @@ def test_a_zoom_nests_and_is_seen_as_a_video_and_in_the_explorer(server, name, c
     run, prompt = server.run(PROMPTS[name]), PROMPTS[name]
     shown = run.outputs[node_of(prompt, "ExploreZoomStack")]
     (view,) = shown["zoom_view"]
-    assert view["p"] == 2 and len(view["captions"]) == count
+    assert view["zoom_factor"] == 2 and len(view["captions"]) == count
     run.outputs["levels"] = {"images": shown["zoom_levels"]}
     levels = server.images(run, "levels")
     assert levels.shape == (count, 128, 128, 3) and levels.std(axis=(1, 2)).max(axis=-1).min() > 0.02

@@ -13,7 +13,13 @@ def zoom(blending="mixed", steps=4, **changes):
         "demo": {"class_type": "LoadDemoModel", "inputs": {}},
         "prompts": {
             "class_type": "ZoomPrompts",
-            "inputs": {"clip": ["demo", 1], "preset": "own prompts", "prompts": LINES, "negative": "", "p": 0},
+            "inputs": {
+                "clip": ["demo", 1],
+                "preset": "own prompts",
+                "prompts": LINES,
+                "negative": "",
+                "zoom_factor": 0,
+            },
         },
         "sampler": {
             "class_type": "ZoomStackSampler",

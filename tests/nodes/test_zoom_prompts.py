@@ -18,9 +18,9 @@ def clip():
         return demo_clip()
 
 
-def make(clip, preset=OWN, prompts="", negative="", p=0, levels=None):
+def make(clip, preset=OWN, prompts="", negative="", zoom_factor=0, levels=None):
     with torch.inference_mode():
-        return ZoomPrompts.execute(clip, preset, prompts, negative, p, levels).result
+        return ZoomPrompts.execute(clip, preset, prompts, negative, zoom_factor, levels).result
 
 
 def encoded(clip, text):
@@ -32,7 +32,7 @@ def test_one_prompt_a_line(clip):
     stack, text, _ = make(clip, prompts="\n far lake \n\nnear forest\n", negative="clouds")
     assert stack.prompts == ("far lake", "near forest")
     assert text == "far lake\nnear forest"
-    assert stack.p == 2
+    assert stack.zoom_factor == 2
     for (entry,), line in zip(stack.levels, stack.prompts, strict=True):
         assert torch.equal(entry[0], encoded(clip, line))
     assert torch.equal(stack.negative[0][0], encoded(clip, "clouds"))
@@ -40,12 +40,12 @@ def test_one_prompt_a_line(clip):
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_brings_its_prompts_and_its_factor(clip, name):
-    stack, text, p = make(clip, name)
+    stack, text, zoom_factor = make(clip, name)
     assert len(stack.levels) == len(stack.prompts) >= 4
     assert text.splitlines() == list(PRESETS[name].prompts)
-    assert stack.p == p == PRESETS[name].p
-    stack, _, p = make(clip, name, p=3)
-    assert stack.p == p == 3
+    assert stack.zoom_factor == zoom_factor == PRESETS[name].zoom_factor
+    stack, _, zoom_factor = make(clip, name, zoom_factor=3)
+    assert stack.zoom_factor == zoom_factor == 3
 
 
 def test_presets_cover_the_subjects_of_the_paper():
@@ -77,7 +77,7 @@ def test_connected_levels_in_their_order(clip):
     [
         ({}, r"prompts: a zoom stack has at least 2 levels, one prompt per line, got 0; write more"),
         ({"prompts": "one\n\n"}, r"prompts: .*at least 2 levels.*got 1; write more"),
-        ({"prompts": "one\ntwo", "p": 1}, r"p: the zoom factor .* at least 2, or 0 .*got 1"),
+        ({"prompts": "one\ntwo", "zoom_factor": 1}, r"p: the zoom factor .* at least 2, or 0 .*got 1"),
         (
             {"preset": "leaf to veins", "prompts": "one"},
             r"prompts: must be empty with .*'leaf.*clear the text",

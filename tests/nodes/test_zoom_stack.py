@@ -69,7 +69,7 @@ def sample(model, stack, vae, **changes):
 def assert_levels_agree(image):
     assert image.min() >= 0 and image.max() <= 1
     levels = image.movedim(-1, 1)
-    torch.testing.assert_close(render_image(levels, P, unit=8), levels, rtol=0, atol=1e-5)
+    torch.testing.assert_close(render_image(levels, P, pixels_per_cell=8), levels, rtol=0, atol=1e-5)
 
 
 def psnr(image, expected):
@@ -173,9 +173,9 @@ def test_levels_wider_than_the_model_by_panorama_windows(demo):
 def test_odd_sizes_and_factors(demo):
     """Pixels nest as the latent cells do; the pictures are what the core makes of the decoded latents."""
     model, stack, vae = demo
-    latent, image = sample(model, stack._replace(p=3), vae, width=160, height=128)
+    latent, image = sample(model, stack._replace(zoom_factor=3), vae, width=160, height=128)
     decoded = 2 * vae.decode(latent["samples"]).movedim(-1, 1) - 1
-    expected = render_image(blend(decoded, 3, unit=8, decoded=True).clamp(-1, 1), 3, unit=8)
+    expected = render_image(blend(decoded, 3, pixels_per_cell=8, decoded=True).clamp(-1, 1), 3, pixels_per_cell=8)
     torch.testing.assert_close(2 * image.movedim(-1, 1) - 1, expected, rtol=0, atol=1e-5)
 
 
@@ -320,11 +320,11 @@ def test_pictures_are_blended_on_the_device_only_if_that_has_room(monkeypatch):
 
 
 def test_mixed_blending_is_in_pixels_in_the_last_step_and_every_so_many_before():
-    mixed = ZoomBlending(p=2, space="mixed", pixel_every=3)
+    mixed = ZoomBlending(zoom_factor=2, space="mixed", pixel_every=3)
     assert [step for step in range(10) if mixed.in_pixels(step, 10)] == [0, 3, 6, 9]
-    late = ZoomBlending(p=2, space="mixed", pixel_from=0.5)
+    late = ZoomBlending(zoom_factor=2, space="mixed", pixel_from=0.5)
     assert [step for step in range(10) if late.in_pixels(step, 10)] == [5, 6, 7, 8, 9]
-    assert [ZoomBlending(p=2, space=space).in_pixels(3, 10) for space in ("pixel", "latent")] == [True, False]
+    assert [ZoomBlending(zoom_factor=2, space=space).in_pixels(3, 10) for space in ("pixel", "latent")] == [True, False]
 
 
 def test_mixed_is_pixel_when_every_step_is(demo):
@@ -382,8 +382,8 @@ def test_a_vae_of_another_model_is_refused(demo):
 
 def test_a_factor_larger_than_a_level_is_refused(demo):
     model, stack, vae = demo
-    with pytest.raises(ValueError, match="height: a level must be at least p = 17 times"):
-        sample(model, stack._replace(p=17), vae)
+    with pytest.raises(ValueError, match="height: a level must be at least zoom_factor = 17 times"):
+        sample(model, stack._replace(zoom_factor=17), vae)
 
 
 def test_caches(demo):

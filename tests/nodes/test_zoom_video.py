@@ -43,13 +43,13 @@ def test_the_file_shows_what_the_core_renders(tmp_path, ending, direction):
     assert len(video) == count == len(zooms)
     assert video.shape[1:3] == size == (48, 64)
     for zoom, picture in zip(zooms, video, strict=True):
-        expected = render_at(levels.movedim(-1, 1), zoom, 2, unit=8).permute(1, 2, 0).clamp(0, 1).numpy()
+        expected = render_at(levels.movedim(-1, 1), zoom, 2, pixels_per_cell=8).permute(1, 2, 0).clamp(0, 1).numpy()
         assert np.abs(picture - expected).mean() < ENCODED
 
 
 def test_odd_sides_lose_a_row_or_a_column_and_nothing_is_stretched():
     levels = smooth_levels(2, 41, 63)
-    (frames,) = ZoomFrames.execute(levels, 2, **PATH, unit=1).args
+    (frames,) = ZoomFrames.execute(levels, 2, **PATH, pixels_per_cell=1).args
     assert torch.equal(frames[0], levels[0, :40, :62])
     assert torch.equal(frames[-1], levels[-1, :40, :62])
 
@@ -128,7 +128,7 @@ def test_frames_as_images_are_the_same():
     levels = smooth_levels()
     (frames,) = ZoomFrames.execute(levels, 2, **PATH).args
     zooms = ZoomPath(frames_per_level=4).zooms(3)
-    expected = torch.stack([render_at(levels.movedim(-1, 1), zoom, 2, unit=8) for zoom in zooms])
+    expected = torch.stack([render_at(levels.movedim(-1, 1), zoom, 2, pixels_per_cell=8) for zoom in zooms])
     torch.testing.assert_close(frames, expected.clamp(0, 1).movedim(1, -1), rtol=0, atol=0)
     assert torch.equal(frames[::4], levels)
 
@@ -149,7 +149,13 @@ def graph(server):
     graph = {name: {"class_type": "LoadImage", "inputs": {"image": name}} for name in names}
     inputs = {f"images.image{index}": [name, 0] for index, name in enumerate(names)}
     graph["levels"] = {"class_type": "BatchImagesNode", "inputs": inputs}
-    options = PATH | {"p": 2, "format": "mp4", "crf": 10, "filename_prefix": "video/zoom", "unit": 1}
+    options = PATH | {
+        "zoom_factor": 2,
+        "format": "mp4",
+        "crf": 10,
+        "filename_prefix": "video/zoom",
+        "pixels_per_cell": 1,
+    }
     return graph | {"video": {"class_type": "ZoomVideo", "inputs": {"images": ["levels", 0]} | options}}
 
 
@@ -195,6 +201,6 @@ def test_interrupting_stops_it_and_leaves_no_half_file(server, graph):
 
 def test_a_stack_that_does_not_nest_is_told_apart_over_the_api(server, graph):
     with pytest.raises(
-        Exception, match=r"unit: the levels must be a multiple of it, 8, but are 63 x 41 pixels; set it"
+        Exception, match=r"pixels_per_cell: the levels must be a multiple of it, 8, but are 63 x 41 pixels; set it"
     ):
-        server.run(changed(graph, unit=8))
+        server.run(changed(graph, pixels_per_cell=8))

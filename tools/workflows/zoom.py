@@ -32,7 +32,7 @@ def zoom_sampler(column: int, **inputs) -> dict:
 
 def shown(name: str, column: int, **video) -> dict:
     """The zoom as a video, and to look around in; both with the factor and the names of Zoom Prompts."""
-    zoom = {"images": ["sampler", 1], "p": ["prompts", 2]}
+    zoom = {"images": ["sampler", 1], "zoom_factor": ["prompts", 2]}
     options = {"easing": "ease in-out", "direction": "in and out", "filename_prefix": f"video/{name}"}
     return {
         "video": node("ZoomVideo", column, **zoom, **(options | video)) | {"size": [330, 700]},
@@ -113,7 +113,7 @@ GRAPHS = {
             "Eight prompts, one per line, from far to near; eight pictures, each the exact centre of the one before, "
             "painted together (Generative Powers of Ten). **Zoom Video** saves them as one smooth zoom. In **Explore "
             "Zoom Stack** click into the picture and turn the wheel.\n\n"
-            "**Change:** the lines (as many as you like, two at least), *p* in **Zoom Prompts**, the seed; "
+            "**Change:** the lines (as many as you like, two at least), *zoom_factor* in **Zoom Prompts**, the seed; "
             f"*blending*: *latent* needs no VAE, and borders of levels may show. {WORDS}\n\n"
             "**Expect:** grass before an evening sky that comes nearer without a jump, down to its fibres. The eight "
             "distances in the lines are all that the tiny model knows of scale: a real one is told what is seen at "

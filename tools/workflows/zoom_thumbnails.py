@@ -14,12 +14,12 @@ LARGE = SIDE // 2  # of a level while it is framed
 def zoom_thumbnail(server: Server, prompt: dict) -> Image.Image:
     """The levels that a workflow paints, after its photograph if it has one; how they nest if it needs a checkpoint."""
     types = {found["class_type"]: key for key, found in prompt.items()}
-    count, p = stack(server, prompt[types["ZoomPrompts"]])
+    count, zoom_factor = stack(server, prompt[types["ZoomPrompts"]])
     if "LoadDemoModel" not in types:
-        return nested(count, p)
+        return nested(count, zoom_factor)
     run = server.run(prompt, timeout=900)
     levels = pictures(server, run, types["ExploreZoomStack"], "zoom_levels")
-    shown = [*(framed(level, p) for level in levels[:-1]), levels[-1]]
+    shown = [*(framed(level, zoom_factor) for level in levels[:-1]), levels[-1]]
     named = [(f"level {number}", level) for number, level in enumerate(shown)]
     if "PreviewImage" in types:
         named = [("photograph", *pictures(server, run, types["PreviewImage"])), *named]
@@ -32,17 +32,17 @@ def stack(server: Server, zoom_prompts: dict) -> tuple[int, int]:
         "model": {"class_type": "LoadDemoModel", "inputs": {}},
         "prompts": zoom_prompts | {"inputs": zoom_prompts["inputs"] | {"clip": ["model", 1]}},
         "lines": {"class_type": "PreviewAny", "inputs": {"source": ["prompts", 1]}},
-        "p": {"class_type": "PreviewAny", "inputs": {"source": ["prompts", 2]}},
+        "zoom_factor": {"class_type": "PreviewAny", "inputs": {"source": ["prompts", 2]}},
     }
     outputs = server.run(asked).outputs
-    return len(outputs["lines"]["text"][0].splitlines()), int(outputs["p"]["text"][0])
+    return len(outputs["lines"]["text"][0].splitlines()), int(outputs["zoom_factor"]["text"][0])
 
 
-def framed(level: Image.Image, p: int) -> Image.Image:
+def framed(level: Image.Image, zoom_factor: int) -> Image.Image:
     """A level with a line around what the next one shows."""
     scale = ceil(LARGE / min(level.size))
     level = level.resize((scale * level.width, scale * level.height), Image.Resampling.LANCZOS)
-    around(ImageDraw.Draw(level), level.width / 2, level.height / 2, level.width / p)
+    around(ImageDraw.Draw(level), level.width / 2, level.height / 2, level.width / zoom_factor)
     return level
 
 
@@ -63,11 +63,11 @@ def contact_sheet(named: list[tuple[str, Image.Image]]) -> Image.Image:
     return square
 
 
-def nested(count: int, p: int) -> Image.Image:
-    """Squares in squares, each `p` times smaller."""
+def nested(count: int, zoom_factor: int) -> Image.Image:
+    """Squares in squares, each `zoom_factor` times smaller."""
     square, largest = Image.new("RGB", (SIDE, SIDE), BACK), SIDE - 8 * MARGIN
     draw = ImageDraw.Draw(square)
     for level in range(count):
-        around(draw, SIDE / 2, SIDE / 2, largest / p**level)
-    write(square, SIDE - 3 * MARGIN, f"{count} levels, {p ** (count - 1)} x in all", 30)
+        around(draw, SIDE / 2, SIDE / 2, largest / zoom_factor**level)
+    write(square, SIDE - 3 * MARGIN, f"{count} levels, {zoom_factor ** (count - 1)} x in all", 30)
     return square

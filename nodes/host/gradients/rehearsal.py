@@ -1,9 +1,9 @@
 """What a sampler's step keeps of x, found by letting the sampler rehearse on a handful of numbers.
 
 A guided window is moved before it is denoised, and the next x must carry that move on as far as the sampler carries x
-itself (`core.methods.multidiffusion.predict_jointly`): Euler keeps sigma_next / sigma of x, ancestral samplers less, LCM
-nothing. No sampler says so, but all of them are linear in x and in the predictions. So one that is told that
-everything denoises to zero shows what it keeps, whoever wrote it.
+itself (`predict_jointly`): Euler keeps sigma_next / sigma of x, ancestral samplers less, LCM nothing. No sampler says
+so, but all of them are linear in x and in the predictions. So one that is told that everything denoises to zero shows
+what it keeps, whoever wrote it.
 """
 
 import logging

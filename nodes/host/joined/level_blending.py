@@ -26,7 +26,7 @@ class ZoomBlending:
     """How the levels are joined.
 
     Attributes:
-        p: zoom factor between neighbouring levels.
+        zoom_factor: p, between neighbouring levels.
         space: `pixel` through the VAE as in the paper, `latent` in the latents themselves, or `mixed`: in pixels in
             some steps, in latents in the others.
         pixel_every: mixed: every so many steps in pixels, counted from the last one ...
@@ -35,7 +35,7 @@ class ZoomBlending:
             in -1..1 (or in units of the latents).
     """
 
-    p: int
+    zoom_factor: int
     space: Space = "pixel"
     pixel_every: int = 1
     pixel_from: float = 0.0
@@ -109,25 +109,30 @@ class StackBlender:
         its levels agree but for that noise and what the VAE does to each.
         """
         if self._blending.space == "latent":
-            latent = render_image(latent, self._blending.p)
+            latent = render_image(latent, self._blending.zoom_factor)
         pixels = self._decoded(latent, decoder(self._vae, len(latent)))
         return latent, _to_image(self._joined_pixels(pixels, None))
 
     def _joined_pixels(self, pixels: Tensor, photograph: Tensor | None) -> Tensor:
         # Bands of different observations may add up to more than white. Rendering keeps the range, and comes after.
-        layers = self._layers(pixels, photograph, self._space.ratio).clamp(-1, 1)
-        return render_image(layers, self._blending.p, self._space.ratio)
+        layers = self._layers(pixels, photograph, self._space.pixels_per_cell).clamp(-1, 1)
+        return render_image(layers, self._blending.zoom_factor, self._space.pixels_per_cell)
 
     def _joined_latents(self, latents: Tensor, photograph: Tensor | None) -> Tensor:
-        return render_image(self._layers(latents, photograph, 1), self._blending.p)
+        return render_image(self._layers(latents, photograph, 1), self._blending.zoom_factor)
 
-    def _layers(self, levels: Tensor, photograph: Tensor | None, unit: int) -> Tensor:
+    def _layers(self, levels: Tensor, photograph: Tensor | None, pixels_per_cell: int) -> Tensor:
         how = self._blending
         if photograph is not None:
             levels = fit_photograph(
-                levels, photograph.to(levels), how.p, steps=how.photograph_steps, lr=how.photograph_rate, unit=unit
+                levels,
+                photograph.to(levels),
+                how.zoom_factor,
+                steps=how.photograph_steps,
+                lr=how.photograph_rate,
+                pixels_per_cell=pixels_per_cell,
             )
-        return blend(levels, how.p, unit, decoded=unit > 1)
+        return blend(levels, how.zoom_factor, pixels_per_cell, decoded=pixels_per_cell > 1)
 
     def _decoded(self, latent: Tensor, decode: Decoder | None = None) -> Tensor:
         """(N, 3, H, W) in -1..1, decoded one level after the other."""
@@ -143,7 +148,7 @@ class StackBlender:
         return encode(self._vae, _to_image(pixels), self._space, size)
 
     def _fitting(self, photograph: Tensor, size: Size) -> Photograph:
-        height, width = size.height * self._space.ratio, size.width * self._space.ratio
+        height, width = size.height * self._space.pixels_per_cell, size.width * self._space.pixels_per_cell
         pixels = comfy.utils.common_upscale(photograph[..., :3].movedim(-1, 1), width, height, "lanczos", "center")
         latent = encode(self._vae, pixels.movedim(1, -1), self._space, size)
         return Photograph(2 * pixels[0] - 1, self._model.process_latent_in(latent)[0])
@@ -161,9 +166,10 @@ def _to_image(pixels: Tensor) -> Tensor:
 
 
 def _require_vae_of(space: LatentSpace, vae) -> None:
-    channels, ratio = vae.latent_channels, vae.spacial_compression_decode()
-    if (channels, ratio) != (space.channels, space.ratio):
+    channels, pixels_per_cell = vae.latent_channels, vae.spacial_compression_decode()
+    if (channels, pixels_per_cell) != (space.channels, space.pixels_per_cell):
         raise ValueError(
-            f"vae: works on latents of {channels} channels and {ratio} pixels per cell, but the model on "
-            f"{space.channels} channels and {space.ratio} pixels per cell; use the VAE that belongs to the model."
+            f"vae: works on latents of {channels} channels and {pixels_per_cell} pixels per cell, but the model on "
+            f"{space.channels} channels and {space.pixels_per_cell} pixels per cell; "
+            "use the VAE that belongs to the model."
         )

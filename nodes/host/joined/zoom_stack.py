@@ -77,17 +77,19 @@ def sample_zoom_stack(
         ValueError: levels too small for p, the VAE of another model, or something on the model that takes one level
             for another or makes predictions that are no pictures, where pictures are joined.
     """
-    nesting(canvas_size(latent), blending.p)
+    nesting(canvas_size(latent), blending.zoom_factor)
     _refuse_what_mixes_levels_up(model)
     _refuse_guidance_in_pixels(model, blending)
     blender = StackBlender(model, vae, blending, photograph, canvas_size(latent))
     model = _with_level_batches(model, len(latent), blender)
-    sampler = joined_sampler(sampler_name, latent.shape, JoinedStack(blender, partial(render_noise, p=blending.p)))
+    sampler = joined_sampler(
+        sampler_name, latent.shape, JoinedStack(blender, partial(render_noise, zoom_factor=blending.zoom_factor))
+    )
     try:
         sampled = sample_joined(
             model,
             latent,
-            render_noise(comfy.sample.prepare_noise(latent, seed), blending.p),
+            render_noise(comfy.sample.prepare_noise(latent, seed), blending.zoom_factor),
             sampler,
             of_all_levels(levels),
             negative,

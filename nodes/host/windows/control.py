@@ -9,7 +9,7 @@ import torch
 from comfy.controlnet import ControlBase
 from torch import Tensor
 
-from ....core.canvas.windows import Size, Window, canvas_size
+from ....core.canvas.windows import Size, canvas_size
 from ..settings import CALL
 from .spatial import NODE, Views
 
@@ -103,8 +103,8 @@ class WindowControl(ControlBase):
         return self if chain is self.previous_controlnet else WindowControl(chain, self._views, self._hints)
 
     def _parts(self, net: ControlBase, hint: Tensor, x: Tensor) -> Tensor:
-        unit = net.compression_ratio
-        windows = tuple(Window(*(unit * cells for cells in window)) for window in self._views.windows)
+        pixels_per_cell = net.compression_ratio
+        windows = tuple(window.scaled(pixels_per_cell) for window in self._views.windows)
         parts = self._views._replace(windows=windows).crop(hint).to(x.device)
         block = getattr(getattr(net, "t2i_model", None), "unshuffle_amount", 1)
         if parts.shape[-2] % block or parts.shape[-1] % block:
@@ -112,7 +112,10 @@ class WindowControl(ControlBase):
                 f"{NODE}: this T2I adapter needs windows whose sides are multiples of {block} pixels, got "
                 f"{parts.shape[-1]} x {parts.shape[-2]}. Choose another window size."
             )
-        if tuple(parts.shape[2:4]) != (x.shape[2] * unit, x.shape[3] * unit):  # the net would build a hint of its own
+        if tuple(parts.shape[2:4]) != (
+            x.shape[2] * pixels_per_cell,
+            x.shape[3] * pixels_per_cell,
+        ):  # the net would build a hint of its own
             raise ValueError(
                 f"{NODE}: {type(net).__name__} takes no hint of shape {tuple(parts.shape)} for views of shape "
                 f"{tuple(x.shape)}; this net does not fit the model."

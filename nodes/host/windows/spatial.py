@@ -30,7 +30,7 @@ class Views(NamedTuple):
     @property
     def shape(self) -> Size:
         """The size that all the windows have."""
-        return Size(self.windows[0].height, self.windows[0].width)
+        return self.windows[0].size
 
     def crop(self, tensor: Tensor) -> Tensor:
         """(1 or B, ..., H, W) to (N*B, ..., h, w); a row short of B is repeated as ComfyUI repeats conditioning."""

@@ -12,7 +12,7 @@ def test_a_picture_is_painted_once(tmp_path):
     first = Gallery(tmp_path, bfloat16=False)
     kept = first.picture("a", lambda: (IMAGE, 45))
     assert (kept.image - IMAGE).abs().max() <= 0.5 / 255 + 1e-6
-    assert kept.model_calls == 45 and kept.seconds >= 0
+    assert kept.views == 45 and kept.seconds >= 0
     again = Gallery(tmp_path, bfloat16=False)
     same = again.picture("a", lambda: pytest.fail("it is there"))
     assert torch.equal(same.image, kept.image) and same[1:] == kept[1:]
@@ -35,4 +35,4 @@ def test_a_run_that_is_stopped_while_it_writes_leaves_no_picture(tmp_path, monke
         gallery.picture("a", lambda: (IMAGE, 1))
     monkeypatch.undo()
     assert not gallery.path("a").exists()
-    assert gallery.picture("a", lambda: (IMAGE, 2)).model_calls == 2
+    assert gallery.picture("a", lambda: (IMAGE, 2)).views == 2

@@ -10,7 +10,7 @@ from host import ROOT
 CODE = """
 import json, torch
 from benchmarks.figures.gallery import Kept
-from benchmarks.figures.panoramas.measures import Row, measure, palette_diversity
+from benchmarks.figures.measures import Row, measure, palette_diversity
 greys = torch.tensor([0.1, 0.1, 0.5]).view(3, 1, 1, 1).expand(3, 3, 8, 8)
 print(json.dumps(palette_diversity(greys).tolist()))
 try:

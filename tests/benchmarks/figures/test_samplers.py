@@ -12,7 +12,7 @@ FEW = "--seeds 2 --steps 2 --width 512 --samplers euler uni_pc euler_cfg_pp"
 
 @pytest.mark.skipif(HOST is None, reason="needs ComfyUI")
 def test_every_sampler_is_measured_with_every_method(tmp_path):
-    run = [sys.executable, "-m", "benchmarks.figures.panoramas.samplers", *FEW.split(), "--results", str(tmp_path)]
+    run = [sys.executable, "-m", "benchmarks.figures.samplers", *FEW.split(), "--results", str(tmp_path)]
     done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     values = {(line["row"], line["metric"]): float(line["value"]) for line in read(tmp_path / "samplers.csv")[1]}

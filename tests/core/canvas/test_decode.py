@@ -8,7 +8,7 @@ from joint_diffusion.core.canvas.decode import DecodeParams, decode_in_windows, 
 from joint_diffusion.core.canvas.windows import NO_WRAP, Size, Wrap
 from torch import nn
 
-FACTOR = 4
+PIXELS_PER_CELL = 4
 REACH = 2  # latent cells that a pixel of `ConvDecoder` depends on, in each direction
 
 
@@ -18,7 +18,7 @@ class ConvDecoder(nn.Module):
     def __init__(self):
         super().__init__()
         generator = torch.Generator().manual_seed(0)
-        self.cells = nn.Conv2d(4, 3 * FACTOR**2, 3, padding=1).double()
+        self.cells = nn.Conv2d(4, 3 * PIXELS_PER_CELL**2, 3, padding=1).double()
         self.pixels = nn.Conv2d(3, 3, 3, padding=1).double()
         for parameter in self.parameters():
             parameter.data = torch.randn(parameter.shape, generator=generator, dtype=torch.float64) / 5
@@ -27,7 +27,7 @@ class ConvDecoder(nn.Module):
 
     def forward(self, latent):
         self.views.append(Size(*latent.shape[-2:]))
-        return self.pixels(torch.tanh(nn.functional.pixel_shuffle(self.cells(latent), FACTOR)))
+        return self.pixels(torch.tanh(nn.functional.pixel_shuffle(self.cells(latent), PIXELS_PER_CELL)))
 
 
 def randn(*shape):
@@ -39,8 +39,12 @@ def decode_at_once(latent, wrap):
     rows, columns = REACH * wrap.y, REACH * wrap.x
     padded = nn.functional.pad(latent, (columns, columns, rows, rows), mode="circular")
     pixels = ConvDecoder()(padded)
-    height, width = latent.shape[-2] * FACTOR, latent.shape[-1] * FACTOR
-    return pixels[..., rows * FACTOR : rows * FACTOR + height, columns * FACTOR : columns * FACTOR + width]
+    height, width = latent.shape[-2] * PIXELS_PER_CELL, latent.shape[-1] * PIXELS_PER_CELL
+    return pixels[
+        ...,
+        rows * PIXELS_PER_CELL : rows * PIXELS_PER_CELL + height,
+        columns * PIXELS_PER_CELL : columns * PIXELS_PER_CELL + width,
+    ]
 
 
 @pytest.mark.parametrize("wrap", [NO_WRAP, Wrap(x=True), Wrap(y=True), Wrap(True, True)], ids=str)
@@ -74,11 +78,13 @@ def test_windows_that_disagree_fade_into_each_other(wrap):
     blend = 4
 
     def decoder(latent):  # every call has another tone, as group norms do
-        return torch.full((1, 3, latent.shape[-2] * FACTOR, latent.shape[-1] * FACTOR), float(next(tones) % 2))
+        return torch.full(
+            (1, 3, latent.shape[-2] * PIXELS_PER_CELL, latent.shape[-1] * PIXELS_PER_CELL), float(next(tones) % 2)
+        )
 
     params = DecodeParams(window=Size(16, 16), context=2, blend=blend, wrap=wrap)
     pixels = decode_in_windows(randn(1, 4, 40, 44), decoder, params)
-    steepest = 1 / (blend * FACTOR)  # of a linear fade between 0 and 1
+    steepest = 1 / (blend * PIXELS_PER_CELL)  # of a linear fade between 0 and 1
     for dim, wraps in ((-2, wrap.y), (-1, wrap.x)):
         steps = pixels.roll(-1, dim) - pixels
         steps = steps if wraps else steps.narrow(dim, 0, steps.shape[dim] - 1)

@@ -17,11 +17,13 @@ def noise(batch=2):
 
 def test_each_number_is_that_of_its_function():
     image = noise()
-    found = panorama_metrics(image, WINDOWS, WRAP, cell=4)
+    found = panorama_metrics(image, WINDOWS, WRAP, pixels_per_cell=4)
     pairs = pairs_apart(WINDOWS, CANVAS, WRAP)
-    torch.testing.assert_close(found.seam_energy, seam_energy(image, window_borders(WINDOWS, CANVAS), cell=4))
-    torch.testing.assert_close(found.wrap_error_x, wrap_error(image, "x", cell=4))
-    torch.testing.assert_close(found.wrap_error_y, wrap_error(image, "y", cell=4))
+    torch.testing.assert_close(
+        found.seam_energy, seam_energy(image, window_borders(WINDOWS, CANVAS), pixels_per_cell=4)
+    )
+    torch.testing.assert_close(found.wrap_error_x, wrap_error(image, "x", pixels_per_cell=4))
+    torch.testing.assert_close(found.wrap_error_y, wrap_error(image, "y", pixels_per_cell=4))
     torch.testing.assert_close(found.palette_distance, palette_distance(image, pairs))
     torch.testing.assert_close(found.style_distance, style_distance(image, pairs))
 

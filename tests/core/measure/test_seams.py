@@ -20,7 +20,7 @@ def ramp(width=64, height=32, step=0.01):
 
 def test_energies_are_those_of_the_loops():
     images, borders = noise(), Borders(rows=(1, 12, 23), columns=(4, 8, 32, 39))
-    found = seam_energies(images, borders, cell=4)
+    found = seam_energies(images, borders, pixels_per_cell=4)
     for image, energies in zip(images, found, strict=True):
         expected = [relative_step(image, 1, row, 4) for row in borders.rows]
         expected += [relative_step(image, 2, column, 4) for column in borders.columns]
@@ -31,7 +31,7 @@ def test_energies_are_those_of_the_loops():
 def test_wrap_errors_are_those_of_the_loops(axis):
     images = noise()
     expected = torch.stack([relative_step(image, 1 + "yx".index(axis), 0, 4, loop=True) for image in images])
-    torch.testing.assert_close(wrap_error(images, axis, cell=4), expected, rtol=1e-4, atol=0)
+    torch.testing.assert_close(wrap_error(images, axis, pixels_per_cell=4), expected, rtol=1e-4, atol=0)
 
 
 @pytest.mark.parametrize("height", [1.0, 2.0, 7.5])

@@ -17,61 +17,68 @@ def randn(*shape, seed=0):
     return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
-def finest_band(levels, p):
-    return split(levels, p, nesting(canvas_size(levels), p).inner).band
+def finest_band(levels, zoom_factor):
+    return split(levels, zoom_factor, nesting(canvas_size(levels), zoom_factor).inner).band
 
 
-def common_regions(levels, p):
-    outer, inner = nesting(canvas_size(levels), p)
-    return crop(levels[:-1], outer), downsample(crop(levels[1:], inner), p)
+def common_regions(levels, zoom_factor):
+    outer, inner = nesting(canvas_size(levels), zoom_factor)
+    return crop(levels[:-1], outer), downsample(crop(levels[1:], inner), zoom_factor)
 
 
 # Rendering
 
 
-@pytest.mark.parametrize(("size", "p", "count"), [((16, 32), 2, 4), ((27, 9), 3, 3), ((32, 32), 4, 3)])
+@pytest.mark.parametrize(("size", "zoom_factor", "count"), [((16, 32), 2, 4), ((27, 9), 3, 3), ((32, 32), 4, 3)])
 @pytest.mark.parametrize("noise", [False, True])
-def test_rendering_equals_algorithm_1_mask_by_mask(size, p, count, noise):
+def test_rendering_equals_algorithm_1_mask_by_mask(size, zoom_factor, count, noise):
     layers = randn(count, 2, *size)
-    rendered = render_noise(layers, p) if noise else render_image(layers, p)
+    rendered = render_noise(layers, zoom_factor) if noise else render_image(layers, zoom_factor)
     for level in range(count):
-        assert_close(rendered[level], render_by_hand(layers, level, p, noise), rtol=0, atol=1e-12)
+        assert_close(rendered[level], render_by_hand(layers, level, zoom_factor, noise), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize(("size", "p"), CASES)
+@pytest.mark.parametrize(("size", "zoom_factor"), CASES)
 @pytest.mark.parametrize("count", [2, 16])
-def test_rendered_levels_agree_on_their_common_regions(size, p, count):
+def test_rendered_levels_agree_on_their_common_regions(size, zoom_factor, count):
     layers = randn(count, 3, *size)
-    assert_close(*common_regions(render_image(layers, p), p), rtol=0, atol=1e-13)
-    centres, shrunk = common_regions(render_noise(layers, p), p)
-    assert_close(centres, p * shrunk, rtol=0, atol=1e-12)
-    assert_close(render_image(render_image(layers, p), p), render_image(layers, p), rtol=0, atol=1e-13)
+    assert_close(*common_regions(render_image(layers, zoom_factor), zoom_factor), rtol=0, atol=1e-13)
+    centres, shrunk = common_regions(render_noise(layers, zoom_factor), zoom_factor)
+    assert_close(centres, zoom_factor * shrunk, rtol=0, atol=1e-12)
+    assert_close(
+        render_image(render_image(layers, zoom_factor), zoom_factor),
+        render_image(layers, zoom_factor),
+        rtol=0,
+        atol=1e-13,
+    )
 
 
-@pytest.mark.parametrize(("size", "p"), CASES)
-def test_rendering_leaves_the_innermost_level_and_the_surroundings(size, p):
+@pytest.mark.parametrize(("size", "zoom_factor"), CASES)
+def test_rendering_leaves_the_innermost_level_and_the_surroundings(size, zoom_factor):
     layers = randn(3, 3, *size)
-    rendered, outer = render_image(layers, p), nesting(size, p).outer
+    rendered, outer = render_image(layers, zoom_factor), nesting(size, zoom_factor).outer
     assert torch.equal(rendered[-1], layers[-1])
     surroundings = torch.ones(size, dtype=torch.bool)
     crop(surroundings, outer).fill_(False)
     assert torch.equal(rendered[..., surroundings], layers[..., surroundings])
 
 
-@pytest.mark.parametrize(("size", "p"), [(Size(6, 8), 2), (Size(7, 7), 3), (Size(4, 5), 4), (Size(5, 6), 2)])
-def test_noise_has_exactly_the_right_covariance(size, p):
+@pytest.mark.parametrize(("size", "zoom_factor"), [(Size(6, 8), 2), (Size(7, 7), 3), (Size(4, 5), 4), (Size(5, 6), 2)])
+def test_noise_has_exactly_the_right_covariance(size, zoom_factor):
     """Analytically: rendering is linear, so its matrix R is what it does to a basis, and the covariance is R R^T."""
     count, cells = 3, size.height * size.width
     basis = torch.eye(count * cells, dtype=torch.float64).reshape(-1, count, *size).movedim(0, 1)
-    matrix = render_noise(basis, p).movedim(1, 0).flatten(1).T
+    matrix = render_noise(basis, zoom_factor).movedim(1, 0).flatten(1).T
     covariance = (matrix @ matrix.T).reshape(count, cells, count, cells)
     for level in range(count):
         assert_close(covariance[level, :, level], torch.eye(cells, dtype=torch.float64), rtol=0, atol=1e-12)
-    outer, inner = nesting(size, p)
+    outer, inner = nesting(size, zoom_factor)
     expected = torch.zeros(*size, *size, dtype=torch.float64)
     for y in range(inner.height):
         for x in range(inner.width):
-            expected[outer.top + y // p, outer.left + x // p, inner.top + y, inner.left + x] = 1 / p
+            expected[outer.top + y // zoom_factor, outer.left + x // zoom_factor, inner.top + y, inner.left + x] = (
+                1 / zoom_factor
+            )
     for level in range(count - 1):
         between = covariance[level, :, level + 1].reshape(*size, *size)
         assert_close(between, expected, rtol=0, atol=1e-12)
@@ -86,8 +93,8 @@ def test_noise_has_unit_variance_everywhere_over_many_draws():
 
 def test_pixels_can_nest_in_units():
     layers = randn(2, 1, 56, 56)
-    outer, inner = nesting(Size(56, 56), 2, unit=8)
-    rendered = render_image(layers, 2, unit=8)
+    outer, inner = nesting(Size(56, 56), 2, pixels_per_cell=8)
+    rendered = render_image(layers, 2, pixels_per_cell=8)
     assert_close(crop(rendered[0], outer), downsample(crop(layers[1], inner), 2))
     assert not torch.allclose(rendered, render_image(layers, 2))
 
@@ -95,54 +102,58 @@ def test_pixels_can_nest_in_units():
 # Blending
 
 
-@pytest.mark.parametrize(("size", "p"), CASES)
+@pytest.mark.parametrize(("size", "zoom_factor"), CASES)
 @pytest.mark.parametrize("count", [2, 5])
 @pytest.mark.parametrize("feather", [0.0, 0.125, 0.5])
 @pytest.mark.parametrize("decoded", [False, True])
-def test_blending_equals_pyramids_of_enlarged_observations(size, p, count, feather, decoded):
-    observed, ways = randn(count, 2, *size), footprints(size, p)
-    layers = blend(observed, p, feather=feather, decoded=decoded)
+def test_blending_equals_pyramids_of_enlarged_observations(size, zoom_factor, count, feather, decoded):
+    observed, ways = randn(count, 2, *size), footprints(size, zoom_factor)
+    layers = blend(observed, zoom_factor, feather=feather, decoded=decoded)
     for level in range(count):
-        assert_close(layers[level], blend_by_hand(observed, level, p, ways, feather, decoded), rtol=0, atol=1e-11)
+        assert_close(
+            layers[level], blend_by_hand(observed, level, zoom_factor, ways, feather, decoded), rtol=0, atol=1e-11
+        )
 
 
-@pytest.mark.parametrize(("size", "p"), CASES)
+@pytest.mark.parametrize(("size", "zoom_factor"), CASES)
 @pytest.mark.parametrize("count", [2, 16])
-def test_blending_equal_observations_returns_them(size, p, count):
-    observed = render_image(randn(count, 3, *size), p)
-    assert_close(blend(observed, p), observed, rtol=0, atol=1e-12)
+def test_blending_equal_observations_returns_them(size, zoom_factor, count):
+    observed = render_image(randn(count, 3, *size), zoom_factor)
+    assert_close(blend(observed, zoom_factor), observed, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize(("size", "p"), CASES)
-def test_convention_a_layer_listens_to_the_levels_outside_it_and_to_no_other(size, p):
+@pytest.mark.parametrize(("size", "zoom_factor"), CASES)
+def test_convention_a_layer_listens_to_the_levels_outside_it_and_to_no_other(size, zoom_factor):
     """The caption of Figure 5 (j <= i); by the text of section 4.2 (j >= i) both would be the other way round."""
     observed = randn(4, 1, *size)
-    before = blend(observed, p)
+    before = blend(observed, zoom_factor)
     for changed in range(4):
         other = observed.clone()
         other[changed] += randn(1, *size, seed=1)
-        moved = (blend(other, p) - before).abs().amax((1, 2, 3)) > 1e-9
-        speaks = [changed <= level <= changed + len(footprints(size, p)) for level in range(4)]
+        moved = (blend(other, zoom_factor) - before).abs().amax((1, 2, 3)) > 1e-9
+        speaks = [changed <= level <= changed + len(footprints(size, zoom_factor)) for level in range(4)]
         assert moved.tolist() == speaks
 
 
-@pytest.mark.parametrize(("size", "p"), CASES)
-def test_a_band_is_not_touched_by_observations_that_have_nothing_to_say_in_it(size, p):
+@pytest.mark.parametrize(("size", "zoom_factor"), CASES)
+def test_a_band_is_not_touched_by_observations_that_have_nothing_to_say_in_it(size, zoom_factor):
     """The finest band of layer i is that of level i; the second one is the mean of levels i and i - 1."""
     observed = randn(3, 1, *size)
-    assert_close(finest_band(blend(observed, p), p), finest_band(observed, p), rtol=0, atol=1e-12)
-    layers = blend(observed, p, feather=0)
-    first, *further = footprints(size, p)
+    assert_close(
+        finest_band(blend(observed, zoom_factor), zoom_factor), finest_band(observed, zoom_factor), rtol=0, atol=1e-12
+    )
+    layers = blend(observed, zoom_factor, feather=0)
+    first, *further = footprints(size, zoom_factor)
     if not further:
         return
     second = further[0].inner
 
     def band(image):
-        return split(image, p, second).band
+        return split(image, zoom_factor, second).band
 
-    own = downsample(crop(observed[2], first.inner), p)
+    own = downsample(crop(observed[2], first.inner), zoom_factor)
     expected = (band(own) + band(crop(observed[1], first.outer))) / 2
-    merged = downsample(crop(layers[2], first.inner), p)
+    merged = downsample(crop(layers[2], first.inner), zoom_factor)
     assert_close(band(merged), expected, rtol=0, atol=1e-12)
 
 
@@ -158,12 +169,12 @@ def test_an_observation_is_heard_only_where_it_is():
 
 def test_feathering_leaves_no_frame_around_the_next_level():
     """Two levels of different grey: on the rendered outer one, the step at the frame is half of that without."""
-    observed, p = torch.zeros(2, 1, 64, 64), 2
+    observed, zoom_factor = torch.zeros(2, 1, 64, 64), 2
     observed[1] = 1
-    outer = nesting(Size(64, 64), p).outer
+    outer = nesting(Size(64, 64), zoom_factor).outer
 
     def step(feather):
-        row = render_image(blend(observed, p, feather=feather), p)[0, 0, 32]
+        row = render_image(blend(observed, zoom_factor, feather=feather), zoom_factor)[0, 0, 32]
         assert row[32] == 0.5  # in the middle both are heard alike
         return (row[outer.left] - row[outer.left - 1]).item()
 
@@ -178,29 +189,38 @@ def test_a_feather_beyond_the_middle_is_refused():
 
 def test_what_a_decoder_blurs_does_not_blur_the_level_inside():
     """One scene at three zooms, each level without its finest band: a plain mean halves what the next one has of it."""
-    p = 2
-    scene = render_image(randn(3, 1, 64, 64), p)
-    observed = scene - finest_band(scene, p)
-    second = [finest_band(downsample(layers, p), p)[1:, ..., 8:-8, 8:-8] for layers in (scene, blend(observed, p))]
+    zoom_factor = 2
+    scene = render_image(randn(3, 1, 64, 64), zoom_factor)
+    observed = scene - finest_band(scene, zoom_factor)
+    second = [
+        finest_band(downsample(layers, zoom_factor), zoom_factor)[1:, ..., 8:-8, 8:-8]
+        for layers in (scene, blend(observed, zoom_factor))
+    ]
     assert second[1].std() < 0.6 * second[0].std()
-    decoded = finest_band(downsample(blend(observed, p, decoded=True), p), p)[1:, ..., 8:-8, 8:-8]
+    decoded = finest_band(downsample(blend(observed, zoom_factor, decoded=True), zoom_factor), zoom_factor)[
+        1:, ..., 8:-8, 8:-8
+    ]
     assert_close(decoded, second[0], rtol=0, atol=0.01)
 
 
 def test_averaging_without_bands_would_blur():
     """The finest band of a plain mean of N observations keeps 1 / N of its contrast; blending keeps all of it."""
-    observed, p = randn(4, 1, 16, 16), 2
-    kept = finest_band(blend(observed, p), p)[-1].std() / finest_band(observed, p)[-1].std()
+    observed, zoom_factor = randn(4, 1, 16, 16), 2
+    kept = (
+        finest_band(blend(observed, zoom_factor), zoom_factor)[-1].std() / finest_band(observed, zoom_factor)[-1].std()
+    )
     enlarged = []
     for outside, image in enumerate(reversed(observed)):
-        steps = footprints(Size(16, 16), p)[:outside]
+        steps = footprints(Size(16, 16), zoom_factor)[:outside]
         image = crop(image, steps[-1].outer) if steps else image
         for step in reversed(steps):
-            image = enlarge(image, p, step.inner, Size(step.inner.height, step.inner.width))
+            image = enlarge(image, zoom_factor, step.inner, Size(step.inner.height, step.inner.width))
         enlarged.append(image)
     naive = torch.stack(enlarged).mean(0)
     assert kept > 1 - 1e-12
-    assert abs(finest_band(naive[None], p).std() / finest_band(observed, p)[-1].std() - 1 / 4) < 1e-12
+    assert (
+        abs(finest_band(naive[None], zoom_factor).std() / finest_band(observed, zoom_factor)[-1].std() - 1 / 4) < 1e-12
+    )
 
 
 @pytest.mark.parametrize("operation", [render_image, render_noise, blend])
@@ -221,9 +241,9 @@ def test_dtypes_frames_and_inference_mode(operation, shape, dtype):
 def test_what_is_no_stack_is_refused(operation):
     with pytest.raises(ValueError, match=r"levels: a zoom stack has at least 2 levels, got 1"):
         operation(torch.zeros(1, 3, 8, 8), 2)
-    with pytest.raises(ValueError, match=r"p: the zoom factor between levels must be at least 2, got 1"):
+    with pytest.raises(ValueError, match=r"zoom_factor: must be at least 2, got 1"):
         operation(torch.zeros(2, 3, 8, 8), 1)
-    with pytest.raises(ValueError, match=r"width: a level must be at least p = 9"):
+    with pytest.raises(ValueError, match=r"width: a level must be at least zoom_factor = 9"):
         operation(torch.zeros(2, 3, 9, 8), 9)
 
 
@@ -232,26 +252,26 @@ def test_what_is_no_stack_is_refused(operation):
 
 def test_a_step_is_one_turn_of_algorithm_2():
     """What a DDPM step does with the joined prediction and the rendered noise, on a model for each level."""
-    p, sigma, after, size = 2, 1.7, 0.9, (16, 32)
+    zoom_factor, sigma, after, size = 2, 1.7, 0.9, (16, 32)
     z, drawn = randn(3, 2, *size), randn(3, 2, *size, seed=1)
     denoisers = [lambda x, s, level=level: torch.tanh(x) / (1 + s) + 0.1 * level for level in range(3)]
     denoised = torch.stack([denoise(x, sigma) for denoise, x in zip(denoisers, z, strict=True)])
-    joined = render_image(blend(denoised, p), p)
+    joined = render_image(blend(denoised, zoom_factor), zoom_factor)
     new = after * (1 - (after / sigma) ** 2) ** 0.5
-    stepped = joined + (after**2 - new**2) ** 0.5 / sigma * (z - joined) + new * render_noise(drawn, p)
-    by_hand = zoom_step(z, sigma, after, denoisers, p, footprints(Size(*size), p), drawn)
+    stepped = joined + (after**2 - new**2) ** 0.5 / sigma * (z - joined) + new * render_noise(drawn, zoom_factor)
+    by_hand = zoom_step(z, sigma, after, denoisers, zoom_factor, footprints(Size(*size), zoom_factor), drawn)
     assert_close(stepped, torch.stack(by_hand), rtol=0, atol=1e-11)
 
 
 # A photograph
 
 
-def seen_from_level_0(levels, p):
+def seen_from_level_0(levels, zoom_factor):
     """D_i of every level, with its place on level 0."""
     for level, image in enumerate(levels):
         top, left, height, width = 0, 0, *image.shape[-2:]
         for _ in range(level):
-            image = shrink(image, p)
+            image = shrink(image, zoom_factor)
         height, width = image.shape[-2:]
         top, left = (levels.shape[-2] - height) // 2, (levels.shape[-1] - width) // 2
         yield image, (slice(None), slice(top, top + height), slice(left, left + width))
@@ -259,18 +279,22 @@ def seen_from_level_0(levels, p):
 
 @pytest.mark.parametrize("steps", [1, 5])
 def test_fitting_equals_torchs_adam_on_equation_1(steps):
-    levels, photograph, p = randn(3, 2, 16, 16), randn(2, 16, 16, seed=1), 2
+    levels, photograph, zoom_factor = randn(3, 2, 16, 16), randn(2, 16, 16, seed=1), 2
     leaf = levels.clone().requires_grad_()
     adam = torch.optim.Adam([leaf], lr=0.1)
     for _ in range(steps):
         adam.zero_grad()
-        sum((image - photograph[place]).square().sum() for image, place in seen_from_level_0(leaf, p)).backward()
+        sum(
+            (image - photograph[place]).square().sum() for image, place in seen_from_level_0(leaf, zoom_factor)
+        ).backward()
         adam.step()
-    fitted = fit_photograph(levels, photograph, p, steps)
-    for (image, _), (wanted, _) in zip(seen_from_level_0(fitted, p), seen_from_level_0(leaf.detach(), p), strict=True):
+    fitted = fit_photograph(levels, photograph, zoom_factor, steps)
+    for (image, _), (wanted, _) in zip(
+        seen_from_level_0(fitted, zoom_factor), seen_from_level_0(leaf.detach(), zoom_factor), strict=True
+    ):
         assert_close(image, wanted, rtol=0, atol=1e-9)
     # Nothing is drawn within the cells of the photograph.
-    assert_close(finest_band(fitted[1:], p), finest_band(levels[1:], p), rtol=0, atol=1e-9)
+    assert_close(finest_band(fitted[1:], zoom_factor), finest_band(levels[1:], zoom_factor), rtol=0, atol=1e-9)
 
 
 def test_what_was_fitted_is_what_the_stack_shows():

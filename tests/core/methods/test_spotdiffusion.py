@@ -23,8 +23,8 @@ def test_every_cell_is_covered_by_windows_inside_of_the_canvas(wrap):
     lot, window = random.Random(1), Size(8, 6)
     for _ in range(300):
         canvas = Size(*(lot.randrange(side if loops else 1, 50) for side, loops in zip(window, wrap, strict=True)))
-        shift = Size(lot.randrange(window.height), lot.randrange(window.width))
-        windows = tile(canvas, window, wrap, 1, shift)
+        offset = Size(lot.randrange(window.height), lot.randrange(window.width))
+        windows = tile(canvas, window, wrap, 1, offset)
         assert list(windows) == sorted(set(windows)) and len({place[2:] for place in windows}) == 1
         tops, lefts = ({place[axis] for place in windows} for axis in (0, 1))
         assert len(windows) == len(tops) * len(lefts)  # a grid, so each axis tells all
@@ -36,25 +36,25 @@ def test_every_cell_is_covered_by_windows_inside_of_the_canvas(wrap):
                 assert sum(count) <= side + 2 * window[axis]  # what lies twice is at the edges
 
 
-@pytest.mark.parametrize("shift", [Size(0, 0), Size(3, 5), Size(7, 7)])
-def test_around_a_loop_of_whole_windows_nothing_is_seen_twice(shift):
+@pytest.mark.parametrize("offset", [Size(0, 0), Size(3, 5), Size(7, 7)])
+def test_around_a_loop_of_whole_windows_nothing_is_seen_twice(offset):
     canvas = Size(16, 40)
-    windows = tile(canvas, Size(8, 8), Wrap(y=True, x=True), 1, shift)
+    windows = tile(canvas, Size(8, 8), Wrap(y=True, x=True), 1, offset)
     assert len(windows) == 10
     assert all(looks(canvas, windows, axis) == [1] * canvas[axis] for axis in (0, 1))
-    assert {(w.top % 8, w.left % 8) for w in windows} == {shift}
+    assert {(w.top % 8, w.left % 8) for w in windows} == {offset}
 
 
 def test_where_an_edge_does_not_wrap_the_outermost_windows_end_at_it():
-    assert [w.left for w in tile(Size(8, 32), Size(8, 8), shift=Size(0, 3))] == [0, 3, 11, 19, 24]
+    assert [w.left for w in tile(Size(8, 32), Size(8, 8), offset=Size(0, 3))] == [0, 3, 11, 19, 24]
     assert [w.left for w in tile(Size(8, 30), Size(8, 8))] == [0, 8, 16, 22]
     assert [w.left for w in tile(Size(8, 32), Size(8, 8))] == [0, 8, 16, 24]
-    assert tile(Size(5, 8), Size(8, 8), shift=Size(4, 4)) == ((0, 0, 5, 8),)
+    assert tile(Size(5, 8), Size(8, 8), offset=Size(4, 4)) == ((0, 0, 5, 8),)
 
 
 def test_places_are_multiples_of_the_grid():
-    for wrap, shift in product(WRAPS, (Size(4, 8), Size(12, 0))):
-        windows = tile(Size(48, 80), Size(16, 16), wrap, 4, shift)
+    for wrap, offset in product(WRAPS, (Size(4, 8), Size(12, 0))):
+        windows = tile(Size(48, 80), Size(16, 16), wrap, 4, offset)
         assert all(w.top % 4 == w.left % 4 == 0 for w in windows)
 
 
@@ -78,8 +78,8 @@ def test_all_multiples_of_the_grid_below_the_window_are_drawn():
 def test_windows_that_move_differ_at_each_noise_level_and_rest_where_others_look():
     params = WindowParams(window=Size(16, 16), stride=Size(8, 8), moving=True, seed=3, grid=2)
     canvas, at = Size(32, 64), params.at(1.5)
-    assert at.shift == moved(Size(16, 16), 2, 3, 1.5)
-    assert at.plan(canvas) == tile(canvas, Size(16, 16), grid=2, shift=at.shift) != params.at(1.6).plan(canvas)
+    assert at.offset == moved(Size(16, 16), 2, 3, 1.5)
+    assert at.plan(canvas) == tile(canvas, Size(16, 16), grid=2, offset=at.offset) != params.at(1.6).plan(canvas)
     still = at.overlapping()
     assert still.plan(canvas) == plan_windows(canvas, Size(16, 16), Size(8, 8), grid=2)
     assert still.at(1.5) == still

@@ -138,7 +138,7 @@ def test_weights_of_a_plan_are_made_once(monkeypatch):
 @pytest.mark.parametrize(("stride", "shift"), [(8, 4), (8, 7), (16, 8), (12, 6), (5, 3)])
 def test_shifted_windows_cover_everything_with_no_wide_gaps(canvas, stride, shift, wrap):
     sizes = Size(16, 16), Size(stride, stride)
-    windows = plan_windows(canvas, *sizes, wrap, shift=Size(shift, shift))
+    windows = plan_windows(canvas, *sizes, wrap, offset=Size(shift, shift))
     assert len(set(windows)) == len(windows)
     covered = fuse_sum(canvas, torch.ones(len(windows), 1, 16, 16), windows, dict.fromkeys(windows, 1.0))
     assert covered.min() >= 1
@@ -156,7 +156,7 @@ def test_cross_strides_stay_on_the_grid():
 
 
 def shifted(at=0, **options):
-    return CrossSamplingParams(**options).shift_at(step(at), ON_A_GRID)
+    return CrossSamplingParams(**options).offset_at(step(at), ON_A_GRID)
 
 
 def check(canvas=(16, 24), windows=ON_A_GRID, **options):
@@ -169,7 +169,7 @@ def test_windows_need_not_take_turns_where_there_is_only_one():
     check(strip, wide, groups=4)
     check(strip, wide, groups=2, cross_stride=Size(6, 6))
     params = JointParams(windows=wide, cross_sampling=turns)
-    plans = [replace(wide, shift=turns.shift_of(turn, wide)).plan(strip) for turn in range(4)]
+    plans = [replace(wide, offset=turns.offset_of(turn, wide)).plan(strip) for turn in range(4)]
     assert {window.top for plan in plans for window in plan} == {0}
     assert [plan[1].left for plan in plans] == [8, 10, 12, 14]
     assert params.windows_at(step()).plan(strip) in plans
@@ -183,19 +183,19 @@ def test_windows_need_not_take_turns_where_there_is_only_one():
 def test_wrapping_windows_all_move():
     canvas, size, stride = Size(16, 64), Size(16, 16), Size(16, 8)
     still = plan_windows(canvas, size, stride, Wrap(x=True))
-    moved = plan_windows(canvas, size, stride, Wrap(x=True), shift=Size(0, 4))
+    moved = plan_windows(canvas, size, stride, Wrap(x=True), offset=Size(0, 4))
     assert [window.left for window in moved] == [window.left + 4 for window in still]
 
 
 def test_a_shift_beyond_the_stride_is_refused():
     with pytest.raises(ValueError, match=r"width: shift must be in 0\.\.7 \(below the stride\), got 8"):
-        plan_windows(Size(16, 64), Size(16, 16), Size(8, 8), shift=Size(0, 8))
+        plan_windows(Size(16, 64), Size(16, 16), Size(8, 8), offset=Size(0, 8))
 
 
 def test_cross_sampling_takes_turns():
     windows, cross = WindowParams(window=Size(8, 8), stride=Size(8, 6)), CrossSamplingParams(groups=3)
-    assert [cross.shift_of(turn, windows).width for turn in range(3)] == [0, 2, 4]
-    plans = [replace(windows, shift=cross.shift_of(turn, windows)).plan(Size(8, 40)) for turn in range(3)]
+    assert [cross.offset_of(turn, windows).width for turn in range(3)] == [0, 2, 4]
+    plans = [replace(windows, offset=cross.offset_of(turn, windows)).plan(Size(8, 40)) for turn in range(3)]
     lefts = [[window.left for window in plan] for plan in plans]
     assert lefts == [[0, 6, 12, 18, 24, 30, 32], [0, 8, 14, 20, 26, 32], [0, 4, 10, 16, 22, 28, 32]]
 

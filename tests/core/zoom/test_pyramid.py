@@ -14,76 +14,80 @@ def randn(*shape):
     return torch.randn(*shape, dtype=torch.float64)
 
 
-def analyse(image, p, blocks):
+def analyse(image, zoom_factor, blocks):
     bands = []
     for block in blocks:
-        band, image = split(image, p, block)
+        band, image = split(image, zoom_factor, block)
         bands.append(band)
     return [*bands, image]
 
 
-def collapse(bands, p, blocks):
+def collapse(bands, zoom_factor, blocks):
     *bands, image = bands
     for band, block in zip(reversed(bands), reversed(blocks), strict=True):
-        image = join(band, image, p, block)
+        image = join(band, image, zoom_factor, block)
     return image
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("p", [2, 3, 4, 5])
+@pytest.mark.parametrize("zoom_factor", [2, 3, 4, 5])
 @pytest.mark.parametrize("leading", [(2,), (2, 3, 1)])
-def test_collapse_inverts_the_pyramid(size, p, leading):
-    image, blocks = randn(*leading, *size), [step.inner for step in footprints(size, p)]
-    bands = analyse(image, p, blocks)
-    assert [band.shape[-2:] for band in bands[1:]] == [step.outer[2:] for step in footprints(size, p)]
-    assert_close(collapse(bands, p, blocks), image, rtol=0, atol=1e-13)
+def test_collapse_inverts_the_pyramid(size, zoom_factor, leading):
+    image, blocks = randn(*leading, *size), [step.inner for step in footprints(size, zoom_factor)]
+    bands = analyse(image, zoom_factor, blocks)
+    assert [band.shape[-2:] for band in bands[1:]] == [step.outer[2:] for step in footprints(size, zoom_factor)]
+    assert_close(collapse(bands, zoom_factor, blocks), image, rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("p", [2, 3, 5])
-def test_enlarging_equals_the_mean_of_parabolas_cell_by_cell(size, p):
-    block = footprints(size, p)[0].inner
-    coarse = randn(2, block.height // p, block.width // p)
-    by_hand = enlarge_by_hand(coarse, p, block.top, block.left, *size)
-    assert_close(enlarge(coarse, p, block, size), by_hand, rtol=0, atol=1e-12)
+@pytest.mark.parametrize("zoom_factor", [2, 3, 5])
+def test_enlarging_equals_the_mean_of_parabolas_cell_by_cell(size, zoom_factor):
+    block = footprints(size, zoom_factor)[0].inner
+    coarse = randn(2, block.height // zoom_factor, block.width // zoom_factor)
+    by_hand = enlarge_by_hand(coarse, zoom_factor, block.top, block.left, *size)
+    assert_close(enlarge(coarse, zoom_factor, block, size), by_hand, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("p", [2, 3, 4, 7])
-def test_shrinking_undoes_enlarging_exactly(p):
-    coarse, block = randn(3, 6, 5), Window(1, 2, 6 * p, 5 * p)
-    fine = enlarge(coarse, p, block, Size(6 * p + 2, 5 * p + 3))
-    assert_close(downsample(crop(fine, block), p), coarse, rtol=0, atol=1e-13)
+@pytest.mark.parametrize("zoom_factor", [2, 3, 4, 7])
+def test_shrinking_undoes_enlarging_exactly(zoom_factor):
+    coarse, block = randn(3, 6, 5), Window(1, 2, 6 * zoom_factor, 5 * zoom_factor)
+    fine = enlarge(coarse, zoom_factor, block, Size(6 * zoom_factor + 2, 5 * zoom_factor + 3))
+    assert_close(downsample(crop(fine, block), zoom_factor), coarse, rtol=0, atol=1e-13)
 
 
-@pytest.mark.parametrize("p", [2, 3])
+@pytest.mark.parametrize("zoom_factor", [2, 3])
 @pytest.mark.parametrize("times", [1, 2])
-def test_an_enlarged_image_has_nothing_in_the_bands_that_enlarging_added(p, times):
-    size = Size(4 * p**2, 6 * p**2)
-    blocks = [Window(0, 0, size.height // p**k, size.width // p**k) for k in range(2)]
-    image = randn(1, size.height // p**times, size.width // p**times)
+def test_an_enlarged_image_has_nothing_in_the_bands_that_enlarging_added(zoom_factor, times):
+    size = Size(4 * zoom_factor**2, 6 * zoom_factor**2)
+    blocks = [Window(0, 0, size.height // zoom_factor**k, size.width // zoom_factor**k) for k in range(2)]
+    image = randn(1, size.height // zoom_factor**times, size.width // zoom_factor**times)
     for block in reversed(blocks[:times]):
-        image = enlarge(image, p, block, Size(block.height, block.width))
-    bands = analyse(image, p, blocks)
+        image = enlarge(image, zoom_factor, block, Size(block.height, block.width))
+    bands = analyse(image, zoom_factor, blocks)
     assert max(band.abs().max() for band in bands[:times]) < 1e-13
     assert all(band.abs().max() > 0.1 for band in bands[times:])
 
 
-@pytest.mark.parametrize("p", [2, 4])
-def test_a_ramp_stays_a_ramp_away_from_the_edges(p):
+@pytest.mark.parametrize("zoom_factor", [2, 4])
+def test_a_ramp_stays_a_ramp_away_from_the_edges(zoom_factor):
     """A smooth sky gets no ring. Repeated cells fail this; bilinear interpolation passes, but fails the test above."""
     coarse = torch.arange(9, dtype=torch.float64).expand(1, 9, 9)
-    fine = enlarge(coarse, p, Window(0, 0, 9 * p, 9 * p), Size(9 * p, 9 * p))
-    expected = (torch.arange(9 * p, dtype=torch.float64) + 0.5) / p - 0.5
-    inside = slice(3 * p, 6 * p)
+    fine = enlarge(
+        coarse, zoom_factor, Window(0, 0, 9 * zoom_factor, 9 * zoom_factor), Size(9 * zoom_factor, 9 * zoom_factor)
+    )
+    expected = (torch.arange(9 * zoom_factor, dtype=torch.float64) + 0.5) / zoom_factor - 0.5
+    inside = slice(3 * zoom_factor, 6 * zoom_factor)
     assert_close(fine[0, 0, inside], expected[inside], rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("p", [2, 3, 8, 32])
-def test_next_to_an_edge_the_result_overshoots_by_less_than_a_fifth(p):
+@pytest.mark.parametrize("zoom_factor", [2, 3, 8, 32])
+def test_next_to_an_edge_the_result_overshoots_by_less_than_a_fifth(zoom_factor):
     coarse = torch.tensor([0.0] * 6 + [1.0] * 6, dtype=torch.float64).expand(1, 12, 12)
-    fine = enlarge(coarse, p, Window(0, 0, 12 * p, 12 * p), Size(12 * p, 12 * p))
+    fine = enlarge(
+        coarse, zoom_factor, Window(0, 0, 12 * zoom_factor, 12 * zoom_factor), Size(12 * zoom_factor, 12 * zoom_factor)
+    )
     assert -0.2 < fine.min() < -0.1 and 1.1 < fine.max() < 1.2
-    assert fine[..., : 4 * p].abs().max() < 1e-12  # and further away not at all
+    assert fine[..., : 4 * zoom_factor].abs().max() < 1e-12  # and further away not at all
 
 
 def test_the_rest_that_no_coarse_cell_covers_goes_on_as_the_edge():

@@ -19,13 +19,13 @@ def noise(count, height, width, dtype=torch.float64):
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("p", [2, 3])
+@pytest.mark.parametrize("zoom_factor", [2, 3])
 @pytest.mark.parametrize("zoom", [0.0, 0.01, 0.4, 0.5, 0.97, 1.0, 1.6])
-def test_it_is_the_literal_loop(size, p, zoom):
+def test_it_is_the_literal_loop(size, zoom_factor, zoom):
     levels = noise(3, *size)
-    (outer, inner), frame = nesting(Size(*size), p), Size(13, 21)
-    expected = oracles.zoom_view(levels, zoom, p, outer[:2], inner[:2], frame)
-    assert_close(render_at(levels, zoom, p, frame), expected, rtol=0, atol=1e-12)
+    (outer, inner), frame = nesting(Size(*size), zoom_factor), Size(13, 21)
+    expected = oracles.zoom_view(levels, zoom, zoom_factor, outer[:2], inner[:2], frame)
+    assert_close(render_at(levels, zoom, zoom_factor, frame), expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.uint8], ids=str)
@@ -36,49 +36,51 @@ def test_a_whole_zoom_is_the_level(size, dtype):
         assert torch.equal(render_at(levels, zoom, 2), level.to(torch.promote_types(dtype, torch.float32)))
 
 
-@pytest.mark.parametrize("p", [2, 4])
-@pytest.mark.parametrize("unit", [1, 8])
-def test_the_zoom_centre_stays_where_it_is(p, unit):
+@pytest.mark.parametrize("zoom_factor", [2, 4])
+@pytest.mark.parametrize("pixels_per_cell", [1, 8])
+def test_the_zoom_centre_stays_where_it_is(zoom_factor, pixels_per_cell):
     """Levels with one bright spot at the fixed point: so is every frame between them."""
     size = Size(64, 104)
-    centre = zoom_centre(nesting(size, p, unit), size, p)
-    assert unit == 1 or p == 2 or centre != zoom_centre(nesting(size, p), size, p), "here the unit should matter"
+    centre = zoom_centre(nesting(size, zoom_factor, pixels_per_cell), size, zoom_factor)
+    assert (
+        pixels_per_cell == 1 or zoom_factor == 2 or centre != zoom_centre(nesting(size, zoom_factor), size, zoom_factor)
+    ), "here the unit should matter"
     y, x = torch.meshgrid(torch.arange(64) + 0.5, torch.arange(104) + 0.5, indexing="ij")
     distance = (y - centre.y * 64) ** 2 + (x - centre.x * 104) ** 2
     levels = torch.exp(-distance / 50).double().expand(3, 1, 64, 104)
-    for frame in render_frames(levels, [0, 0.3, 0.5, 0.8, 1, 1.7], p, unit=unit):
+    for frame in render_frames(levels, [0, 0.3, 0.5, 0.8, 1, 1.7], zoom_factor, pixels_per_cell=pixels_per_cell):
         weight = frame[0].clamp(min=0.2) - 0.2
         at = [(weight * axis).sum() / weight.sum() for axis in (y, x)]
         assert at == pytest.approx([centre.y * 64, centre.x * 104], abs=0.05)
 
 
-@pytest.mark.parametrize("p", [2, 3, 4])
-def test_between_levels_a_consistent_stack_shows_the_scene(p):
+@pytest.mark.parametrize("zoom_factor", [2, 3, 4])
+def test_between_levels_a_consistent_stack_shows_the_scene(zoom_factor):
     """A scene of waves, drawn at any zoom by its formula: the frame differs no more than resampling must."""
     size = Size(48, 48)
-    centre = zoom_centre(nesting(size, p), size, p).y
+    centre = zoom_centre(nesting(size, zoom_factor), size, zoom_factor).y
 
     def scene(zoom):
-        side = centre + ((torch.arange(48, dtype=torch.float64) + 0.5) / 48 - centre) * p**-zoom
+        side = centre + ((torch.arange(48, dtype=torch.float64) + 0.5) / 48 - centre) * zoom_factor**-zoom
         waves = [(2.0, 1.0), (-3.0, 4.0), (5.0, 5.0)]
         return sum(torch.sin(2 * math.pi * (a * side[:, None] + b * side))[None] for a, b in waves) / 6 + 0.5
 
     levels = torch.stack([scene(zoom) for zoom in range(3)])
     for zoom in torch.linspace(0, 2, 41).tolist():
-        assert (render_at(levels, zoom, p) - scene(zoom)).abs().max() < 0.01
+        assert (render_at(levels, zoom, zoom_factor) - scene(zoom)).abs().max() < 0.01
 
 
-def spiral(p, side=72):
+def spiral(zoom_factor, side=72):
     """A picture that is its own centre, p times enlarged: it looks the same at every level and changes evenly."""
     y, x = torch.meshgrid(*[torch.arange(side, dtype=torch.float64) + 0.5 - side / 2] * 2, indexing="ij")
-    turns = torch.log(torch.hypot(y, x)) / math.log(p) + torch.atan2(y, x) / math.pi
+    turns = torch.log(torch.hypot(y, x)) / math.log(zoom_factor) + torch.atan2(y, x) / math.pi
     return 0.5 + 0.3 * torch.sin(2 * math.pi * turns)
 
 
 @pytest.mark.parametrize("frames_per_level", [12, 60])
 @pytest.mark.parametrize(("tint", "allowed"), [(0.0, 1.0), (0.2, 1.2)], ids=["consistent", "tinted"])
-@pytest.mark.parametrize("p", [2, 3])
-def test_nothing_pops_when_a_level_takes_over(p, tint, allowed, frames_per_level):
+@pytest.mark.parametrize("zoom_factor", [2, 3])
+def test_nothing_pops_when_a_level_takes_over(zoom_factor, tint, allowed, frames_per_level):
     """From frame to frame, hand-overs change no more than the frames between them.
 
     Levels that do not agree in brightness cannot reach that: the border of the next one sweeps over the most pixels
@@ -86,11 +88,11 @@ def test_nothing_pops_when_a_level_takes_over(p, tint, allowed, frames_per_level
     """
     count = 4
     levels = (
-        render_image(spiral(p).expand(count, 1, 72, 72), p)
+        render_image(spiral(zoom_factor).expand(count, 1, 72, 72), zoom_factor)
         + tint * torch.tensor([1.0, -1.0, 1.0, -1.0])[:, None, None, None]
     )
     zooms = [frame / frames_per_level for frame in range((count - 1) * frames_per_level + 1)]
-    frames = torch.stack(list(render_frames(levels, zooms, p)))
+    frames = torch.stack(list(render_frames(levels, zooms, zoom_factor)))
     change = (frames[1:] - frames[:-1]).square().mean((1, 2, 3)).sqrt()
     place = torch.arange(len(change)) % frames_per_level
     at_hand_over = (place == 0) | (place == frames_per_level - 1)
@@ -133,12 +135,12 @@ def test_frames_are_made_one_by_one():
         (dict(zoom=2.1), r"zoom: must be in 0\.\.2 for 3 levels, got 2\.1"),
         (dict(zoom=-0.1), r"zoom: must be in 0\.\.2 for 3 levels, got -0\.1"),
         (dict(zoom=math.nan), r"zoom: must be in 0\.\.2 for 3 levels, got nan"),
-        (dict(p=1), r"p: the zoom factor between levels must be at least 2, got 1"),
+        (dict(zoom_factor=1), r"zoom_factor: must be at least 2, got 1"),
         (dict(size=Size(0, 4)), r"size: a frame must be at least 1 x 1, got 0 x 4"),
         (dict(levels=torch.zeros(1, 3, 8, 8)), r"levels: a zoom stack has at least 2 levels, got 1"),
-        (dict(unit=3), r"height: must be a multiple of 3, got 8"),
+        (dict(pixels_per_cell=3), r"height: must be a multiple of 3, got 8"),
     ],
 )
 def test_what_it_refuses(change, message):
     with pytest.raises(ValueError, match=message):
-        render_at(**{"levels": torch.zeros(3, 3, 8, 8), "zoom": 1.5, "p": 2} | change)
+        render_at(**{"levels": torch.zeros(3, 3, 8, 8), "zoom": 1.5, "zoom_factor": 2} | change)
