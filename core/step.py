@@ -1,6 +1,7 @@
 """Where in the sampling a prediction is asked for."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -63,6 +64,17 @@ class Step:
 def signal(sigma: float, flow: bool) -> float:
     """The factor with which the picture stands in x at this noise level."""
     return 1 - sigma if flow else 1.0
+
+
+def step_at(levels: Sequence[float], sigma: float) -> int:
+    """The step that an evaluation at `sigma` belongs to: the last one that begins at or above it.
+
+    At or below it where the noise rises (unsampling). `levels` are the noise levels at which the steps begin, and the
+    one at which the last step ends. Samplers compute in different precisions, so levels may differ by 1e-4.
+    """
+    sign = 1 if levels[-1] <= levels[0] else -1
+    begun = (step for step, level in enumerate(levels[:-1]) if sign * (level - sigma) >= -1e-4 * sigma)
+    return max(begun, default=0)
 
 
 def noise_level_key(sigma: float) -> str:

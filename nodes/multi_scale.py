@@ -4,7 +4,7 @@ from comfy_api.latest import io
 
 from ..core.methods.multiscale import GUIDANCES, MOST_SCALES, MultiScaleParams
 from .host.ksampler import sample
-from .host.windows.wrappers import with_settings
+from .host.windows.patch import with_settings
 from .ksampler_inputs import denoise_input, ksampler_inputs
 
 CATEGORY = "joint diffusion"

@@ -6,7 +6,7 @@ from ..core.canvas.windows import Wrap
 from ..core.methods.multidiffusion import WindowParams
 from .host.families import grid
 from .host.settings import DEFAULT_OVERLAP, stride_of
-from .host.windows.wrappers import with_settings
+from .host.windows.patch import with_settings
 from .pixels import size_or_native
 
 WINDOWS = OVERLAPPING, MOVING = "overlapping", "moving"

@@ -6,7 +6,7 @@ from ..core.methods.syncdiffusion import ANCHORS, GUIDANCES, SyncParams
 from .host.gradients.vae import load_along
 from .host.perceptual_weights import load_lpips, load_style
 from .host.settings import PictureLoss
-from .host.windows.wrappers import with_settings
+from .host.windows.patch import with_settings
 
 DEFAULT = SyncParams()
 PERCEPTIONS = {"style": load_style, "lpips": load_lpips}

@@ -5,7 +5,7 @@ from comfy_api.latest import io
 from ..core.canvas.windows import Size
 from ..core.methods.twindiffusion import CropFusionParams, CrossSamplingParams
 from .host.latents import latent_space
-from .host.windows.wrappers import with_settings
+from .host.windows.patch import with_settings
 from .pixels import cells
 
 DEFAULT = CropFusionParams()

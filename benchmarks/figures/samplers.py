@@ -41,7 +41,7 @@ def main() -> None:
     from joint_diffusion.core.methods.multiscale import MultiScaleParams
     from joint_diffusion.core.methods.syncdiffusion import SyncParams
     from joint_diffusion.nodes.host.demo_model import demo_clip, demo_model
-    from joint_diffusion.nodes.host.windows.wrappers import with_settings
+    from joint_diffusion.nodes.host.windows.patch import with_settings
 
     pipeline = LandscapePipeline()
     with torch.inference_mode():

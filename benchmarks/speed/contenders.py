@@ -19,7 +19,7 @@ from joint_diffusion.core.methods.syncdiffusion import SyncParams
 from joint_diffusion.core.methods.twindiffusion import CropFusionParams
 from joint_diffusion.core.perception.similarity import LatentSimilarity
 from joint_diffusion.core.step import Step
-from joint_diffusion.nodes.host.windows.wrappers import with_settings
+from joint_diffusion.nodes.host.windows.patch import with_settings
 from torch import Tensor
 
 from . import literal

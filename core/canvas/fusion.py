@@ -43,8 +43,7 @@ def shared_weights(
     shape: WeightShape, windows: Sequence[Window], device: torch.device, precision: torch.dtype
 ) -> WindowWeights:
     """The same weights for all windows, as MultiDiffusion has them."""
-    first = windows[0]
-    return dict.fromkeys(windows, window_weights(shape, Size(first.height, first.width)).to(device, precision))
+    return dict.fromkeys(windows, window_weights(shape, windows[0].size).to(device, precision))
 
 
 def normalised(weights: WindowWeights, canvas: Size) -> WindowWeights:
@@ -53,8 +52,7 @@ def normalised(weights: WindowWeights, canvas: Size) -> WindowWeights:
     Exact, with no epsilon below: `plan_windows` leaves no cell uncovered.
     """
     total = next(iter(weights.values())).new_zeros(canvas)
-    for window, cells in weights.items():
-        add_to(total, cells, window)
+    add_to(total, weights.values(), weights)
     return {window: cells / crop(total, window) for window, cells in weights.items()}
 
 
@@ -89,8 +87,7 @@ class Fusion:
         together = torch.stack([*views]).to(self._total)
         together = together.view(len(views), len(windows), -1, *views[0].shape[1:])
         together *= weights.view(len(windows), *[1] * (together.ndim - 4), *weights.shape[1:])
-        for view, window in zip(together.unbind(1), windows, strict=True):
-            add_to(self._total, view, window)
+        add_to(self._total, together.unbind(1), windows)
 
     def result(self) -> list[Tensor]:
         """The averages (B, ..., H, W), with the dtype of the canvas."""

@@ -1,6 +1,6 @@
 """Windows: where on the canvas the model looks, and how a view is cut out and put back."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -129,11 +129,12 @@ def crop_batch(canvas: Tensor, windows: Sequence[Window]) -> Tensor:
     return torch.cat([crop(canvas, window) for window in windows])
 
 
-def add_to(canvas: Tensor, view: Tensor, window: Window) -> None:
-    """Add `view` to `canvas` through `window`, in place: the transpose of `crop`, F_i^-1 in the papers."""
-    for rows, view_rows in _parts(canvas, view, -2, window.top):
-        for cells, view_cells in _parts(rows, view_rows, -1, window.left):
-            cells.add_(view_cells)
+def add_to(canvas: Tensor, views: Iterable[Tensor], windows: Iterable[Window]) -> None:
+    """Add each view to the canvas (..., H, W) through its window, in place: the transpose of `crop`, F_i^-1."""
+    for view, window in zip(views, windows, strict=True):
+        for rows, view_rows in _parts(canvas, view, -2, window.top):
+            for cells, view_cells in _parts(rows, view_rows, -1, window.left):
+                cells.add_(view_cells)
 
 
 def _parts(canvas: Tensor, view: Tensor, dim: int, start: int) -> list[tuple[Tensor, Tensor]]:

@@ -16,12 +16,12 @@ class LatentSpace(NamedTuple):
     """What a latent of some model looks like: (B, channels, H, W), or (B, channels, 1, H, W) with time."""
 
     channels: int
-    pixels_per_cell: int  # pixels per cell
+    pixels_per_cell: int
     has_time: bool
     grid: int = 1  # width and height must be multiples of so many cells
 
 
-# The host's own empty latent. Its sampler turns a latent that is all zero into what the model needs.
+# The host's own empty latent. The sampler adapts a latent of zeros to the model, in channels and size.
 ANY_SPACE = LatentSpace(channels=4, pixels_per_cell=8, has_time=False)
 
 
@@ -38,7 +38,7 @@ def latent_space(model=None, vae=None) -> LatentSpace:
 
 
 def empty(space: LatentSpace, batch: int, canvas: Size) -> Tensor:
-    """Zeros of that space where the host keeps its latents."""
+    """Zeros of that space, (batch, channels, H, W) or with time, on the device where the host keeps latents."""
     time = (1,) if space.has_time else ()
     return torch.zeros(
         (batch, space.channels, *time, *canvas),

@@ -11,7 +11,7 @@ from joint_diffusion.core.methods.multiscale import MultiScaleParams
 from joint_diffusion.core.methods.syncdiffusion import SyncParams
 from joint_diffusion.core.methods.twindiffusion import CrossSamplingParams
 from joint_diffusion.nodes.drawings.plan import EXAMPLE, coverage, draw_plan
-from joint_diffusion.nodes.host.windows.wrappers import with_settings
+from joint_diffusion.nodes.host.windows.patch import with_settings
 from joint_diffusion.nodes.panorama_latent import PanoramaLatent
 from joint_diffusion.nodes.panorama_plan import PanoramaPlan
 from joint_diffusion.nodes.panorama_windows import PanoramaWindows

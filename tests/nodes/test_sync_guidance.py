@@ -22,7 +22,7 @@ from joint_diffusion.core.perception.style import Style
 from joint_diffusion.core.step import Step, signal
 from joint_diffusion.nodes.host.perceptual_weights import FOLDER, load_lpips
 from joint_diffusion.nodes.host.windows import wrappers as sampling
-from joint_diffusion.nodes.host.windows.wrappers import with_settings
+from joint_diffusion.nodes.host.windows.patch import with_settings
 from joint_diffusion.nodes.sync_guidance import SyncGuidance
 from safetensors.torch import save_file
 from sampling_run import lively, prompts, run, run_by_hand

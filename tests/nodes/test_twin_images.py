@@ -147,7 +147,7 @@ def test_ancestral_steps_are_fused_after_their_noise(sd15, monkeypatch):
     draw, started = iter(noises), []
     twin = twins(stop=1.0)
     monkeypatch.setattr(
-        "joint_diffusion.nodes.host.joined_sampler.default_noise_sampler", lambda *_, **__: lambda *_: next(draw)
+        "joint_diffusion.nodes.host.joined.sampler.default_noise_sampler", lambda *_, **__: lambda *_: next(draw)
     )
     result = run(sd15, "euler_ancestral", twin, callback=lambda i, denoised, x, n: started.append(x.clone()))
     x, denoise = started[0], denoised_alone(sd15)

@@ -26,7 +26,7 @@ from joint_diffusion.nodes.host.joined.level_blending import (
     where_there_is_room,
 )
 from joint_diffusion.nodes.host.joined.sampling import contact_sheet
-from joint_diffusion.nodes.host.windows.wrappers import with_settings
+from joint_diffusion.nodes.host.windows.patch import with_settings
 from joint_diffusion.nodes.zoom_prompts import StackPrompts, ZoomPrompts
 from joint_diffusion.nodes.zoom_stack_sampler import ZoomStackSampler
 from tiny_models import prompt

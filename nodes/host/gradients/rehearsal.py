@@ -14,6 +14,8 @@ import comfy.samplers
 import torch
 from torch import Tensor
 
+from ..sampler_hooks import SamplerHooks
+
 # So large that the noise which stochastic samplers add disappears beside it ...
 LOUD = 1e12
 # ... until so little of it is left. Then the sampler has forgotten x, as LCM does at once.
@@ -71,7 +73,7 @@ class _Understudy:
 
     def __init__(self, guider: comfy.samplers.CFGGuider, model_options: dict[str, Any]):
         self._guider = guider
-        self._others = model_options.get("sampler_post_cfg_function", [])
+        self._sampler_hooks = SamplerHooks(model_options)
         self.heard: dict[float, float] = {}
 
     def __getattr__(self, name: str) -> Any:
@@ -82,7 +84,7 @@ class _Understudy:
         self.heard[_key(float(timestep[0]))] = float(x.mean())
         zero = torch.zeros_like(x)
         # What the sampler itself has hooked in; hooks of other nodes have no business in a rehearsal.
-        for function in model_options.get("sampler_post_cfg_function", [])[len(self._others) :]:
+        for function in self._sampler_hooks.of_sampler(model_options):
             zero = function(
                 {
                     "denoised": zero,

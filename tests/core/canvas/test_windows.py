@@ -88,7 +88,7 @@ def test_adding_is_the_transpose_of_cropping(window, leading):
     x = torch.randn(*leading, 8, 10, dtype=torch.float64)
     y = torch.randn(*leading, window.height, window.width, dtype=torch.float64)
     pasted = torch.zeros_like(x)
-    add_to(pasted, y, window)
+    add_to(pasted, [y], [window])
     torch.testing.assert_close((crop(x, window) * y).sum(), (x * pasted).sum())
 
 

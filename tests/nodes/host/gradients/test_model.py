@@ -18,8 +18,9 @@ import torch
 from comfy.ldm.modules.attention import BasicTransformerBlock, SpatialTransformer
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import CallbacksMP, WrappersMP
+from joint_diffusion.nodes.host.gradients.half_precision import evenly_scaled
 from joint_diffusion.nodes.host.gradients.inference_tensors import thawed
-from joint_diffusion.nodes.host.gradients.model import evenly_scaled, input_gradients
+from joint_diffusion.nodes.host.gradients.model import input_gradients
 from joint_diffusion.nodes.host.gradients.saved_tensors import Backpropagation, saved_tensors_survive_writes
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves

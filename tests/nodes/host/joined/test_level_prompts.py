@@ -9,7 +9,7 @@ from joint_diffusion.core.canvas.windows import Size
 from joint_diffusion.core.methods.multidiffusion import WindowParams
 from joint_diffusion.nodes.host.joined.level_batches import LevelBatches
 from joint_diffusion.nodes.host.joined.level_prompts import of_all_levels
-from joint_diffusion.nodes.host.windows.wrappers import with_settings
+from joint_diffusion.nodes.host.windows.patch import with_settings
 from tiny_models import control_net, prompt
 from window_run import predict
 

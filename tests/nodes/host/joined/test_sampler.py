@@ -16,7 +16,7 @@ from joint_diffusion.nodes.host.joined.level_batches import LevelBatches
 from joint_diffusion.nodes.host.joined.level_prompts import of_all_levels
 from joint_diffusion.nodes.host.joined.sampler import joined_sampler
 from joint_diffusion.nodes.host.joined.zoom_stack import JoinedStack
-from joint_diffusion.nodes.host.windows.wrappers import with_settings
+from joint_diffusion.nodes.host.windows.patch import with_settings
 from tiny_models import prompt
 
 P, STEPS = 2, 4

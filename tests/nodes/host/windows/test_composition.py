@@ -24,8 +24,8 @@ from joint_diffusion.core.methods.multiscale import MultiScaleParams
 from joint_diffusion.core.methods.syncdiffusion import SyncParams
 from joint_diffusion.core.methods.twindiffusion import CropFusionParams, CrossSamplingParams
 from joint_diffusion.core.step import Step
+from joint_diffusion.nodes.host.windows.patch import with_settings
 from joint_diffusion.nodes.host.windows.spatial import area_mask
-from joint_diffusion.nodes.host.windows.wrappers import with_settings
 from joint_diffusion.nodes.multi_scale import MultiScaleGuidance
 from joint_diffusion.nodes.panorama_windows import PanoramaWindows
 from joint_diffusion.nodes.sync_guidance import SyncGuidance

@@ -8,7 +8,7 @@ from joint_diffusion.core.canvas.resample import downsample
 from joint_diffusion.core.methods.multiscale import MultiScaleParams
 from joint_diffusion.core.methods.syncdiffusion import SyncParams
 from joint_diffusion.nodes.host.demo_model import demo_clip, demo_model
-from joint_diffusion.nodes.host.windows.wrappers import with_settings
+from joint_diffusion.nodes.host.windows.patch import with_settings
 
 STEPS = 6
 CANVAS = (1, 8, 32, 32)

@@ -18,7 +18,7 @@ from joint_diffusion.core.canvas.windows import Size, Wrap
 from joint_diffusion.core.methods.multidiffusion import WindowParams
 from joint_diffusion.core.methods.multiscale import MultiScaleParams
 from joint_diffusion.core.methods.twindiffusion import CropFusionParams
-from joint_diffusion.nodes.host.windows.wrappers import with_settings
+from joint_diffusion.nodes.host.windows.patch import with_settings
 from tiny_models import prompt
 
 
