@@ -15,6 +15,7 @@ from ..canvas.resample import downsample
 from ..canvas.windows import Size, canvas_size, crop
 from ..zoom.geometry import Nesting, footprints, levels_nesting
 from ..zoom.pyramid import enlarge, join, split
+from ..zoom.smoothstep import smoothstep
 
 FEATHER = 0.125  # sides of a level; more takes the frames away no better
 ADAM_DECAY = (0.9, 0.999)
@@ -150,8 +151,7 @@ def _ramp(length: int, feather: float) -> Tensor:
     if feather == 0:
         return torch.ones(length, dtype=torch.float64)
     start = (torch.arange(length, dtype=torch.float64) + 0.5) / length
-    t = (torch.minimum(start, 1 - start) / feather).clamp(max=1)
-    return t * t * (3 - 2 * t)
+    return smoothstep((torch.minimum(start, 1 - start) / feather).clamp(max=1))
 
 
 def fit_photograph(

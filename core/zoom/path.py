@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from .smoothstep import smoothstep
+
 Easing = Literal["linear", "ease in-out"]
 Direction = Literal["in", "out", "in and out", "out and in"]
 
@@ -34,4 +36,4 @@ class ZoomPath:
         return way + way[-2::-1] if " and " in self.direction else way
 
     def _eased(self, t: float) -> float:
-        return t if self.easing == "linear" else t * t * (3 - 2 * t)
+        return t if self.easing == "linear" else smoothstep(t)

@@ -8,7 +8,7 @@ level before it. `web/zoom_view.mjs` has the same formulas.
 import math
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,11 +16,10 @@ from torch import Tensor
 from ..canvas.crop_resize import Sampling, crop_resize
 from ..canvas.windows import Size, canvas_size
 from .geometry import Nesting, levels_nesting
+from .smoothstep import smoothstep
 
 FADE = 0.5  # levels of zoom over which a finer level appears where it is not at its border
 FEATHER = 0.25  # widest border over which it does, in sides of the finer level
-
-Number = TypeVar("Number", float, Tensor)
 
 
 class Centre(NamedTuple):
@@ -55,7 +54,7 @@ def level_span(centre: float, zoom_factor: int, zoom: float, level: int) -> Span
 
 def appearance(zoom: float) -> float:
     """How much of the next level is seen away from its border: none of it at a whole zoom, all of it FADE later."""
-    return _smoothstep(min((zoom % 1) / FADE, 1.0))
+    return smoothstep(min((zoom % 1) / FADE, 1.0))
 
 
 def borders(span: Span) -> tuple[float, float]:
@@ -150,9 +149,5 @@ def _placed(span: Span, length: int, count: int) -> _Placed:
     opacity = torch.ones_like(cells)
     for distance, width in zip((cells - span.start, end - cells), borders(span), strict=True):
         if width > 0:
-            opacity *= _smoothstep((distance / width).clamp(0, 1))
+            opacity *= smoothstep((distance / width).clamp(0, 1))
     return _Placed(slice(first, last), Sampling((first - span.start * count) * step, step, last - first), opacity)
-
-
-def _smoothstep(t: Number) -> Number:
-    return t * t * (3 - 2 * t)
