@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .fusion import Fusion, fusion_precision, normalised, shared_weights
+from .fusion import Fusion, shared_weights
 from .windows import NO_WRAP, Size, Window, Wrap, canvas_size, plan_windows
 
 Decoder = Callable[[Tensor], Tensor]
@@ -82,8 +82,7 @@ def decode_in_windows(latent: Tensor, decode: Decoder, params: DecodeParams) -> 
     shape = (*first.shape[:-2], canvas.height * pixels_per_cell, canvas.width * pixels_per_cell)
     in_pixels = [window.scaled(pixels_per_cell) for window in windows]
     pixels = first.new_empty(1).expand(shape)
-    weights = shared_weights("feathered", in_pixels, first.device, fusion_precision(first))
-    fusion = Fusion(pixels, normalised(weights, canvas_size(pixels)))
+    fusion = Fusion(pixels, shared_weights("feathered", in_pixels, pixels))
     fusion.add([first], in_pixels[:1])
     for window, drawn in zip(windows[1:], in_pixels[1:], strict=True):
         part, _ = _decode_part(latent, decode, window, params)
