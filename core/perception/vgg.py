@@ -150,18 +150,15 @@ def chosen_weights(
             f"{network}: {name} must have the shape {shapes[name]}, got {tuple(weights[name].shape)}: "
             "these are the weights of another network."
         )
+    precision = {name: torch.promote_types(weights[name].dtype, torch.float32) for name in shapes}
     with torch.inference_mode(False):  # autograd cannot save tensors made in inference mode
-        return {name: weights[name].detach().to(_precision(weights[name])).clone() for name in shapes}
+        return {name: weights[name].detach().to(precision[name]).clone() for name in shapes}
 
 
 def on_device(weights: Mapping[str, Tensor], device: torch.device | str) -> dict[str, Tensor]:
     """`weights` on `device`; autograd may still save them."""
     with torch.inference_mode(False):
         return {name: weight.to(device) for name, weight in weights.items()}
-
-
-def _precision(weight: Tensor) -> torch.dtype:
-    return torch.promote_types(weight.dtype, torch.float32)
 
 
 def _listed(names: Sequence[str]) -> str:
