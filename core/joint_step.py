@@ -20,7 +20,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -130,12 +129,8 @@ class Look:
     correct: Correction | None = None
 
 
-class CanvasDenoiser(Protocol):
-    """A model that denoises a whole canvas through windows."""
-
-    def __call__(self, x: Tensor, sigma: float, look: Look) -> Tensor:
-        """The fused and corrected prediction for the canvas x (B, C, ..., H, W) with noise level sigma."""
-        ...
+CanvasDenoiser = Callable[[Tensor, float, Look], Tensor]
+"""(canvas x (B, C, ..., H, W), its noise level, how to denoise it) -> the fused and corrected prediction."""
 
 
 def check_canvas(canvas: Size, params: JointParams) -> None:
