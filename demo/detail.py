@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .noise import fade, texture, value_noise
-from .palette import Palette
+from .palette import Palette, mix
 from .scatter import Leaves, leaves, spots, stones
 
 
@@ -25,10 +25,6 @@ class Points:
     cloud: np.ndarray  # 0 (clear sky) to 1
     pixel: float
     seed: int
-
-
-def _mix(a: np.ndarray, b: np.ndarray, t: np.ndarray | float) -> np.ndarray:
-    return a + (b - a) * np.asarray(t, dtype=np.float32)[..., None]
 
 
 def _stripes(leaf: Leaves, number: int, lean: float, long: float, pixel: float) -> np.ndarray:
@@ -74,7 +70,7 @@ def forest(at: Points, colour: np.ndarray, p: Palette, winter: bool) -> np.ndarr
             stalk = np.clip(1.3 - np.abs(leaf.across) * 8, 0, 1) * leaf.cover * np.clip(1.2 - leaf.along, 0, 1)
             wood = np.maximum(wood * (1 - here), stalk)
         bright += 0.75 * clear * (under - 0.12)
-        colour = _mix(colour, p.mountains * np.float32([0.66, 0.44, 0.30]), 0.75 * clear * wood)
+        colour = mix(colour, p.mountains * np.float32([0.66, 0.44, 0.30]), 0.75 * clear * wood)
     bright += 0.08 * texture(at.x, at.y, 300.0, at.pixel, at.seed + 7)
     return colour * np.clip(1 + bright, 0.15, 2.0)[:, None]
 
@@ -102,7 +98,7 @@ def mountains(at: Points, colour: np.ndarray, p: Palette, winter: bool) -> np.nd
         patch = value_noise(at.x * 310, at.y * 310, at.seed + 8) + fray
         lichen = np.clip((patch - 0.66) * 9, 0, 1) * rock
         crust = 0.75 + 0.5 * (patch * 6 % 1)
-        colour = _mix(colour, (p.meadow * 0.7 + p.accent * 0.3) * crust[:, None], 0.8 * clear * lichen)
+        colour = mix(colour, (p.meadow * 0.7 + p.accent * 0.3) * crust[:, None], 0.8 * clear * lichen)
         bright *= 1 - 0.6 * clear * lichen
     return colour * np.clip(1 + bright * rock, 0.15, 2.0)[:, None]
 
@@ -117,8 +113,8 @@ def lake(at: Points, colour: np.ndarray, p: Palette, winter: bool) -> np.ndarray
             leaf = leaves(at.x, at.y, size, 0.04, at.pixel, at.seed + int(1e4 * size[1]), spread=0.3)
             crest = np.clip(1.1 - np.abs(leaf.across + 0.35) * 1.8, 0, 1) * leaf.cover
             trough = np.clip(leaf.across * 1.6, 0, 1) * leaf.cover
-            colour = _mix(colour, deep, 0.8 * much * clear * trough)
-            colour = _mix(colour, shine, much * clear * crest * np.clip(leaf.tone * 2 - 0.5, 0, 1))
+            colour = mix(colour, deep, 0.8 * much * clear * trough)
+            colour = mix(colour, shine, much * clear * crest * np.clip(leaf.tone * 2 - 0.5, 0, 1))
     for frequency, much in ((190.0, 0.35), (640.0, 0.45)):
         if clear := fade(1 / frequency, at.pixel):
             x, y = at.x * frequency, at.y * frequency
@@ -126,13 +122,13 @@ def lake(at: Points, colour: np.ndarray, p: Palette, winter: bool) -> np.ndarray
             net = np.abs(value_noise(x + warp, 1.8 * y - warp, at.seed + 6) - 0.5)
             net = np.minimum(net, np.abs(value_noise(0.8 * x - warp, 1.5 * y, at.seed + 7) - 0.5))
             line = np.clip(1 - net * 9, 0, 1)
-            colour = _mix(colour, deep, 0.30 * much * clear * (1 - line))
-            colour = _mix(colour, shine, much * clear * line**2)
+            colour = mix(colour, deep, 0.30 * much * clear * (1 - line))
+            colour = mix(colour, shine, much * clear * line**2)
     if clear := fade(0.0011, at.pixel):
         bubble = spots(at.x, at.y, 0.0042, at.seed + 8, share=0.4)
         ring = np.clip(1 - np.abs(bubble.radius - 0.85) * 6, 0, 1)
         glint = np.clip(2 - 5 * np.hypot(bubble.dx + 0.35, bubble.dy + 0.35), 0, 1)
-        colour = _mix(colour, p.disc, clear * (0.65 * ring + glint))
+        colour = mix(colour, p.disc, clear * (0.65 * ring + glint))
     return colour * (1 + 0.10 * texture(0.3 * at.x, at.y, 120.0, at.pixel, at.seed + 9))[:, None]
 
 
@@ -153,7 +149,7 @@ def meadow(at: Points, colour: np.ndarray, p: Palette, winter: bool) -> np.ndarr
             blades += front * (lit + 0.25 * fold - (0.26 if winter else 0.12) - blades)
             blades -= 0.28 * clear * (1 - leaf.cover) * (1 - shadow)
             shadow += clear * (0.5 * (1 - leaf.cover) - leaf.cover) * 0.5
-    colour = _mix(colour, grass, np.clip(0.5 * much * np.clip(shadow, 0, 1), 0, 0.6))
+    colour = mix(colour, grass, np.clip(0.5 * much * np.clip(shadow, 0, 1), 0, 0.6))
     colour = colour * np.clip(1 + bright + much * blades, 0.2, 1.8)[:, None]
     for spacing, share in ((0.026, 0.40), (0.0090, 0.22)):
         if not (clear := fade(0.4 * spacing, at.pixel)):
@@ -169,16 +165,16 @@ def meadow(at: Points, colour: np.ndarray, p: Palette, winter: bool) -> np.ndarr
         stamen = np.clip((0.26 - radius) * soft + 0.5, 0, 1)
         rays = fade(0.02 * spacing, at.pixel) * np.cos(turned * arms * 7) * 0.16
         shade = 0.72 + 0.40 * np.minimum(radius, 1) + rays + 0.22 * (wave - 0.6)
-        colour = _mix(colour, p.accent * np.clip(shade, 0, 1.5)[:, None], 0.95 * clear * petal)
+        colour = mix(colour, p.accent * np.clip(shade, 0, 1.5)[:, None], 0.95 * clear * petal)
         speck = 1 + 0.5 * fade(0.03 * spacing, at.pixel) * np.cos(radius * 90) * np.cos(turned * 12)
         heart = p.light if winter else p.light * np.float32([0.98, 0.72, 0.15])
-        colour = _mix(colour, heart * speck[:, None], 0.9 * clear * stamen)
+        colour = mix(colour, heart * speck[:, None], 0.9 * clear * stamen)
     if clear := fade(0.0008, at.pixel):
         drop = spots(at.x, at.y, 0.0028, at.seed + 60, share=0.22)
         body = np.clip((1 - drop.radius) * 6, 0, 1)
         glint = np.clip(2 - 5 * np.hypot(drop.dx + 0.35, drop.dy + 0.4), 0, 1)
-        colour = _mix(colour, colour * (0.75 + 0.45 * np.clip(drop.dy, -1, 1))[:, None], clear * body)
-        colour = _mix(colour, p.disc, 0.9 * clear * (glint + 0.5 * body * np.clip(drop.radius * 4 - 3, 0, 1)))
+        colour = mix(colour, colour * (0.75 + 0.45 * np.clip(drop.dy, -1, 1))[:, None], clear * body)
+        colour = mix(colour, p.disc, 0.9 * clear * (glint + 0.5 * body * np.clip(drop.radius * 4 - 3, 0, 1)))
     return colour
 
 
@@ -199,15 +195,15 @@ def sky(at: Points, colour: np.ndarray, p: Palette, winter: bool) -> np.ndarray:
         x, y = x + 0.25 * push / f, y + 0.25 * push / f  # finer curls follow the coarser ones
     lit = p.horizon * 0.1 + p.light * 0.9 + 0.1
     shade = np.where((billow > 0)[:, None], np.maximum(lit, colour), colour * 0.74 + p.zenith * 0.10)
-    colour = _mix(colour, shade, np.clip(0.55 * np.abs(billow), 0, 0.7) * cloud)
+    colour = mix(colour, shade, np.clip(0.55 * np.abs(billow), 0, 0.7) * cloud)
     streak = np.where((wisp > 0)[:, None], p.horizon * 0.5 + p.light * 0.5, p.zenith)
-    colour = _mix(colour, streak, np.clip(0.16 * np.abs(wisp), 0, 0.4) * (1 - 0.5 * cloud))
+    colour = mix(colour, streak, np.clip(0.16 * np.abs(wisp), 0, 0.4) * (1 - 0.5 * cloud))
     if clear := fade(0.0006, at.pixel):
         drop = spots(at.x, at.y, 0.0021, at.seed + 50, share=0.5)
         ring = np.clip(1 - np.abs(drop.radius - 0.8) * 5, 0, 1)
         glint = np.clip(2 - 5 * np.hypot(drop.dx + 0.3, drop.dy + 0.3), 0, 1)
-        colour = _mix(colour, colour * 0.72, 0.7 * clear * cloud * ring)
-        colour = _mix(colour, p.disc, clear * cloud * glint)
+        colour = mix(colour, colour * 0.72, 0.7 * clear * cloud * ring)
+        colour = mix(colour, p.disc, clear * cloud * glint)
     return colour
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from .detail import DETAIL, Points
 from .noise import fade, fractal, random_at, ridged, texture, value_noise
-from .palette import HOURS, LAYERS, SEASONS, Palette, palette
+from .palette import HOURS, LAYERS, SEASONS, Palette, mix, palette
 from .scatter import spots
 
 SKY, MOUNTAINS, FOREST, LAKE, MEADOW = range(len(LAYERS))
@@ -101,14 +101,9 @@ class _Sheet(NamedTuple):
     tip: np.ndarray | float = 0.0
 
 
-def _mix(a: np.ndarray, b: np.ndarray, t: np.ndarray | float) -> np.ndarray:
-    t = np.asarray(t, dtype=np.float32)[..., None]
-    return a + (b - a) * t
-
-
 def _sky(c: _Canvas, s: Scene, p: Palette) -> None:
     height = np.clip(c.y / (0.46 - s.lift), 0, 1) ** 1.3
-    c.image[:] = _mix(p.zenith, p.horizon, height + np.zeros_like(c.x))
+    c.image[:] = mix(p.zenith, p.horizon, height + np.zeros_like(c.x))
     if s.hour == "night":
         star = 240.0  # lattice points per scene height
         twinkle = value_noise(c.x * star, c.y * star, s.seed + 90)
@@ -123,14 +118,14 @@ def _sky(c: _Canvas, s: Scene, p: Palette) -> None:
     sun_y = (0.12 if s.hour in ("day", "night") else 0.26) - s.lift * 0.5
     away = np.sqrt((c.x - sun_x) ** 2 + (c.y - sun_y) ** 2)
     glow = np.exp(-away / 0.11) * (0.25 if s.hour == "night" else 0.6)
-    c.image[:] = _mix(c.image, p.disc, glow)
-    c.image[:] = _mix(c.image, p.disc, np.clip((0.042 - away) / c.pixel + 0.5, 0, 1))
+    c.image[:] = mix(c.image, p.disc, glow)
+    c.image[:] = mix(c.image, p.disc, np.clip((0.042 - away) / c.pixel + 0.5, 0, 1))
     if s.clouds:
         puff = fractal(c.x, c.y * 2.6, 2.2, c.pixel, s.seed + 100, most=6, gain=0.55)
         cover = np.clip((puff - 0.12) * 2.6, 0, 1) * np.clip(1.15 - c.y / (0.5 - s.lift), 0, 1)
         lit = p.horizon * 0.5 + p.light * 0.5
-        shade = _mix(lit, lit * 0.82, np.clip(puff * 1.5 - 0.3, 0, 1))
-        c.image[:] = _mix(c.image, shade, cover * 0.85)
+        shade = mix(lit, lit * 0.82, np.clip(puff * 1.5 - 0.3, 0, 1))
+        c.image[:] = mix(c.image, shade, cover * 0.85)
         c.cloud[:] = cover
 
 
@@ -147,9 +142,9 @@ def _mountains(c: _Canvas, s: Scene, p: Palette) -> Iterator[_Sheet]:
             facets = fractal(c.x + depth * 0.7, depth * 0.6 + k, 9.0, c.pixel, seed + 10, most=7, gain=0.6)
             rock = p.mountains * (1 + 0.42 * facets[..., None])
             snow = np.clip((0.045 - depth + 0.05 * facets) * 30, 0, 1) * (0.55 if s.season != "winter" else 0.75)
-            rock = _mix(rock, p.light * np.float32(0.95), snow * (0.5 + 0.5 * near))
+            rock = mix(rock, p.light * np.float32(0.95), snow * (0.5 + 0.5 * near))
             haze = 0.45 * (1 - near) + np.clip(depth * 0.9, 0, 0.2)
-            return _mix(rock, p.horizon * 0.75 + p.mountains * 0.25, haze)
+            return mix(rock, p.horizon * 0.75 + p.mountains * 0.25, haze)
 
         yield _Sheet(MOUNTAINS, edge, colour)
 
@@ -196,7 +191,7 @@ def _forest(c: _Canvas, s: Scene, p: Palette) -> Iterator[_Sheet]:
             needles = fractal(c.x, y * 0.7, 40.0, c.pixel, seed + 5, most=4, gain=0.7)
             bright = 0.86 + 0.18 * near + 0.40 * tone + 0.22 * needles
             lit = p.forest * (bright * (1.12 - 0.35 * np.clip(depth / 0.06, 0, 1)))[..., None]
-            return _mix(lit, p.horizon * 0.5 + p.forest * 0.5, 0.28 * (1 - near))
+            return mix(lit, p.horizon * 0.5 + p.forest * 0.5, 0.28 * (1 - near))
 
         yield _Sheet(FOREST, firs.edge, colour, firs.trunk, firs.tip)
 
@@ -207,8 +202,8 @@ def _lake(c: _Canvas, s: Scene, p: Palette) -> Iterator[_Sheet]:
     def colour(y: np.ndarray, depth: np.ndarray) -> np.ndarray:
         ripple = fractal(c.x * 0.16, y, 34.0, c.pixel, s.seed + 520, most=5, gain=0.65)
         mirror = np.clip(1 - depth / 0.05 + 0.7 * ripple, 0, 1) * 0.5  # the far shore in the water
-        water = _mix(p.lake, p.forest * 0.7, mirror)
-        return _mix(water, p.lake * 0.6 + p.horizon * 0.4, np.clip(ripple * 0.9 - 0.25, 0, 0.55))
+        water = mix(p.lake, p.forest * 0.7, mirror)
+        return mix(water, p.lake * 0.6 + p.horizon * 0.4, np.clip(ripple * 0.9 - 0.25, 0, 0.55))
 
     yield _Sheet(LAKE, edge, colour)
 
@@ -231,7 +226,7 @@ def _meadow(c: _Canvas, s: Scene, p: Palette) -> Iterator[_Sheet]:
             grass = fractal(*turned, fine, c.pixel, seed + 4, most=6, gain=0.62)
             bright = 1.08 - 0.22 * near + 0.24 * grass + 0.10 * np.clip(1 - depth / 0.03, 0, 1)
             buds = value_noise((c.x + 0.4 * y) * 62 / (0.7 + near), (y - 0.3 * c.x) * 80 / (0.7 + near), seed + 9)
-            return _mix(p.meadow * bright[..., None], p.accent, np.clip((buds - 0.87) * 12, 0, 0.8))
+            return mix(p.meadow * bright[..., None], p.accent, np.clip((buds - 0.87) * 12, 0, 0.8))
 
         yield _Sheet(MEADOW, edge, colour)
 
