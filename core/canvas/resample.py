@@ -1,6 +1,6 @@
 """Downsampling and upsampling between the scales of a canvas, and the noise level after downsampling."""
 
-from typing import Literal, NamedTuple, cast, get_args
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -8,40 +8,35 @@ from torch import Tensor, nn
 from ..step import signal
 from .windows import NO_WRAP, Size, Wrap
 
-Downsampling = Literal["mean", "strided"]
-DOWNSAMPLINGS: tuple[Downsampling, ...] = get_args(Downsampling)
-
 
 def downsampled_size(size: Size, factor: int) -> Size:
     """Size of a canvas after `downsample`: sides are divided by `factor` and rounded up."""
     return Size(-(-size.height // factor), -(-size.width // factor))
 
 
-def downsample(x: Tensor, factor: int, how: Downsampling = "mean") -> Tensor:
-    """ds of MSD's Eq. 8 and 9: (..., H, W) to (..., ceil(H / factor), ceil(W / factor)).
+def downsample(x: Tensor, factor: int) -> Tensor:
+    """The mean over blocks of factor x factor cells: (..., H, W) to (..., ceil(H / factor), ceil(W / factor)).
 
-    Convention:
-        - `mean` averages blocks of factor x factor cells; for factor 2 this is bilinear interpolation, the paper's
-          example. `strided` takes the first cell of each block
-        - if the factor does not divide a side, the last block overlaps the block before. So every block has equally
-          many cells, and the noise level is the same everywhere
+    For factor 2 this is bilinear interpolation, the example for ds in MSD's Eq. 8. If the factor does not divide a
+    side, the last block overlaps the block before: every block has equally many cells, so the noise level is the same
+    everywhere.
 
     Raises:
         ValueError: a side shorter than `factor`.
     """
     if min(x.shape[-2:]) < factor:
         raise ValueError(f"downsample: sides must be at least {factor} cells, got {tuple(x.shape[-2:])}.")
-    return _downsample_axis(_downsample_axis(x, -2, factor, how), -1, factor, how)
+    return _downsample_axis(_downsample_axis(x, -2, factor), -1, factor)
 
 
-def _downsample_axis(x: Tensor, dim: int, factor: int, how: Downsampling) -> Tensor:
+def _downsample_axis(x: Tensor, dim: int, factor: int) -> Tensor:
     length = x.shape[dim]
     whole = x.narrow(dim, 0, length // factor * factor)
     blocks = cast(Tensor, whole.unflatten(dim, (-1, factor)))  # (..., blocks, factor, ...): `dim` is now inside a block
     if length % factor:
         last = x.narrow(dim, length - factor, factor).unsqueeze(dim - 1)
         blocks = torch.cat([blocks, last], dim - 1)
-    return blocks.mean(dim) if how == "mean" else blocks.select(dim, 0)
+    return blocks.mean(dim)
 
 
 def upsample(x: Tensor, factor: int, size: Size) -> Tensor:

@@ -22,7 +22,7 @@ from typing import Literal, get_args
 
 from torch import Tensor
 
-from ..canvas.resample import DOWNSAMPLINGS, Downsampling, downsample, downsampled_size, upsample, upsample_bicubic
+from ..canvas.resample import downsample, downsampled_size, upsample, upsample_bicubic
 from ..canvas.windows import NO_WRAP, Size, Window, Wrap, canvas_size, crop_batch
 from ..correction import Correction, RollOff
 from ..denoiser import Denoiser
@@ -55,7 +55,6 @@ class MultiScaleParams:
         weight: omega of `gradient` (Eq. 9), >= 0; 10 is best in the paper's Fig. 5. The loss is a *sum* of squares, so
             the weight does not depend on the size of the windows.
         decay: for `gradient`: how the weight falls with the progress; `cosine` in the paper (section IV-A.2).
-        downsampling: for `gradient`: ds of Eq. 9.
     """
 
     scales: int = 0
@@ -64,7 +63,6 @@ class MultiScaleParams:
     roll_off: RollOff = ROLL_OFF
     weight: float = PAPER_WEIGHT
     decay: Decay = "cosine"
-    downsampling: Downsampling = "mean"
 
     def __post_init__(self) -> None:
         if not 0 <= self.scales <= MOST_SCALES:
@@ -79,8 +77,6 @@ class MultiScaleParams:
             raise ValueError(f"decay: must be cosine or constant, got {self.decay!r}.")
         if not 0 <= self.weight < float("inf"):
             raise ValueError(f"weight: must be a number of at least 0, got {self.weight}.")
-        if self.downsampling not in DOWNSAMPLINGS:
-            raise ValueError(f"downsampling: must be mean or strided, got {self.downsampling!r}.")
 
     @property
     def needs_gradients(self) -> bool:
@@ -194,19 +190,19 @@ def multiscale_term(
     kept = step.kept
     canvases = [x]
     for _ in range(scales - 1):
-        canvases.append(downsample(canvases[-1], FACTOR, params.downsampling))
+        canvases.append(downsample(canvases[-1], FACTOR))
     target = _stepped(canvases[-1], denoise_jointly(canvases[-1], step.sigma, denoise, windows), kept)
     for canvas in reversed(canvases[1:-1]):
         size = canvas_size(canvas)
         batches = windows.batches(windows.plan(size))
-        shifts = window_shifts(canvas, step, denoise, batches, [_distance_term(target, size, step, weight, params)])
+        shifts = window_shifts(canvas, step, denoise, batches, [_distance_term(target, size, step, weight)])
         # Line 8 of Algorithm 1: the shifted views are denoised, stepped and fused.
         denoised = denoise_jointly(canvas, step.sigma, denoise, windows, shifts, kept / (1 - kept))
         target = _stepped(canvas, denoised, kept)
-    return _distance_term(target, canvas_size(x), step, weight, params)
+    return _distance_term(target, canvas_size(x), step, weight)
 
 
-def _distance_term(target: Tensor, canvas: Size, step: Step, weight: float, params: MultiScaleParams) -> Term:
+def _distance_term(target: Tensor, canvas: Size, step: Step, weight: float) -> Term:
     """Eq. 9: the squared distance between the windows of a canvas and `target`, the next coarser canvas at t - 1."""
     # The paper's F_i' crops the coarse canvas, which needs even positions. The same cells are found at any position if
     # the coarse canvas is upsampled once, and each view of it is downsampled again.
@@ -216,7 +212,7 @@ def _distance_term(target: Tensor, canvas: Size, step: Step, weight: float, para
 
     def loss(views: Tensor, denoised: Tensor, windows: Sequence[Window]) -> Tensor:
         coarse = downsample(crop_batch(target, windows), FACTOR)
-        fine = downsample(_stepped(views, denoised, step.kept), FACTOR, params.downsampling)
+        fine = downsample(_stepped(views, denoised, step.kept), FACTOR)
         return weight * (fine - coarse).square().sum()
 
     return Term(loss=loss)
