@@ -189,14 +189,8 @@ def predict_canvas(
 ) -> Tensor:
     """Parts 1 to 5 of the step for a model that fuses windows itself: the denoised prediction of x (B, C, ..., H, W).
 
-    Args:
-        x: noisy canvas.
-        step: the step.
-        predict: is called for the coarser canvases and for x.
-        params: the methods.
-        aids: what they use.
-        shifts: of the views of x, from `guidance_shifts`.
-        weigh: in place of `fusion_weights`, for a caller that stores the weights.
+    `predict` is called for the coarser canvases and for x. `shifts` are those of `guidance_shifts`. A caller that
+    stores weights gives `weigh` in place of `fusion_weights`.
     """
 
     def denoised(canvas: Tensor, sigma: float, coarser: int, shifts: Mapping[Window, Tensor] | None = None) -> Tensor:
@@ -221,8 +215,7 @@ def predict_canvas(
 
             corrections.append(synchronise)
         if multiscale is not None and coarser and not multiscale.needs_gradients:
-            below = at_own_noise_level(canvas, sigma, FACTOR, step.flow)
-            target = denoised(below.x, below.sigma, coarser - 1)
+            target = denoised(*at_own_noise_level(canvas, sigma, FACTOR, step.flow), coarser - 1)
             strength = multiscale.strength_at(step)
             corrections.append(projection(target, strength, params.windows.wrap, aids.scale_map))
         return in_turn(corrections)

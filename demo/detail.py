@@ -1,7 +1,7 @@
-"""What the layers of the world are made of, for cameras that come close: boughs and needles, blades and petals, stones.
+"""Details of the layers for close-ups: boughs and needles, blades and petals, stones.
 
-Every function takes the points of a picture that show its layer and returns their colours. A detail appears as soon as
-the pixels can show it and is zero on average before, so that a close-up agrees with the picture it is a part of.
+Every function takes the points of a picture that show its layer, and their colours, and returns new colours. A detail
+appears as soon as the pixels can show it. Its mean is about 0, so a close-up agrees with the picture around it.
 """
 
 from collections.abc import Callable
@@ -20,31 +20,31 @@ class Points:
 
     x: np.ndarray
     y: np.ndarray
-    side: np.ndarray  # how far to the right of the middle of what grows there, say of the trunk
-    depth: np.ndarray  # how far below the tip of it
+    side: np.ndarray  # distance to the right of the middle of the thing there, such as the trunk
+    depth: np.ndarray  # distance below its tip
     cloud: np.ndarray  # 0 (clear sky) to 1
     pixel: float
     seed: int
 
 
 def _stripes(leaf: Leaves, number: int, lean: float, long: float, pixel: float) -> np.ndarray:
-    """Needles of a twig or veins of a leaf: -0.5 to 0.5, slanting from the spine to the rims."""
+    """Needles of a twig or veins of a leaf: -0.5 to 0.5, slanted from the spine to the rims."""
     clear = fade(long / number, pixel)
     return 0.5 * clear * np.cos(2 * np.pi * number * (leaf.along - lean * np.abs(leaf.across)))
 
 
 def _feather(leaf: Leaves, dark: float) -> np.ndarray:
-    """Brightness of a leaf, about zero on average: bright towards the tip and on one side, dark between the leaves."""
+    """Brightness of a leaf, about 0 on average: bright towards the tip and on one side, dark between the leaves."""
     lit = 0.55 * (leaf.tone - 0.5) + 0.35 * (leaf.along - 0.35) - 0.22 * leaf.across
     spine = 0.25 * np.clip(1 - np.abs(leaf.across) * 4, 0, 1)
     return leaf.cover * (lit + spine + 0.08) - (1 - leaf.cover) * dark
 
 
 def forest(at: Points, colour: np.ndarray, p: Palette, winter: bool) -> np.ndarray:
-    """Tiers of boughs, sprays on the boughs, and twigs with their needles before the dark of the tree."""
+    """Tiers of boughs, sprays on the boughs, and twigs with needles in front of the dark tree."""
     tier, bough, twig = 0.0095, (0.0120, 0.0046), (0.0050, 0.0019)
     out = np.abs(at.side)
-    mirrored = out + 3.1 * (at.side < 0)  # the same slope on both sides of the trunk, but not the same twigs
+    mirrored = out + 3.1 * (at.side < 0)  # the same slope on both sides of the trunk, but other twigs
     bright = np.zeros_like(colour[:, 0])
     if clear := fade(tier, at.pixel):
         lumps = 0.3 * value_noise(mirrored / 0.004, at.depth / 0.02, at.seed + 1)
@@ -61,7 +61,7 @@ def forest(at: Points, colour: np.ndarray, p: Palette, winter: bool) -> np.ndarr
         for turn, dark, lit in ((1.30, 0.75, 0.25), (0.10, 0.0, 0.45), (0.75, 0.0, 0.70)):  # from below to the top
             leaf = leaves(mirrored, at.depth, twig, turn, at.pixel, at.seed + int(10 * turn), spread=0.9)
             needles = _stripes(leaf, 10, 0.20, twig[0], at.pixel)
-            # Needles stand apart, so that more of the dark shows between them towards the rims.
+            # Needles diverge, so more of the dark shows between them towards the rims.
             apart = 0.5 * fade(twig[0] / 10, at.pixel) * np.abs(leaf.across)
             comb = leaf.cover * np.clip(1 + 2.2 * needles - apart, 0, 1)
             here = comb if dark == 0 else np.ones_like(comb)
@@ -77,7 +77,7 @@ def forest(at: Points, colour: np.ndarray, p: Palette, winter: bool) -> np.ndarr
 
 def mountains(at: Points, colour: np.ndarray, p: Palette, winter: bool) -> np.ndarray:
     """Strata, thinner beds in them, cracked stones, lichen, and the grains of the rock."""
-    rock = np.clip(1.6 - colour.mean(1) / max(float(p.mountains.mean()), 0.05) * 0.6, 0.3, 1)  # less of all on snow
+    rock = np.clip(1.6 - colour.mean(1) / max(float(p.mountains.mean()), 0.05) * 0.6, 0.3, 1)  # less detail on snow
     bright = 0.20 * texture(at.x, at.y, 64.0, at.pixel, at.seed)
     bend = value_noise(at.x * 14, at.y * 14, at.seed + 1) + 0.24 * value_noise(at.x * 90, at.y * 90, at.seed + 2)
     for thick, much in ((0.0150, 0.22), (0.0045, 0.22), (0.0013, 0.13)):
@@ -133,11 +133,11 @@ def lake(at: Points, colour: np.ndarray, p: Palette, winter: bool) -> np.ndarray
 
 
 def meadow(at: Points, colour: np.ndarray, p: Palette, winter: bool) -> np.ndarray:
-    """Blades before blades, veins in them, flowers, and dew; in winter the straw is thin and the flowers are ice."""
+    """Blades of grass, their veins, flowers, and dew; in winter thin straw and flowers of ice."""
     bright = 0.14 * texture(at.x + 0.3 * at.y, at.y, 60.0, at.pixel, at.seed)
     much, grass = (0.85, p.zenith * 0.4 + p.accent * 0.3) if winter else (1.0, p.forest * 0.45)
     blades, shadow = np.zeros_like(bright), np.zeros_like(bright)
-    # From the finest, which fill the gaps, to the largest in front.
+    # From the finest, in the gaps, to the largest, in front.
     sizes = ((0.007, 0.0008, -1.6), (0.016, 0.0018, -1.25), (0.024, 0.0022, -1.85), (0.056, 0.0046, -1.5))
     for long, wide, turn in sizes:
         if clear := fade(wide, at.pixel):
@@ -179,7 +179,7 @@ def meadow(at: Points, colour: np.ndarray, p: Palette, winter: bool) -> np.ndarr
 
 
 def sky(at: Points, colour: np.ndarray, p: Palette, winter: bool) -> np.ndarray:
-    """Billows on the clouds, wisps in wisps, and the droplets they are made of; streaks of haze where it is clear."""
+    """Billows on the clouds, wisps in them, and their droplets; streaks of haze where the sky is clear."""
     cloud, billow, wisp = at.cloud, np.zeros_like(at.cloud), np.zeros_like(at.cloud)
     x, y = at.x.copy(), at.y.copy()
     for octave in range(10):

@@ -1,6 +1,6 @@
 """Downsampling and upsampling between the scales of a canvas, and the noise level after downsampling."""
 
-from typing import NamedTuple, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -64,15 +64,8 @@ def upsample_bicubic(x: Tensor, size: Size, wrap: Wrap = NO_WRAP) -> Tensor:
     return inside.reshape(*x.shape[:-2], *size)
 
 
-class NoisyScale(NamedTuple):
-    """A canvas (B, ..., H, W) and its noise level."""
-
-    x: Tensor
-    sigma: float
-
-
-def at_own_noise_level(x: Tensor, sigma: float, factor: int, flow: bool) -> NoisyScale:
-    """The mean-downsampled canvas with the noise level that it has after downsampling.
+def at_own_noise_level(x: Tensor, sigma: float, factor: int, flow: bool) -> tuple[Tensor, float]:
+    """The downsampled canvas x (B, ..., H, W), and the noise level that it has.
 
     The mean over factor x factor cells of x0 + sigma n is ds(x0) + (sigma / factor) n', n' again of unit variance. For
     flow models, x = (1 - sigma) x0 + sigma n, the coarse canvas is also scaled, so that its two factors have the sum 1
@@ -80,6 +73,6 @@ def at_own_noise_level(x: Tensor, sigma: float, factor: int, flow: bool) -> Nois
     """
     coarse = downsample(x, factor)
     if not flow:
-        return NoisyScale(coarse, sigma / factor)
+        return coarse, sigma / factor
     rescale = 1 / (signal(sigma, flow) + sigma / factor)
-    return NoisyScale(coarse * rescale, sigma / factor * rescale)
+    return coarse * rescale, sigma / factor * rescale

@@ -139,12 +139,6 @@ def sync_term(
         - `LatentSimilarity` does not. It compares statistics of whole windows. The model predicts these well at noise
           levels at which it does not yet know single cells, and a gradient in x_t would overshoot there
         - `direct` ignores this scale: it uses the gradient with respect to the prediction
-
-    Args:
-        anchor_of: the anchor of every window (`SyncParams.anchor_of`).
-        step: its noise level sets the weight.
-        params: of the method.
-        similarity: the distance between windows.
     """
     weight = params.weight_at(step)
     if weight == 0:

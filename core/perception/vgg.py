@@ -18,19 +18,15 @@ MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
 
-def _layers() -> dict[str, str]:
-    """The name of each activation, in order, and torchvision's name of the convolution before it."""
-    layers: dict[str, str] = {}
-    place = 0
-    for block, convolutions in enumerate(BLOCKS, start=1):
-        for number in range(1, convolutions + 1):
-            layers[f"relu{block}_{number}"] = f"features.{place}"
-            place += 2  # a convolution and its ReLU
-        place += 1  # the pooling
-    return layers
+LAYERS = {
+    f"relu{block}_{number}": f"features.{sum(2 * n + 1 for n in BLOCKS[: block - 1]) + 2 * (number - 1)}"
+    for block, convolutions in enumerate(BLOCKS, start=1)
+    for number in range(1, convolutions + 1)
+}
+"""The name of each activation, in order, and torchvision's name of the convolution before it.
 
-
-LAYERS = _layers()
+torchvision counts all modules: a convolution and its ReLU are two, a pooling is one.
+"""
 Same = TypeVar("Same", bound="Perception")
 
 
