@@ -20,7 +20,6 @@ BANDS["far"] = (1.0, 1.15)  # a window cannot show more than the scene
 SHARES = dict(zip(ZOOMS, (0.36, 0.22, 0.08, 0.08, 0.065, 0.065, 0.065, 0.065), strict=True))  # of the pictures
 CLOSE_UP = 3.0  # zoom from which a picture is a close-up of one layer
 CLOSE_UPS = {SKY: 0.16, MOUNTAINS: 0.21, FOREST: 0.25, LAKE: 0.17, MEADOW: 0.21}  # shares of the layers
-FEATURE_OF_LAYER = {SKY: "sky", MOUNTAINS: "mountains", FOREST: "forest", LAKE: "lake", MEADOW: "meadow"}
 VISIBLE = 0.06  # share of a window from which a layer may be in the caption
 MAIN = 0.5  # share from which it is always in the caption of a close-up
 
@@ -87,7 +86,7 @@ def caption(picture: Picture, window: tuple[slice, slice], rng: np.random.Genera
     if rng.random() < (0.9 if close_up else 0.5):
         words.append(picture.zoom)
     seen = [i for i in range(len(LAYERS)) if share[i] > VISIBLE]
-    words += [FEATURE_OF_LAYER[i] for i in seen if rng.random() < (1.0 if close_up and share[i] > MAIN else 0.4)]
+    words += [LAYERS[i] for i in seen if rng.random() < (1.0 if close_up and share[i] > MAIN else 0.4)]
     cloudy = picture.clouds[window].mean()
     if cloudy > VISIBLE and rng.random() < (1.0 if close_up and cloudy > MAIN else 0.4):
         words.append("clouds")

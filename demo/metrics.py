@@ -5,6 +5,7 @@ Seams and coherence do not need the world; they are in `core/measure/`. Function
 """
 
 from collections.abc import Sequence
+from itertools import groupby, pairwise
 
 import torch
 from torch import Tensor, nn
@@ -19,14 +20,8 @@ NEIGHBOURS = (-16, -8, 8, 16)  # pixels from a frame to the frames it is compare
 
 def column_runs(column: Sequence[int], shortest: int = SHORTEST_RUN) -> list[int]:
     """The layers of a column from top to bottom, one entry per run; runs shorter than `shortest` do not count."""
-    runs: list[list[int]] = []
-    for layer in column:
-        if runs and runs[-1][0] == layer:
-            runs[-1][1] += 1
-        else:
-            runs.append([layer, 1])
-    long = [layer for layer, length in runs if length >= shortest]
-    return [layer for i, layer in enumerate(long) if i == 0 or layer != long[i - 1]]
+    runs = [(layer, len(list(run))) for layer, run in groupby(column)]
+    return [layer for layer, _ in groupby(layer for layer, length in runs if length >= shortest)]
 
 
 def majority(layers: Tensor, size: int = 5) -> Tensor:
@@ -45,14 +40,11 @@ def order_violations_per_column(image: Tensor, prompt: str = "") -> Tensor:
         image: (B, 3, H, W) in [0, 1].
         prompt: its season and hour tell the palette; without them all palettes are tried, region by region.
     """
-    layers = majority(classify(image, prompt))
     violations = []
-    for picture in layers:
-        falls = 0
-        for column in picture.T.tolist():
-            runs = column_runs(column)
-            falls += sum(lower < upper for upper, lower in zip(runs, runs[1:], strict=False))
-        violations.append(falls / picture.shape[1])
+    for picture in majority(classify(image, prompt)):
+        columns = picture.T.tolist()
+        neighbours = (pair for column in columns for pair in pairwise(column_runs(column)))
+        violations.append(sum(lower < upper for upper, lower in neighbours) / len(columns))
     return torch.tensor(violations)
 
 

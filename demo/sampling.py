@@ -28,11 +28,11 @@ def check_side(name: str, pixels: int, multiple: int, least: int, reason: str = 
         )
 
 
-def karras_sigmas(steps: int, sigma_min: float = SIGMA_MIN, sigma_max: float = SIGMA_MAX) -> Tensor:
-    """(steps + 1,) noise levels from sigma_max down to sigma_min and then 0: Karras et al. 2022, Eq. 5."""
+def karras_sigmas(steps: int) -> Tensor:
+    """(steps + 1,) noise levels from SIGMA_MAX down to SIGMA_MIN and then 0: Karras et al. 2022, Eq. 5."""
     check_sampling(steps)
     ramp = torch.linspace(0, 1, steps)
-    low, high = sigma_min ** (1 / RHO), sigma_max ** (1 / RHO)
+    low, high = SIGMA_MIN ** (1 / RHO), SIGMA_MAX ** (1 / RHO)
     return torch.cat([(high + ramp * (low - high)) ** RHO, torch.zeros(1)])
 
 

@@ -28,17 +28,17 @@ SMALLEST = 1e-30  # least mu^(k/2): u must stay in the range of float32
 
 @dataclass(frozen=True, kw_only=True)
 class TwinImages:
-    """The three pictures I1, I2, I2* (3, C, ..., H, W), and the rows (3, C, ..., H, W) that the sampler steps.
+    """The three pictures I1, I2, I2* and the three rows that the sampler steps, (3, C, ..., H, W) each.
 
-    Rows are the pictures, except the left part of I2*: it is replaced by u (see above). u has no noise, because I1 and
-    I2* have the same.
+    Rows are the pictures, except for the left part of I2*, where they have u (see above). Its noise is 0, because I1
+    and I2* have the same noise.
 
     Attributes:
         overlap: width of the overlap of I1 (right part) with I2 and I2* (left part) in latent cells, >= 1.
         crop_fusion: lambda and tau.
         fixed_reference: the paper's stress test: the second term of Eq. 4 refers to I2 instead of I2*. So
-            x*' = (x1' + lambda x2') / (1 + lambda) on the overlap and x2' elsewhere. The same then holds for
-            predictions and noise, and rows are the pictures.
+            x*' = (x1' + lambda x2') / (1 + lambda) on the overlap and x2' elsewhere. This can be applied to the
+            predictions and the noise, so rows are the pictures.
     """
 
     overlap: int

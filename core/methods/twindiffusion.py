@@ -80,23 +80,21 @@ class CrossSamplingParams:
             ValueError: the stride is too small for so many sets, or the last set would reach the next window.
         """
         for axis, name in enumerate(("height", "width")):
-            if windows.wrap[axis] or canvas[axis] > windows.window[axis]:
-                self._check_axis(axis, name, windows)
-
-    def _check_axis(self, axis: int, name: str, windows: WindowParams) -> None:
-        stride, grid, cells = windows.stride[axis], windows.grid, self._cross_stride(axis, windows)
-        if cells == 0:
-            sets = stride // grid
-            room, way_out = (f"{sets} sets", "fewer groups, or less") if sets > 1 else ("one set", "less")
-            raise ValueError(
-                f"groups: with a stride of {stride} latent cells ({name}) and a grid of {grid} there is room for "
-                f"{room} of windows, got {self.groups}; use {way_out} overlap of the windows, or no cross_sampling."
-            )
-        if (self.groups - 1) * cells >= stride:
-            raise ValueError(
-                f"cross stride {name}: {self.groups} sets of windows must lie within one stride of {stride} latent "
-                f"cells, so at most {(stride - 1) // (self.groups - 1)} apart, got {cells}."
-            )
+            if canvas[axis] <= windows.window[axis] and not windows.wrap[axis]:
+                continue
+            stride, grid, cells = windows.stride[axis], windows.grid, self._cross_stride(axis, windows)
+            if cells == 0:
+                sets = stride // grid
+                room, way_out = (f"{sets} sets", "fewer groups, or less") if sets > 1 else ("one set", "less")
+                raise ValueError(
+                    f"groups: with a stride of {stride} latent cells ({name}) and a grid of {grid} there is room for "
+                    f"{room} of windows, got {self.groups}; use {way_out} overlap of the windows, or no cross_sampling."
+                )
+            if (self.groups - 1) * cells >= stride:
+                raise ValueError(
+                    f"cross stride {name}: {self.groups} sets of windows must lie within one stride of {stride} latent "
+                    f"cells, so at most {(stride - 1) // (self.groups - 1)} apart, got {cells}."
+                )
 
     def _cross_stride(self, axis: int, windows: WindowParams) -> int:
         if self.cross_stride is not None:

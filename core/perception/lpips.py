@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .vgg import CHANNELS, Perception, chosen_weights, on_device
+from .vgg import CHANNELS, Perception
 
 LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
 EPS = 1e-10  # of the authors' code
@@ -30,14 +30,7 @@ class Lpips(Perception):
     """
 
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
-        super().__init__(weights)
-        self._linear = chosen_weights(weights, lpips_shapes(), "LPIPS")
-
-    def to(self, device: torch.device | str) -> "Lpips":
-        """A copy with its weights on `device`."""
-        copied = super().to(device)
-        copied._linear = on_device(self._linear, device)
-        return copied
+        super().__init__(weights, lpips_shapes(), "LPIPS")
 
     def features(self, images: Tensor) -> tuple[Tensor, ...]:
         """What `distance` needs of `images` (M, 3, h, w): for each layer (M, channels, h', w')."""
@@ -45,5 +38,5 @@ class Lpips(Perception):
 
     def distance(self, features: Sequence[Tensor], anchor: Sequence[Tensor]) -> Tensor:
         """(M,): the distances of M pictures from one anchor, or from one anchor each, of the same size."""
-        layers = zip(features, anchor, self._linear.values(), strict=True)
+        layers = zip(features, anchor, self._weights.values(), strict=True)
         return torch.stack([((x - y).square() * w).sum(1).mean((1, 2)) for x, y, w in layers]).sum(0)

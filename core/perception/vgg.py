@@ -27,6 +27,7 @@ LAYERS = {
 
 torchvision counts all modules: a convolution and its ReLU are two, a pooling is one.
 """
+Shapes = Mapping[str, tuple[int, ...]]
 Same = TypeVar("Same", bound="Perception")
 
 
@@ -100,15 +101,16 @@ class Vgg16:
 
 
 class Perception(ABC):
-    """A distance between pictures in [0, 1], computed from activations of VGG-16."""
+    """A distance between pictures in [0, 1], computed from activations of VGG-16 and `further` weights."""
 
-    def __init__(self, weights: Mapping[str, Tensor]) -> None:
+    def __init__(self, weights: Mapping[str, Tensor], further: Shapes | None = None, network: str = "") -> None:
         self._vgg = Vgg16(weights)
+        self._weights = chosen_weights(weights, further or {}, network)
 
     def to(self: Same, device: torch.device | str) -> Same:
         """A copy with its weights on `device`."""
         copied = copy(self)
-        copied._vgg = self._vgg.to(device)
+        copied._vgg, copied._weights = self._vgg.to(device), on_device(self._weights, device)
         return copied
 
     def __call__(self, views: Tensor, anchors: Tensor) -> Tensor:
@@ -128,9 +130,7 @@ class Perception(ABC):
         """(M,): the distances of M pictures from one anchor, or from one anchor each; of their `features`."""
 
 
-def chosen_weights(
-    weights: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], network: str
-) -> dict[str, Tensor]:
+def chosen_weights(weights: Mapping[str, Tensor], shapes: Shapes, network: str) -> dict[str, Tensor]:
     """The weights named in `shapes`, in float32 at least; autograd may save them and wants no gradient for them.
 
     Raises:

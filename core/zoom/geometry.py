@@ -99,7 +99,6 @@ def footprints(size: Size, zoom_factor: int, pixels_per_cell: int = 1) -> tuple[
 
 
 def _whole_cells(start: int, length: int, origin: int, zoom_factor: int) -> tuple[int, int]:
-    """Blocks of p cells begin at `origin`. The index of the first one within start..start + length, and their
-    number."""
+    """The first block of p cells within start..start + length, and how many there are; block 0 begins at `origin`."""
     first = -((origin - start) // zoom_factor)
     return first, (start + length - origin) // zoom_factor - first
