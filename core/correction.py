@@ -1,7 +1,7 @@
 """Corrections: functions that change the denoised canvas before the sampler steps with it.
 
-The papers shift a view and denoise it again. A correction needs no second evaluation of the model and knows nothing of
-the sampler. Its strength depends on the noise level alone.
+The papers shift a view and denoise it again. A correction needs no second evaluation of the model and does not depend
+on the sampler. Its strength depends on the noise level alone.
 """
 
 import math

@@ -5,8 +5,8 @@
    has its own coarser canvas, and SyncDiffusion acts on it as well.
 3. The model denoises the view of every window once. ControlNets, masks and areas are cropped like the canvas.
 4. The views are fused to a canvas by a weighted average. Crop Fusion changes only the weights (`crop_fusion_weights`).
-5. The canvas is corrected: first SyncDiffusion gives distant windows one look, then Multi-Scale Diffusion corrects the
-   layout. The sampler steps with the result.
+5. The canvas is corrected: first SyncDiffusion gives all windows one appearance, then Multi-Scale Diffusion corrects
+   the layout. The sampler steps with the result.
 
 `guidance: gradient` is the way of the papers for Multi-Scale Diffusion and SyncDiffusion. Before 3, the model denoises
 every view once more, and the view is shifted against the gradient of the sum of both losses. In the papers both
@@ -113,7 +113,7 @@ NO_AIDS = Aids()
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """How a canvas is denoised once: through which windows, and what is done with their predictions.
+    """How a canvas is denoised: through which windows, and what is done with their predictions.
 
     Attributes:
         params: the windows.

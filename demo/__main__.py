@@ -23,7 +23,7 @@ from .zoom import BLENDINGS, SAMPLERS, ZoomParams, measure_zoom, paint_zoom, wri
 METHOD_OPTIONS = {  # option: the part of the method that it belongs to, its field there, and help
     "scales": ("multiscale", "scales", "msd: number of scales, 0 chooses it by the canvas"),
     "strength": ("multiscale", "strength", "msd: how closely windows follow the coarser scale, 0..1"),
-    "sync_weight": ("sync", "weight", "sync: how strongly windows get the look of the middle one"),
+    "sync_weight": ("sync", "weight", "sync: how strongly windows get the appearance of the middle one"),
     "adjacency": ("crop_fusion", "adjacency", "twin: lambda of Crop Fusion"),
     "groups": ("cross_sampling", "groups", "twin: sets of windows that take turns in Cross Sampling"),
 }

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from .model import CONTEXT_WIDTH
-from .vocabulary import PAD, WORDS, tokens
+from .vocabulary import PAD, WORDS, known_words, padded_ids
 
 
 class TextEncoder(nn.Module):
@@ -22,4 +22,4 @@ class TextEncoder(nn.Module):
 
 def tokenise(prompts: list[str], device: torch.device | str = "cpu") -> Tensor:
     """Token ids (B, T) of B prompts."""
-    return torch.tensor([tokens(prompt) for prompt in prompts], device=device)
+    return torch.tensor([padded_ids(known_words(prompt)) for prompt in prompts], device=device)

@@ -45,11 +45,6 @@ def _list_words() -> None:
     log.warning("The demo model knows: %s.", ", ".join(WORDS))
 
 
-def tokens(prompt: str) -> list[int]:
-    """The LENGTH token ids of a prompt."""
-    return padded_ids(known_words(prompt))
-
-
 def padded_ids(words: list[str]) -> list[int]:
     """The ids of at most LENGTH known words, padded with PAD."""
     return [IDS[word] for word in words] + [PAD] * (LENGTH - len(words))

@@ -33,7 +33,7 @@ def crop_resize(rows: Tensor, y: Sampling, x: Sampling) -> Tensor:
     Args:
         rows: (H, C, W), float32 or float64.
         y: the rows; their centres lie on the picture.
-        x: the columns, likewise.
+        x: the columns; their centres lie on the picture.
     """
     height, channels, width = rows.shape
     first_rows, row_weights = _kernels(height, y, rows)
@@ -56,8 +56,7 @@ def crop_resize(rows: Tensor, y: Sampling, x: Sampling) -> Tensor:
 
 
 def _kernels(length: int, sampling: Sampling, like: Tensor) -> tuple[list[int], Tensor]:
-    """For each block of outputs its first input, and the weights (blocks, BLOCK, inputs) of the inputs from there
-    on."""
+    """For each block of outputs its first input, and the weights (blocks, BLOCK, inputs) of the inputs after it."""
     start, step, count = sampling
     stretch = max(step, 1.0)
     blocks = -(-count // BLOCK)

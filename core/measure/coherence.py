@@ -1,4 +1,4 @@
-"""Coherence: whether distant windows of a panorama look like parts of one picture.
+"""Coherence: whether distant windows of a panorama have one appearance.
 
 There are two distances between windows: of their palettes and of their textures. Neither depends on what a window shows
 or where, and neither needs a network.

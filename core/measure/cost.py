@@ -13,11 +13,10 @@ def views_per_step(canvas: Size, params: JointParams, step: Step) -> int:
     Multi-Scale Diffusion, which nothing guides.
     """
     sizes = scale_sizes(canvas, params.coarser_scales(canvas, step) + 1)
-    finest, *coarser = [len(params.windows_at(step, coarse=size != canvas).plan(size)) for size in sizes]
+    views = [len(params.windows_at(step, coarse=size != canvas).plan(size)) for size in sizes]
     multiscale, sync = params.multiscale, params.sync
-    by_scales = multiscale is not None and multiscale.needs_gradients and bool(coarser)
-    by_sync = sync is not None and sync.needs_gradients and sync.weight_at(step) > 0
-    views = finest + sum(coarser)
-    if by_scales:
-        views += sum(coarser[:-1])
-    return views + (finest if by_scales or by_sync else 0)
+    if multiscale is not None and multiscale.needs_gradients and len(views) > 1:
+        return sum(views) + sum(views[:-1])
+    if sync is not None and sync.needs_gradients and sync.weight_at(step) > 0:
+        return sum(views) + views[0]
+    return sum(views)

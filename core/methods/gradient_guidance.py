@@ -4,10 +4,8 @@ Several methods may guide at once, each by a `Term`. A view is shifted against t
 one evaluation of the model serves all methods, and their order does not matter.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -16,8 +14,6 @@ from ..canvas.windows import Window, canvas_size, crop_batch
 from ..denoiser import Denoiser
 from ..step import Step, signal
 
-Decay = Literal["cosine", "constant"]
-DECAYS: tuple[Decay, ...] = get_args(Decay)
 Loss = Callable[[Tensor, Tensor, Sequence[Window]], Tensor]
 
 
@@ -83,11 +79,3 @@ def window_shifts(
             )
         shifts.update(zip(windows, shift.chunk(len(windows)), strict=True))
     return shifts
-
-
-def decayed(weight: float, decay: Decay, progress: float) -> float:
-    """The weight of the guidance at `progress` in 0..1.
-
-    `cosine` is MSD's factor (1 + cos(progress * pi)) / 2 (section IV-A.2), `constant` is 1.
-    """
-    return weight * ((1 + math.cos(progress * math.pi)) / 2 if decay == "cosine" else 1.0)

@@ -16,6 +16,7 @@ gradient    Eq. 9 itself: every view is shifted against the gradient of its dist
             model, and then denoised a second time.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -27,12 +28,14 @@ from ..canvas.windows import NO_WRAP, Size, Window, Wrap, canvas_size, crop_batc
 from ..correction import Correction, RollOff
 from ..denoiser import Denoiser
 from ..step import Step, signal
-from .gradient_guidance import DECAYS, Decay, Term, decayed, window_shifts
+from .gradient_guidance import Term, window_shifts
 from .multidiffusion import WindowParams, denoise_jointly
 from .scale_map import ScaleMap
 
 Guidance = Literal["projected", "gradient"]
 GUIDANCES: tuple[Guidance, ...] = get_args(Guidance)
+Decay = Literal["cosine", "constant"]
+DECAYS: tuple[Decay, ...] = get_args(Decay)
 
 FACTOR = 2  # between neighbouring scales; the paper's setting
 MOST_SCALES = 4
@@ -54,7 +57,8 @@ class MultiScaleParams:
         roll_off: for `projected`: how the strength falls with the noise level.
         weight: omega of `gradient` (Eq. 9), >= 0; 10 is best in the paper's Fig. 5. The loss is a *sum* of squares, so
             the weight does not depend on the size of the windows.
-        decay: for `gradient`: how the weight falls with the progress; `cosine` in the paper (section IV-A.2).
+        decay: for `gradient`: the factor of the weight. `cosine` is (1 + cos(pi progress)) / 2, as in section IV-A.2,
+            and `constant` is 1.
     """
 
     scales: int = 0
@@ -93,7 +97,7 @@ class MultiScaleParams:
         if not self.is_on:
             return 0.0
         if self.needs_gradients:
-            return decayed(self.weight, self.decay, step.progress)
+            return self.weight * ((1 + math.cos(step.progress * math.pi)) / 2 if self.decay == "cosine" else 1.0)
         return self.strength * self.roll_off.at(step.noise)
 
     def scales_of(self, canvas: Size, windows: WindowParams) -> int:
@@ -116,8 +120,8 @@ class MultiScaleParams:
 def least_coarse(windows: WindowParams) -> Size:
     """The smallest coarse canvas for a model of these windows: half a window high and a quarter of a window wide.
 
-    A model knows no scenes that are lower. Narrower is possible, because a scene keeps its layout without its sides. An
-    axis that wraps needs a whole window.
+    A model has not seen scenes that are lower. It may be narrower, because a scene without its sides has the same
+    layout. An axis that wraps needs a whole window.
     """
     sides = zip(windows.window, (2, 4), windows.wrap, strict=True)
     return Size(*(window if wraps else -(-window // part) for window, part, wraps in sides))

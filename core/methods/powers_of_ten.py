@@ -82,9 +82,9 @@ def blend(
           all further zoomed-out levels", which are j <= i. The levels j > i reach the picture by `render_image`
         - bands are a factor p apart. An observation that is enlarged p^k times has nothing in the k finest bands
           (`pyramid`). So the finest band of layer i is that of x_i, the next one is the mean of two, and so on
-        - an observation of which level i covers less than one cell does not count
-        - the border of level i knows nothing of the surroundings. There the weight of x_i falls to 0 in all bands but
-          the finest. The paper's plain average (`feather` 0) leaves a frame in the level outside
+        - if level i covers less than one cell of x_j, then x_j does not count
+        - near its border, x_i does not depend on the surroundings of level i. There its weight falls to 0 in all bands
+          except the finest. The paper's plain average (`feather` 0) leaves a frame in the level outside
         - a decoder blurs the finest band of its pictures. The plain average would reduce the contrast of the second
           band of layer i, and a little more at every step. So if `decoded`, the finest band of x_j counts in the
           layers i > j only near the border of level i

@@ -1,10 +1,10 @@
-"""SyncDiffusion: every window gets the look of an anchor window.
+"""SyncDiffusion: every window gets the appearance of an anchor window.
 
 Lee et al., "SyncDiffusion: Coherent Montage via Synchronized Joint Diffusions", NeurIPS 2023, Algorithm 1 and Eq. 14:
 
     x^_i = x_i - w grad L(decode(D(x_i)), decode(D(x_anchor)))       the anchor is not changed
 
-The loss compares denoised predictions, because noisy pictures all look alike (Fig. 3 of the paper). There are two kinds
+The loss compares denoised predictions, because noisy pictures are all alike (Fig. 3 of the paper). There are two kinds
 of guidance:
 
 gradient    Eq. 14 itself. The gradient goes through decoder, classifier-free guidance and model, and the model denoises
@@ -47,7 +47,7 @@ DIRECT = 3.0
 
 @dataclass(frozen=True, kw_only=True)
 class SyncParams:
-    """How strongly windows are guided towards the look of an anchor.
+    """How strongly windows are guided towards the appearance of an anchor.
 
     Attributes:
         weight: w of Eq. 14, >= 0; 0 is MultiDiffusion. The default is the paper's (Fig. 4).

@@ -34,9 +34,10 @@ class Lpips(Perception):
 
     def features(self, images: Tensor) -> tuple[Tensor, ...]:
         """What `distance` needs of `images` (M, 3, h, w): for each layer (M, channels, h', w')."""
-        return tuple(functional.normalize(x, dim=1, eps=EPS) for x in self._vgg.activations(images, LAYERS))
+        return tuple(functional.normalize(x, dim=1, eps=EPS) for x in self.activations(images, LAYERS))
 
     def distance(self, features: Sequence[Tensor], anchor: Sequence[Tensor]) -> Tensor:
         """(M,): the distances of M pictures from one anchor, or from one anchor each, of the same size."""
-        layers = zip(features, anchor, self._weights.values(), strict=True)
+        linear = (self._weights[name] for name in lpips_shapes())
+        layers = zip(features, anchor, linear, strict=True)
         return torch.stack([((x - y).square() * w).sum(1).mean((1, 2)) for x, y, w in layers]).sum(0)

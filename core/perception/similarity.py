@@ -1,4 +1,4 @@
-"""Distances between views: what SyncDiffusion reduces, so that distant windows get one look."""
+"""Distances between views. SyncDiffusion reduces them, so that all windows get one appearance."""
 
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -29,7 +29,7 @@ class LatentSimilarity:
 
     It is a style loss (Gatys et al. 2016: Gram matrices) on the latent. The mean of the channels over the window stands
     for its palette, their covariance for contrast and texture. Neither knows *where* in the window something is. So
-    windows become alike in look, and need not show the same things.
+    windows get one appearance, but need not show the same things.
 
         distance = n / FULL_WEIGHT * (|mean - mean_a|^2 / 2 + |cov - cov_a|^2 / (4 |cov| + 4 |cov_a|))
 
@@ -89,7 +89,7 @@ def distances(distance: Callable[[Tensor], Tensor], views: Tensor, at_once: int)
     """(M,): `distance` of every view, differentiable in `views`, computed for `at_once` views at a time.
 
     A decoder and a perceptual network keep gigabytes for the backward pass of a window of 512 pixels. But the distance
-    of a view depends on no other view. So its gradient is computed at once, and only the gradient is kept.
+    of a view depends on no other view. So its gradient is computed immediately, and only the gradient is kept.
 
     Args:
         distance: (m, ...) views -> (m,); no view may depend on another.

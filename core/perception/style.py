@@ -26,7 +26,7 @@ class Style(Perception):
 
     def features(self, images: Tensor) -> tuple[Tensor, ...]:
         """What `distance` needs of `images` (M, 3, h, w): for each layer (M, N_l, N_l)."""
-        return tuple(_gram(activation) for activation in self._vgg.activations(images, LAYERS))
+        return tuple(_gram(activation) for activation in self.activations(images, LAYERS))
 
     def distance(self, features: Sequence[Tensor], anchor: Sequence[Tensor]) -> Tensor:
         """(M,): the distances of M pictures from one anchor, or from one anchor each, of any size."""

@@ -32,7 +32,7 @@ Same = TypeVar("Same", bound="Perception")
 
 
 def vgg_shapes() -> dict[str, tuple[int, ...]]:
-    """Names, as in torchvision, and shapes of the weights that `Vgg16` needs."""
+    """Names, as in torchvision, and shapes of the weights of VGG-16."""
     shapes: dict[str, tuple[int, ...]] = {}
     before = 3
     for layer, convolution in LAYERS.items():
@@ -43,35 +43,54 @@ def vgg_shapes() -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-class Vgg16:
-    """The activations of VGG-16, differentiable in the pictures only.
+class Perception(ABC):
+    """A distance between pictures in [0, 1] that is computed from activations of VGG-16.
 
     Args:
-        weights: a state dict that holds `vgg_shapes`, among others.
+        weights: a state dict that holds `vgg_shapes` and `further`, among others.
+        further: shapes of the other weights that the distance needs.
+        network: whose weights these are, for messages.
 
     Raises:
         ValueError: weights are missing or have another shape.
     """
 
-    def __init__(self, weights: Mapping[str, Tensor]) -> None:
+    def __init__(self, weights: Mapping[str, Tensor], further: Shapes | None = None, network: str = "") -> None:
         self._weights = chosen_weights(weights, vgg_shapes(), "VGG-16")
+        self._weights |= chosen_weights(weights, further or {}, network)
         first = next(iter(self._weights.values()))
         with torch.inference_mode(False):
             # Stored with the weights: a copy to the GPU for every picture would wait for it.
             self._scale = {name: first.new_tensor(c).reshape(3, 1, 1) for name, c in (("mean", MEAN), ("std", STD))}
 
-    def to(self, device: torch.device | str) -> "Vgg16":
+    def to(self: Same, device: torch.device | str) -> Same:
         """A copy with its weights on `device`."""
         copied = copy(self)
         copied._weights, copied._scale = on_device(self._weights, device), on_device(self._scale, device)
         return copied
 
+    def __call__(self, views: Tensor, anchors: Tensor) -> Tensor:
+        """(M,): the distances of `views` (M, 3, h, w) from `anchors`, one for all or one for each.
+
+        Raises:
+            ValueError: pictures below 32 x 32 pixels.
+        """
+        return self.distance(self.features(views), self.features(anchors))
+
+    @abstractmethod
+    def features(self, images: Tensor) -> tuple[Tensor, ...]:
+        """What `distance` needs of `images` (M, 3, h, w): one tensor for each layer."""
+
+    @abstractmethod
+    def distance(self, features: Sequence[Tensor], anchor: Sequence[Tensor]) -> Tensor:
+        """(M,): the distances of M pictures from one anchor, or from one anchor each; of their `features`."""
+
     def activations(self, images: Tensor, layers: Sequence[str]) -> list[Tensor]:
-        """The activations of `layers`, such as "relu1_2" (block 1, after its second convolution), in their order.
+        """The activations of VGG-16, differentiable in `images` only.
 
         Args:
             images: (M, 3, h, w) in [0, 1], at least 32 pixels high and wide.
-            layers: names in `LAYERS`, in the order of the network.
+            layers: names in `LAYERS`, such as "relu1_2" (block 1, after its second convolution), in their order.
 
         Returns:
             (M, CHANNELS[block - 1], h >> block - 1, w >> block - 1) for each layer, in float32 at least.
@@ -100,36 +119,6 @@ class Vgg16:
         return activations
 
 
-class Perception(ABC):
-    """A distance between pictures in [0, 1], computed from activations of VGG-16 and `further` weights."""
-
-    def __init__(self, weights: Mapping[str, Tensor], further: Shapes | None = None, network: str = "") -> None:
-        self._vgg = Vgg16(weights)
-        self._weights = chosen_weights(weights, further or {}, network)
-
-    def to(self: Same, device: torch.device | str) -> Same:
-        """A copy with its weights on `device`."""
-        copied = copy(self)
-        copied._vgg, copied._weights = self._vgg.to(device), on_device(self._weights, device)
-        return copied
-
-    def __call__(self, views: Tensor, anchors: Tensor) -> Tensor:
-        """(M,): the distances of `views` (M, 3, h, w) from `anchors`, one for all or one for each.
-
-        Raises:
-            ValueError: pictures below 32 x 32 pixels.
-        """
-        return self.distance(self.features(views), self.features(anchors))
-
-    @abstractmethod
-    def features(self, images: Tensor) -> tuple[Tensor, ...]:
-        """What `distance` needs of `images` (M, 3, h, w): one tensor for each layer."""
-
-    @abstractmethod
-    def distance(self, features: Sequence[Tensor], anchor: Sequence[Tensor]) -> Tensor:
-        """(M,): the distances of M pictures from one anchor, or from one anchor each; of their `features`."""
-
-
 def chosen_weights(weights: Mapping[str, Tensor], shapes: Shapes, network: str) -> dict[str, Tensor]:
     """The weights named in `shapes`, in float32 at least; autograd may save them and wants no gradient for them.
 
@@ -138,7 +127,8 @@ def chosen_weights(weights: Mapping[str, Tensor], shapes: Shapes, network: str) 
     """
     missing = [name for name in shapes if name not in weights]
     if missing:
-        raise ValueError(f"{network}: of {len(shapes)} weights {len(missing)} are missing: {_listed(missing)}.")
+        listed = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+        raise ValueError(f"{network}: of {len(shapes)} weights {len(missing)} are missing: {listed}.")
     other = [name for name, shape in shapes.items() if tuple(weights[name].shape) != shape]
     if other:
         name = other[0]
@@ -155,7 +145,3 @@ def on_device(weights: Mapping[str, Tensor], device: torch.device | str) -> dict
     """`weights` on `device`; autograd may still save them."""
     with torch.inference_mode(False):
         return {name: weight.to(device) for name, weight in weights.items()}
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
