@@ -1,7 +1,7 @@
 from itertools import pairwise
 
 import numpy as np
-from joint_diffusion.demo.dataset import BANDS, FEATURE_OF_LAYER, PIXELS_PER_CELL, SHARES, _place, caption, draw
+from joint_diffusion.demo.dataset import BANDS, PIXELS_PER_CELL, SHARES, _place, caption, draw
 from joint_diffusion.demo.palette import LAYERS
 from joint_diffusion.demo.vocabulary import IDS, ZOOMS
 from joint_diffusion.demo.world import WINDOW, Scene, render
@@ -41,7 +41,7 @@ def test_a_close_up_is_described_by_what_fills_it():
     picture, rng = draw(16), RNG(0)
     assert picture.zoom == "macro" and np.ptp(picture.layers) == 0
     captions = [c for c in (caption(picture, WHOLE, rng) for _ in range(200)) if c]
-    feature = FEATURE_OF_LAYER[picture.layers[0, 0]]
+    feature = LAYERS[picture.layers[0, 0]]
     assert all(feature in c for c in captions)
     assert 0.8 < np.mean(["macro" in c for c in captions]) < 0.98
 

@@ -4,12 +4,12 @@ import pytest
 import torch
 from joint_diffusion.demo import vocabulary
 from joint_diffusion.demo.text_encoder import TextEncoder, tokenise
-from joint_diffusion.demo.vocabulary import IDS, LENGTH, PAD, ZOOMS, known_words, tokens
+from joint_diffusion.demo.vocabulary import IDS, LENGTH, PAD, ZOOMS, known_words, padded_ids
 
 
 def test_prompts_become_known_words_once_each():
     assert known_words("A snowy Night, with mountains and a mountain lake") == ["winter", "night", "mountains", "lake"]
-    assert tokens("summer day") == [IDS["summer"], IDS["day"]] + [PAD] * (LENGTH - 2)
+    assert padded_ids(known_words("summer day")) == [IDS["summer"], IDS["day"]] + [PAD] * (LENGTH - 2)
 
 
 def test_the_zoom_words_fit_a_stack_of_eight_levels():

@@ -211,14 +211,14 @@ def test_around_a_loop_no_place_is_special(sd15):
 
 def test_a_run_leaves_model_vae_and_network_as_they_were(sd15, vae):
     network = load_lpips()
-    weights = {name: (id(value), value.clone()) for name, value in network._vgg._weights.items()}
+    weights = {name: (id(value), value.clone()) for name, value in network._weights.items()}
     guided = synchronised(sd15, "lpips", vae=vae, guidance="gradient")
     run(guided, torch.zeros(1, 4, 4, 8), steps=1)  # loads both
     before = traces(sd15.model.diffusion_model, vae.first_stage_model)
     run(guided, torch.zeros(1, 4, 4, 8), steps=1)
     assert changed(before, traces(sd15.model.diffusion_model, vae.first_stage_model)) == []
     assert load_lpips() is network
-    for name, value in network._vgg._weights.items():
+    for name, value in network._weights.items():
         assert id(value) == weights[name][0] and torch.equal(value, weights[name][1]) and not value.requires_grad
 
 

@@ -1,17 +1,9 @@
 import pytest
 import torch
-from joint_diffusion.core.canvas.fusion import (
-    Fusion,
-    fuse,
-    fusion_precision,
-    normalised,
-    shared_weights,
-    window_weights,
-)
+from joint_diffusion.core.canvas.fusion import Fusion, fuse, normalised, shared_weights, window_weights
 from joint_diffusion.core.canvas.windows import Size, Wrap, crop_batch, plan_windows
 from oracles import fuse as fuse_by_hand
 
-CPU = torch.device("cpu")
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float16: 2e-3}
 SHAPES = ["uniform", "feathered", "gaussian"]
 
@@ -43,8 +35,7 @@ def test_an_unknown_shape_is_refused():
 def test_fusing_the_crops_of_one_canvas_returns_it(dtype, shape, wrap):
     canvas = torch.randn(2, 3, 21, 37).to(dtype)
     windows = plan_windows(Size(21, 37), Size(8, 8), Size(5, 6), wrap)
-    weights = shared_weights(shape, windows, CPU, fusion_precision(canvas))
-    fused = fuse(canvas, crop_batch(canvas, windows), windows, weights)
+    fused = fuse(canvas, crop_batch(canvas, windows), windows, shared_weights(shape, windows, canvas))
     assert fused.dtype == dtype
     torch.testing.assert_close(fused, canvas, rtol=0, atol=4 * TOLERANCE[dtype])
 
@@ -57,16 +48,17 @@ def test_fusing_different_views_equals_equation_6_cell_by_cell(shape, wrap):
     views = torch.randn(len(windows), 3, 8, 6, dtype=torch.float64)
     canvas = torch.empty(1, 3, 11, 17, dtype=torch.float64)
     by_hand = fuse_by_hand(list(views), windows, (3, 11, 17), weights)
-    torch.testing.assert_close(fuse(canvas, views, windows, weights)[0], by_hand, rtol=1e-12, atol=1e-12)
+    fused = fuse(canvas, views, windows, normalised(weights, Size(11, 17)))
+    torch.testing.assert_close(fused[0], by_hand, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5])
 def test_the_batch_of_windows_does_not_matter(batch):
     canvas = torch.empty(2, 3, 20, 30)
     windows = plan_windows(Size(20, 30), Size(8, 8), Size(4, 4))
-    weights = shared_weights("gaussian", windows, CPU, torch.float32)
+    weights = shared_weights("gaussian", windows, canvas)
     views = torch.randn(len(windows) * 2, 3, 8, 8)
-    fusion = Fusion(canvas, normalised(weights, Size(20, 30)))
+    fusion = Fusion(canvas, weights)
     for start in range(0, len(windows), batch):
         fusion.add([views[start * 2 : (start + batch) * 2]], windows[start : start + batch])
     assert torch.equal(fusion.result()[0], fuse(canvas, views, windows, weights))
@@ -76,9 +68,9 @@ def test_the_batch_of_windows_does_not_matter(batch):
 def test_several_averages_at_once_are_those_of_each_alone(wrap):
     canvas = torch.empty(2, 3, 1, 20, 30, dtype=torch.float64)
     windows = plan_windows(Size(20, 30), Size(8, 8), Size(5, 5), wrap)
-    weights = shared_weights("gaussian", windows, CPU, torch.float64)
+    weights = shared_weights("gaussian", windows, canvas)
     views = torch.randn(3, len(windows) * 2, 3, 1, 8, 8, dtype=torch.float64)
-    fusion = Fusion(canvas, normalised(weights, Size(20, 30)), count=3)
+    fusion = Fusion(canvas, weights, count=3)
     fusion.add(views.unbind(), windows)
     for average, alone in zip(fusion.result(), views, strict=True):
         assert torch.equal(average, fuse(canvas, alone, windows, weights))
@@ -88,6 +80,6 @@ def test_half_precision_views_are_summed_in_float32():
     """300 overlapping float16 views of 1000 would overflow float16."""
     windows = plan_windows(Size(8, 307), Size(8, 8), Size(8, 1))
     views = torch.full((len(windows), 1, 8, 8), 1000.0, dtype=torch.float16)
-    weights = dict.fromkeys(windows, torch.full((8, 8), 100.0))
+    weights = normalised(dict.fromkeys(windows, torch.full((8, 8), 100.0)), Size(8, 307))
     fused = fuse(torch.empty(1, 1, 8, 307, dtype=torch.float16), views, windows, weights)
     torch.testing.assert_close(fused, torch.full_like(fused, 1000.0))

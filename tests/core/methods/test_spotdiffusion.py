@@ -4,7 +4,7 @@ from itertools import product
 import pytest
 from joint_diffusion.core.canvas.windows import Size, Wrap, plan_windows
 from joint_diffusion.core.methods.multidiffusion import WindowParams
-from joint_diffusion.core.methods.spotdiffusion import moved, tile
+from joint_diffusion.core.methods.spotdiffusion import random_offset, tile
 
 WRAPS = [Wrap(), Wrap(x=True), Wrap(y=True), Wrap(y=True, x=True)]
 
@@ -63,22 +63,22 @@ def test_a_loop_below_a_window_is_refused_as_elsewhere():
         tile(Size(8, 6), Size(8, 8), Wrap(x=True))
 
 
-def test_the_lot_is_the_same_for_the_same_seed_and_noise_level():
+def test_the_offset_is_the_same_for_the_same_seed_and_noise_level():
     window = Size(64, 64)
-    assert moved(window, 1, 5, 1.25) == moved(window, 1, 5, 1.25 + 1e-7)
-    assert len({moved(window, 1, 5, sigma) for sigma in (1.25, 1.26, 0.125, 0.0)}) == 4
-    assert len({moved(window, 1, seed, 1.25) for seed in range(4)}) == 4
+    assert random_offset(window, 1, 5, 1.25) == random_offset(window, 1, 5, 1.25 + 1e-7)
+    assert len({random_offset(window, 1, 5, sigma) for sigma in (1.25, 1.26, 0.125, 0.0)}) == 4
+    assert len({random_offset(window, 1, seed, 1.25) for seed in range(4)}) == 4
 
 
 def test_all_multiples_of_the_grid_below_the_window_are_drawn():
-    lots = [moved(Size(16, 24), 8, 0, sigma / 7) for sigma in range(200)]
-    assert set(lots) == set(product((0, 8), (0, 8, 16)))
+    offsets = [random_offset(Size(16, 24), 8, 0, sigma / 7) for sigma in range(200)]
+    assert set(offsets) == set(product((0, 8), (0, 8, 16)))
 
 
 def test_windows_that_move_differ_at_each_noise_level_and_rest_where_others_look():
     params = WindowParams(window=Size(16, 16), stride=Size(8, 8), moving=True, seed=3, grid=2)
     canvas, at = Size(32, 64), params.at(1.5)
-    assert at.offset == moved(Size(16, 16), 2, 3, 1.5)
+    assert at.offset == random_offset(Size(16, 16), 2, 3, 1.5)
     assert at.plan(canvas) == tile(canvas, Size(16, 16), grid=2, offset=at.offset) != params.at(1.6).plan(canvas)
     still = at.overlapping()
     assert still.plan(canvas) == plan_windows(canvas, Size(16, 16), Size(8, 8), grid=2)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from joint_diffusion.core.perception.per_view import distances
+from joint_diffusion.core.perception.similarity import distances
 
 
 def randn(*shape: int, seed: int = 0) -> torch.Tensor:
