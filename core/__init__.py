@@ -42,16 +42,18 @@ Any sampler steps with the result. This is Euler's, with every method turned on 
 >>> torch.allclose(x, torch.full_like(x, 0.5))
 True
 
-Vocabulary, one word per thing:
+Vocabulary, one word per thing (CONTRIBUTING.md has more, and the words that are not used):
 
 canvas      the whole latent, (B, C, H, W) or (B, C, T, H, W); the last two dimensions are space
-window      a rectangle on the canvas in latent cells ("view" in MultiDiffusion's code, "tile" elsewhere)
+window      a rectangle on the canvas in latent cells ("view" in MultiDiffusion's code)
 view        the tensor cropped through a window, F_i(z) in the papers
+stride      distance between neighbouring windows; overlap = window - stride
+offset      how far windows have moved, in Cross Sampling and where windows move
 denoised    the x0 prediction D(x, sigma) ("foreseen denoised" in SyncDiffusion)
 correction  what a method changes in the denoised canvas
-shift       what guidance by gradients adds to a view before it is denoised, x^_i - x_i
-scale       a resolution of the canvas in Multi-Scale Diffusion; scale 1 is the canvas itself, 2 half of it
-stride      distance between neighbouring windows; overlap = window - stride
+shifts      what guidance by gradients adds to the views before they are denoised, x^_i - x_i
+scales      resolutions of the canvas in Multi-Scale Diffusion; scale 1 is the canvas itself, 2 half of it
+levels      the pictures of a zoom stack; level 0 shows most
 """
 
 from .canvas.windows import Size, Window

@@ -87,20 +87,23 @@ def window_deviation(image: Tensor, prompt: str) -> Tensor:
     return deviation.unflatten(0, (-1, len(image), image.shape[3] // REGION)).mean(dim=(0, 2))
 
 
-def zoom_inconsistency(levels: Tensor, p: int) -> Tensor:
+def zoom_inconsistency(levels: Tensor, zoom_factor: int) -> Tensor:
     """How far neighbouring levels of a zoom stack disagree about what both show: mean absolute RGB difference, 0..1.
 
     Convention:
         - levels (N, 3, H, W), level 0 is the most zoomed out; level i + 1 shows the centre of level i, p times larger
+          (p: zoom_factor)
         - a level is shrunk by the mean over p x p pixels; H and W are multiples of 2 p, so that the centre is whole
         - unlike the other functions here the result is (N - 1,), one number for each pair of neighbours
     """
     height, width = levels.shape[-2:]
-    if height % (2 * p) or width % (2 * p):
-        raise ValueError(f"levels: height and width must be multiples of 2 p = {2 * p}, got {height} x {width}.")
-    top, left = (height - height // p) // 2, (width - width // p) // 2
-    centres = levels[:-1, :, top : top + height // p, left : left + width // p]
-    return (nn.functional.avg_pool2d(levels[1:], p) - centres).abs().mean(dim=(1, 2, 3))
+    if height % (2 * zoom_factor) or width % (2 * zoom_factor):
+        raise ValueError(
+            f"levels: height and width must be multiples of 2 p = {2 * zoom_factor}, got {height} x {width}."
+        )
+    top, left = (height - height // zoom_factor) // 2, (width - width // zoom_factor) // 2
+    centres = levels[:-1, :, top : top + height // zoom_factor, left : left + width // zoom_factor]
+    return (nn.functional.avg_pool2d(levels[1:], zoom_factor) - centres).abs().mean(dim=(1, 2, 3))
 
 
 def sharpness(image: Tensor) -> Tensor:
@@ -143,7 +146,7 @@ def grid_energy(image: Tensor, period: int, axis: str) -> Tensor:
     return power[:, at - 1 : at + 2].mean(dim=1) / around.mean(dim=1).clamp(min=1e-12)
 
 
-def ring_energy(levels: Tensor, p: int) -> Tensor:
+def ring_energy(levels: Tensor, zoom_factor: int) -> Tensor:
     """Mean colour step across the frame that level i + 1 leaves in level i, relative to the steps around it.
 
     1 means that the frame looks like any other place, 2 that the steps there are twice as large. Compared is with
@@ -153,7 +156,7 @@ def ring_energy(levels: Tensor, p: int) -> Tensor:
     vertical, horizontal = (levels[:-1].diff(dim=dim).abs().mean(dim=1) for dim in (-2, -1))
 
     def step(outwards: int) -> Tensor:
-        top, left = (height - height // p) // 2 - outwards, (width - width // p) // 2 - outwards
+        top, left = (height - height // zoom_factor) // 2 - outwards, (width - width // zoom_factor) // 2 - outwards
         rows, columns = slice(top, height - top), slice(left, width - left)
         across = [vertical[:, row - 1, columns] for row in (top, height - top)]
         across += [horizontal[:, rows, column - 1] for column in (left, width - left)]

@@ -98,7 +98,10 @@ def paint_zoom(
     on_step: Callable[[int, int], None] | None = None,
     merge: Merge = blend_decoded,
 ) -> Zoom:
-    """Algorithm 2 of Generative Powers of Ten; `merge` turns observations into layers, (levels, p, unit) to levels."""
+    """Algorithm 2 of Generative Powers of Ten.
+
+    `merge` turns observations into layers: (levels, zoom_factor, pixels_per_cell) to levels.
+    """
     height, width = params.height // PIXELS_PER_CELL, params.width // PIXELS_PER_CELL
     windows = WindowParams(window=Size(NATIVE, NATIVE), stride=Size(params.stride, params.stride), grid=DOWNSAMPLING)
     contexts = pipeline.encode(list(params.prompts))

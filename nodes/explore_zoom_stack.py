@@ -7,7 +7,7 @@ from comfy_api.latest import io, ui
 from ..core.canvas.windows import canvas_size
 from ..core.zoom.geometry import levels_nesting
 from ..core.zoom.view import zoom_centre
-from .zoom_levels import IMAGES, UNIT, P, zoom_levels
+from .zoom_levels import IMAGES, PIXELS_PER_CELL, ZOOM_FACTOR, zoom_levels
 
 
 class ExploreZoomStack(io.ComfyNode):
@@ -24,14 +24,14 @@ class ExploreZoomStack(io.ComfyNode):
             is_output_node=True,
             inputs=[
                 IMAGES,
-                P,
+                ZOOM_FACTOR,
                 io.String.Input(
                     "prompts",
                     optional=True,
                     force_input=True,
                     tooltip="Captions of the levels, one per line, outermost first.",
                 ),
-                UNIT,
+                PIXELS_PER_CELL,
             ],
             outputs=[],
         )

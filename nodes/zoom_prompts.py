@@ -7,7 +7,7 @@ from comfy_api.latest import io
 from .zoom_presets import PRESETS
 
 OWN = "own prompts"
-DEFAULT_P = 2
+DEFAULT_ZOOM_FACTOR = 2
 MOST_LEVELS = 100
 ZoomPromptsType = io.Custom("ZOOM_PROMPTS")
 
@@ -32,7 +32,7 @@ class ZoomPrompts(io.ComfyNode):
             display_name="Zoom Prompts",
             category="joint diffusion",
             description="The prompts of a zoom stack: one per level, the most zoomed out first. Each level shows the "
-            "centre of the one before, p times larger.",
+            "centre of the one before, zoom_factor times larger.",
             search_aliases=["powers of ten", "zoom", "infinite zoom", "zoom video", "prompt schedule", "zoom prompts"],
             inputs=[
                 io.Clip.Input("clip", tooltip="Encodes the prompts."),
@@ -58,7 +58,7 @@ class ZoomPrompts(io.ComfyNode):
                     min=0,
                     max=64,
                     tooltip=f"How much larger each level shows the centre of the one before: 2, 4, ... 0 is what the "
-                    f"preset was written for, and {DEFAULT_P} for your own prompts.",
+                    f"preset was written for, and {DEFAULT_ZOOM_FACTOR} for your own prompts.",
                 ),
                 io.Autogrow.Input(
                     "levels",
@@ -74,7 +74,7 @@ class ZoomPrompts(io.ComfyNode):
                 ),
                 io.String.Output("text", display_name="prompts", tooltip="The prompts, one per line, to read or edit."),
                 io.Int.Output(
-                    "factor",
+                    "used_zoom_factor",
                     display_name="zoom_factor",
                     tooltip="The zoom factor in use, for Zoom Video and the explorer.",
                 ),
@@ -94,7 +94,7 @@ class ZoomPrompts(io.ComfyNode):
                 "lines, choose a preset, or connect levels."
             )
         if zoom_factor == 0:
-            zoom_factor = DEFAULT_P if preset == OWN else PRESETS[preset].zoom_factor
+            zoom_factor = DEFAULT_ZOOM_FACTOR if preset == OWN else PRESETS[preset].zoom_factor
         if zoom_factor < 2:
             raise ValueError(f"zoom_factor: must be at least 2, or 0 for the usual one, got {zoom_factor}.")
         stack = StackPrompts(

@@ -8,7 +8,7 @@ from ..core.zoom.path import DIRECTIONS, EASINGS, ZoomPath
 from ..core.zoom.view import render_frames
 from .host.video import counted, free_memory, output_file, workflow_of
 from .video_file import ENCODERS, even, write_video
-from .zoom_levels import IMAGES, UNIT, P, zoom_levels
+from .zoom_levels import IMAGES, PIXELS_PER_CELL, ZOOM_FACTOR, zoom_levels
 
 PATH = [
     io.Float.Input(
@@ -58,7 +58,7 @@ class ZoomVideo(io.ComfyNode):
             is_output_node=True,
             inputs=[
                 IMAGES,
-                P,
+                ZOOM_FACTOR,
                 *PATH,
                 io.Combo.Input(
                     "format",
@@ -72,7 +72,7 @@ class ZoomVideo(io.ComfyNode):
                 io.String.Input(
                     "filename_prefix", default="video/zoom", tooltip="Where to save, in ComfyUI's output folder."
                 ),
-                UNIT,
+                PIXELS_PER_CELL,
             ],
             outputs=[io.Video.Output("video", display_name="VIDEO", tooltip="The saved file, for other video nodes.")],
         )
@@ -109,7 +109,7 @@ class ZoomFrames(io.ComfyNode):
             description="The frames of Zoom Video as images, for nodes that work on them. All of them are in memory at "
             "once: 12 MB for a frame of 1024 x 1024 pixels.",
             search_aliases=["zoom", "frames", "powers of ten", "infinite zoom", "interpolate"],
-            inputs=[IMAGES, P, *PATH, UNIT],
+            inputs=[IMAGES, ZOOM_FACTOR, *PATH, PIXELS_PER_CELL],
             outputs=[io.Image.Output("frames", display_name="IMAGE", tooltip="One image per frame.")],
         )
 

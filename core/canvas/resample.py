@@ -12,44 +12,45 @@ Downsampling = Literal["mean", "strided"]
 DOWNSAMPLINGS: tuple[Downsampling, ...] = get_args(Downsampling)
 
 
-def downsampled_size(size: Size, factor: int) -> Size:
+def downsampled_size(size: Size, scale_factor: int) -> Size:
     """Size of a canvas after `downsample`: rounded up, so that no cell is lost."""
-    return Size(-(-size.height // factor), -(-size.width // factor))
+    return Size(-(-size.height // scale_factor), -(-size.width // scale_factor))
 
 
-def downsample(x: Tensor, factor: int, how: Downsampling = "mean") -> Tensor:
-    """ds: (..., H, W) to (..., ceil(H / factor), ceil(W / factor)).
+def downsample(x: Tensor, scale_factor: int, how: Downsampling = "mean") -> Tensor:
+    """ds: (..., H, W) to (..., ceil(H / scale_factor), ceil(W / scale_factor)).
 
     Convention:
-        - `mean` averages blocks of factor x factor cells (for factor 2 the same as bilinear interpolation, the
+        - `mean` averages blocks of scale_factor x scale_factor cells (for 2 the same as bilinear interpolation, the
           example of MSD v1); `strided` takes the first cell of each block
-        - where the factor does not divide a side, the last block is the last `factor` cells, overlapping the one
-          before: every coarse cell is a mean of equally many cells, so its noise level is the same everywhere
+        - where the scale_factor does not divide a side, the last block is the last `scale_factor` cells, and overlaps
+          the one before: every coarse cell is a mean of equally many cells, so its noise level is the same everywhere
 
     Raises:
-        ValueError: a side shorter than `factor`.
+        ValueError: a side shorter than `scale_factor`.
     """
-    if min(x.shape[-2:]) < factor:
-        raise ValueError(f"downsample: sides must be at least {factor} cells, got {tuple(x.shape[-2:])}.")
-    return _downsample_axis(_downsample_axis(x, -2, factor, how), -1, factor, how)
+    if min(x.shape[-2:]) < scale_factor:
+        raise ValueError(f"downsample: sides must be at least {scale_factor} cells, got {tuple(x.shape[-2:])}.")
+    return _downsample_axis(_downsample_axis(x, -2, scale_factor, how), -1, scale_factor, how)
 
 
-def _downsample_axis(x: Tensor, dim: int, factor: int, how: Downsampling) -> Tensor:
+def _downsample_axis(x: Tensor, dim: int, scale_factor: int, how: Downsampling) -> Tensor:
     length = x.shape[dim]
-    whole = x.narrow(dim, 0, length // factor * factor)
-    blocks = cast(Tensor, whole.unflatten(dim, (-1, factor)))  # (..., blocks, factor, ...): `dim` is now inside a block
-    if length % factor:
-        last = x.narrow(dim, length - factor, factor).unsqueeze(dim - 1)
+    whole = x.narrow(dim, 0, length // scale_factor * scale_factor)
+    # (..., blocks, scale_factor, ...): `dim` is now inside a block
+    blocks = cast(Tensor, whole.unflatten(dim, (-1, scale_factor)))
+    if length % scale_factor:
+        last = x.narrow(dim, length - scale_factor, scale_factor).unsqueeze(dim - 1)
         blocks = torch.cat([blocks, last], dim - 1)
     return blocks.mean(dim) if how == "mean" else blocks.select(dim, 0)
 
 
-def upsample(x: Tensor, factor: int, size: Size) -> Tensor:
-    """us: every coarse cell repeated factor x factor times and cut to `size`, (..., h, w) to (..., H, W).
+def upsample(x: Tensor, scale_factor: int, size: Size) -> Tensor:
+    """us: every coarse cell repeated scale_factor x scale_factor times and cut to `size`, (..., h, w) to (..., H, W).
 
-    Where the factor divides `size` this is factor**2 times the transpose of `downsample(how="mean")`.
+    Where the scale_factor divides `size` this is scale_factor**2 times the transpose of `downsample(how="mean")`.
     """
-    repeated = x.repeat_interleave(factor, -2).repeat_interleave(factor, -1)
+    repeated = x.repeat_interleave(scale_factor, -2).repeat_interleave(scale_factor, -1)
     return repeated[..., : size.height, : size.width]
 
 
@@ -80,15 +81,15 @@ class NoisyScale(NamedTuple):
     sigma: float
 
 
-def at_own_noise_level(x: Tensor, sigma: float, factor: int, flow: bool) -> NoisyScale:
+def at_own_noise_level(x: Tensor, sigma: float, scale_factor: int, flow: bool) -> NoisyScale:
     """The mean-downsampled canvas together with the noise level it really has.
 
-    The mean of factor x factor cells of x0 + sigma n is ds(x0) + (sigma / factor) n: it is less noisy than the model
+    The mean of f x f cells (f: scale_factor) of x0 + sigma n is ds(x0) + (sigma / f) n: it is less noisy than the model
     would be told. Flow models (x = (1 - sigma) x0 + sigma n) also need the coefficients to sum to one again, so the
     coarse canvas is rescaled; its denoised prediction is in the same space as the fine one's either way.
     """
-    coarse = downsample(x, factor)
+    coarse = downsample(x, scale_factor)
     if not flow:
-        return NoisyScale(coarse, sigma / factor)
-    rescale = 1 / (signal(sigma, flow) + sigma / factor)
-    return NoisyScale(coarse * rescale, sigma / factor * rescale)
+        return NoisyScale(coarse, sigma / scale_factor)
+    rescale = 1 / (signal(sigma, flow) + sigma / scale_factor)
+    return NoisyScale(coarse * rescale, sigma / scale_factor * rescale)

@@ -14,9 +14,9 @@ class Size(NamedTuple):
     height: int
     width: int
 
-    def scaled(self, factor: int) -> "Size":
-        """The same in parts of a cell, `factor` to a cell: in pixels, for instance."""
-        return Size(*(factor * cells for cells in self))
+    def scaled(self, parts_per_cell: int) -> "Size":
+        """The same in parts of a cell: in pixels, for instance."""
+        return Size(*(parts_per_cell * cells for cells in self))
 
 
 class Window(NamedTuple):
@@ -32,9 +32,9 @@ class Window(NamedTuple):
         """Its height and width."""
         return Size(self.height, self.width)
 
-    def scaled(self, factor: int) -> "Window":
-        """The same in parts of a cell, `factor` to a cell: in pixels, for instance."""
-        return Window(*(factor * cells for cells in self))
+    def scaled(self, parts_per_cell: int) -> "Window":
+        """The same in parts of a cell: in pixels, for instance."""
+        return Window(*(parts_per_cell * cells for cells in self))
 
 
 class Wrap(NamedTuple):
@@ -65,7 +65,7 @@ def plan_windows(
           (the papers' own `get_views` drops the remainder and leaves columns that nothing denoises)
         - with wrap, the windows are spread evenly around the loop, as few as keep every gap at most `stride`,
           so the seam is covered exactly as densely as everything else
-        - a shift moves the inner windows down and to the right; the outer ones stay at the edges, and where the gap
+        - an offset moves the inner windows down and to the right; the outer ones stay at the edges, and where the gap
           that this leaves behind the first one is too wide, a window fills it. With wrap all windows move.
 
     Args:

@@ -23,7 +23,7 @@ from ..canvas.fusion import (
 )
 from ..canvas.windows import NO_OFFSET, NO_WRAP, Size, Window, Wrap, canvas_size, crop_batch, plan_windows
 from ..denoiser import Denoiser
-from .spotdiffusion import moved, tile
+from .spotdiffusion import offset_at, side_by_side
 
 Predict = Callable[[Tensor, Sequence[Window]], Sequence[Tensor]]
 
@@ -72,12 +72,12 @@ class WindowParams:
     def plan(self, canvas: Size) -> tuple[Window, ...]:
         """The windows on a canvas of this size."""
         if self.moving:
-            return tile(canvas, self.window, self.wrap, self.grid, self.offset)
+            return side_by_side(canvas, self.window, self.wrap, self.grid, self.offset)
         return plan_windows(canvas, self.window, self.stride, self.wrap, self.grid, self.offset)
 
     def at(self, sigma: float) -> "WindowParams":
         """The windows at this noise level: others at each if they move."""
-        return replace(self, offset=moved(self.window, self.grid, self.seed, sigma)) if self.moving else self
+        return replace(self, offset=offset_at(self.window, self.grid, self.seed, sigma)) if self.moving else self
 
     def overlapping(self) -> "WindowParams":
         """The windows at rest: where others than the model look at the canvas."""

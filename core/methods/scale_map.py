@@ -42,19 +42,19 @@ class ScaleMap:
         return torch.einsum("ij,bj...->bi...", matrix, latent) + offset.reshape(shape)
 
 
-def fit_scale_map(pictures: Tensor, encode: Encoder, factor: int = 2) -> ScaleMap:
+def fit_scale_map(pictures: Tensor, encode: Encoder, scale_factor: int = 2) -> ScaleMap:
     """The map that gives the latents of pictures made smaller the spread of the mean of the latents of the pictures.
 
     Args:
         pictures: (B, 3, H, W) in [0, 1]; sides that `encode` takes whole and made smaller.
         encode: the encoder.
-        factor: between the sizes.
+        scale_factor: between the sizes.
 
     Raises:
         ValueError: fewer cells than a covariance of this many channels needs.
     """
-    large = downsample(encode(pictures), factor)
-    small = encode(nn.functional.avg_pool2d(pictures, factor))
+    large = downsample(encode(pictures), scale_factor)
+    small = encode(nn.functional.avg_pool2d(pictures, scale_factor))
     cells = [latent.movedim(1, -1).flatten(0, -2).double() for latent in (small, large)]
     count, channels = cells[0].shape
     if count <= channels:

@@ -14,7 +14,7 @@ from ..canvas.windows import NO_OFFSET, NO_WRAP, Size, Window, Wrap, plan_window
 from ..step import noise_level_key
 
 
-def moved(window: Size, grid: int, seed: int, sigma: float) -> Size:
+def offset_at(window: Size, grid: int, seed: int, sigma: float) -> Size:
     """How far the windows are moved at this noise level: a multiple of `grid` below the window, drawn by lot.
 
     The same for the same seed and noise level, so a run that was cut in two has the windows of the whole run.
@@ -24,7 +24,7 @@ def moved(window: Size, grid: int, seed: int, sigma: float) -> Size:
 
 
 @lru_cache(maxsize=64)  # asked several times in every step
-def tile(
+def side_by_side(
     canvas: Size, window: Size, wrap: Wrap = NO_WRAP, grid: int = 1, offset: Size = NO_OFFSET
 ) -> tuple[Window, ...]:
     """Windows side by side that cover the canvas, row by row, moved by `offset`.

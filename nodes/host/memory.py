@@ -15,11 +15,11 @@ def fits(
     entries: Iterable[dict[str, Any]],
     shape: Sequence[int],
     device: torch.device,
-    factor: float = 1.0,
+    times: float = 1.0,
 ) -> bool:
     """Whether memory holds a prediction of rows of this shape (rows, C, ..., h, w) for each entry of the conditioning.
 
-    `factor` is how many times more than a prediction the call needs.
+    `times` is how many times more than a prediction the call needs.
     """
     entries = list(entries)
     shapes: dict[str, list[Any]] = {}
@@ -28,4 +28,4 @@ def fits(
             # Of each row: the host repeats the conditioning for every one.
             shapes.setdefault(key, []).append([shape[0], *list(value.size())[1:]])
     needed = model.memory_required([shape[0] * len(entries), *shape[1:]], cond_shapes=shapes)
-    return needed * HEADROOM * factor < model.current_patcher.get_free_memory(device)
+    return needed * HEADROOM * times < model.current_patcher.get_free_memory(device)
