@@ -19,7 +19,8 @@ class ExploreZoomStack(io.ComfyNode):
             node_id="ExploreZoomStack",
             display_name="Explore Zoom Stack",
             category="joint diffusion",
-            description="Zoom through a stack with the wheel, by pinching or with the keys, as smoothly as in a video.",
+            description="Shows a zoom stack in the graph. Zoom with the wheel, by pinching or with the keys, as "
+            "smoothly as in a video.",
             search_aliases=["zoom", "explore", "viewer", "powers of ten", "infinite zoom", "preview"],
             is_output_node=True,
             inputs=[

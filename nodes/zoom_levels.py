@@ -9,7 +9,8 @@ ZOOM_FACTOR = io.Int.Input(
     default=2,
     min=2,
     max=64,
-    tooltip="How many times each level is enlarged over the one before; connect zoom_factor of Zoom Prompts.",
+    tooltip="How many times larger each level shows the centre of the level before. Connect zoom_factor of Zoom "
+    "Prompts.",
 )
 PIXELS_PER_CELL = io.Int.Input(
     "pixels_per_cell",
@@ -18,8 +19,8 @@ PIXELS_PER_CELL = io.Int.Input(
     max=256,
     optional=True,
     advanced=True,
-    tooltip="Pixels of a latent cell of the model that painted the levels (8 for most), since its levels nest by whole "
-    "cells; 1 for pictures from elsewhere. It matters only where zoom_factor does not divide the level evenly.",
+    tooltip="Pixels of a latent cell of the model that painted the levels: 8 for most models, 1 for pictures from "
+    "elsewhere. It matters only if zoom_factor does not divide the size of a level.",
 )
 
 

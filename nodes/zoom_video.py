@@ -52,8 +52,8 @@ class ZoomVideo(io.ComfyNode):
             node_id="ZoomVideo",
             display_name="Zoom Video",
             category="joint diffusion",
-            description="Zooms smoothly through the levels of a stack and saves that as a video, frame by frame: a "
-            "long video takes no more memory than a short one.",
+            description="Saves a smooth zoom through the levels of a stack as a video. Frames are written one by one: "
+            "a long video takes no more memory than a short one.",
             search_aliases=["zoom", "video", "powers of ten", "infinite zoom", "mp4", "webm"],
             is_output_node=True,
             inputs=[
@@ -106,7 +106,7 @@ class ZoomFrames(io.ComfyNode):
             node_id="ZoomFrames",
             display_name="Zoom Frames",
             category="joint diffusion",
-            description="The frames of Zoom Video as images, for nodes that work on them. All of them are in memory at "
+            description="The frames of Zoom Video as images, for nodes that need images. All of them are in memory at "
             "once: 12 MB for a frame of 1024 x 1024 pixels.",
             search_aliases=["zoom", "frames", "powers of ten", "infinite zoom", "interpolate"],
             inputs=[IMAGES, ZOOM_FACTOR, *PATH, PIXELS_PER_CELL],

@@ -97,7 +97,7 @@ def _offsets(axis: str, canvas: int, window: int, stride: int, wrap: bool, grid:
     if not last and not wrap:
         return [0]
     if not 0 <= offset < stride:
-        raise ValueError(f"{axis}: shift must be in 0..{stride - 1} (below the stride), got {offset}.")
+        raise ValueError(f"{axis}: offset must be in 0..{stride - 1} (below the stride), got {offset}.")
     if wrap:
         if canvas < window:
             raise ValueError(

@@ -123,8 +123,9 @@ def _refuse_guidance_in_pixels(model: ModelPatcher, blending: ZoomBlending) -> N
     # Such a prediction carries the shift of the windows (`Step.shift_kept`): it is no picture, a VAE would cut it.
     if blending.space != "latent" and joint_params(model).needs_gradients:
         raise ValueError(
-            f"blending: must be latent for a model with guidance gradient, got {blending.space}: what is guided so is "
-            "no picture that the VAE could encode. Choose latent here, or another guidance on the guidance node."
+            f"blending: must be latent for a model with guidance gradient, got {blending.space}: the guided "
+            "prediction is not a picture that the VAE could encode. Choose latent here, or another guidance "
+            "on the guidance node."
         )
 
 

@@ -188,7 +188,7 @@ def test_wrapping_windows_all_move():
 
 
 def test_a_shift_beyond_the_stride_is_refused():
-    with pytest.raises(ValueError, match=r"width: shift must be in 0\.\.7 \(below the stride\), got 8"):
+    with pytest.raises(ValueError, match=r"width: offset must be in 0\.\.7 \(below the stride\), got 8"):
         plan_windows(Size(16, 64), Size(16, 16), Size(8, 8), offset=Size(0, 8))
 
 
