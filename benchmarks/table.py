@@ -109,6 +109,14 @@ def markdown(path: Path, columns: Sequence[str] = (), digits: int | None = None)
     return "\n".join([_head(lines[0]["first column"], columns), *rows])
 
 
+def number(path: Path, row: str, metric: str) -> str:
+    """One number of a CSV file, for a sentence, without its interval."""
+    known = {(line["row"], line["metric"]): float(line["value"]) for line in read(path)[1]}
+    if (row, metric) not in known:
+        raise ValueError(f"{path.name}: no number {metric!r} of {row!r}; it has the rows and metrics {[*known]}.")
+    return _cell(known[row, metric])
+
+
 def this_command() -> str:
     """The command of this process, with the number of threads where it was set, and without folders of this machine."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)

@@ -42,10 +42,10 @@ Any sampler can step with the result. Here is Euler, with all methods turned on:
 >>> torch.allclose(x, torch.full_like(x, 0.5))
 True
 
-Vocabulary, one word per thing:
+Vocabulary, one word per thing (CONTRIBUTING.md has more, and the words that are not used):
 
 canvas      the whole latent, (B, C, H, W) or (B, C, T, H, W); the last two dimensions are space
-window      a rectangle on the canvas in latent cells ("view" in MultiDiffusion's code, "tile" elsewhere)
+window      a rectangle on the canvas in latent cells ("view" in MultiDiffusion's code)
 view        the tensor cropped through a window, F_i(z) in the papers
 stride      distance between neighbouring windows; overlap = window - stride
 offset      how far the windows are moved from their usual places

@@ -150,7 +150,7 @@ def check_canvas(canvas: Size, params: JointParams) -> None:
     if params.cross_sampling is not None:
         if params.windows.moving:
             raise ValueError(
-                "cross_sampling: windows that move do already what Cross Sampling does; turn Cross Sampling off, or "
+                "cross_sampling: moving windows already do what Cross Sampling does; turn Cross Sampling off, or "
                 "choose overlapping windows."
             )
         params.cross_sampling.check(params.windows, canvas)

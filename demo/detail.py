@@ -75,7 +75,7 @@ def forest(at: Points, colour: np.ndarray, p: Palette, winter: bool) -> np.ndarr
     return colour * np.clip(1 + bright, 0.15, 2.0)[:, None]
 
 
-def mountains(at: Points, colour: np.ndarray, p: Palette, winter: bool) -> np.ndarray:
+def mountains(at: Points, colour: np.ndarray, palette: Palette, winter: bool) -> np.ndarray:
     """Strata, thinner beds in them, cracked stones, lichen, and the grains of the rock."""
     rock = np.clip(1.6 - colour.mean(1) / max(float(p.mountains.mean()), 0.05) * 0.6, 0.3, 1)  # less detail on snow
     bright = 0.20 * texture(at.x, at.y, 64.0, at.pixel, at.seed)
@@ -103,11 +103,12 @@ def mountains(at: Points, colour: np.ndarray, p: Palette, winter: bool) -> np.nd
     return colour * np.clip(1 + bright * rock, 0.15, 2.0)[:, None]
 
 
-def lake(at: Points, colour: np.ndarray, p: Palette, winter: bool) -> np.ndarray:
+def lake(at: Points, colour: np.ndarray, palette: Palette, winter: bool) -> np.ndarray:
     """Waves, glints on their crests, wavelets, the net of light below them, and bubbles."""
-    deep, shine = p.lake * 0.55, p.lake * 0.25 + p.horizon * 0.75
-    gentle = min(1.0, 0.50 / float(np.linalg.norm(shine - p.lake)))  # at dusk the sky is far brighter than the water
-    shine = p.lake + (shine - p.lake) * gentle
+    deep, shine = palette.lake * 0.55, palette.lake * 0.25 + palette.horizon * 0.75
+    # At dusk the sky is far brighter than the water.
+    gentle = min(1.0, 0.50 / float(np.linalg.norm(shine - palette.lake)))
+    shine = palette.lake + (shine - palette.lake) * gentle
     for size, much in (((0.040, 0.0060), 0.50), ((0.013, 0.0021), 0.42), ((0.0044, 0.0008), 0.30)):
         if clear := fade(size[1], at.pixel):
             leaf = leaves(at.x, at.y, size, 0.04, at.pixel, at.seed + int(1e4 * size[1]), spread=0.3)
@@ -135,7 +136,7 @@ def lake(at: Points, colour: np.ndarray, p: Palette, winter: bool) -> np.ndarray
 def meadow(at: Points, colour: np.ndarray, p: Palette, winter: bool) -> np.ndarray:
     """Blades of grass, their veins, flowers, and dew; in winter thin straw and flowers of ice."""
     bright = 0.14 * texture(at.x + 0.3 * at.y, at.y, 60.0, at.pixel, at.seed)
-    much, grass = (0.85, p.zenith * 0.4 + p.accent * 0.3) if winter else (1.0, p.forest * 0.45)
+    much, grass = (0.85, palette.zenith * 0.4 + palette.accent * 0.3) if winter else (1.0, palette.forest * 0.45)
     blades, shadow = np.zeros_like(bright), np.zeros_like(bright)
     # From the finest, in the gaps, to the largest, in front.
     sizes = ((0.007, 0.0008, -1.6), (0.016, 0.0018, -1.25), (0.024, 0.0022, -1.85), (0.056, 0.0046, -1.5))

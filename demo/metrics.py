@@ -74,11 +74,13 @@ def zoom_inconsistency(levels: Tensor, p: int) -> Tensor:
     larger. Downsampling is the mean over p x p pixels. H and W are multiples of 2 p.
     """
     height, width = levels.shape[-2:]
-    if height % (2 * p) or width % (2 * p):
-        raise ValueError(f"levels: height and width must be multiples of 2 p = {2 * p}, got {height} x {width}.")
-    top, left = (height - height // p) // 2, (width - width // p) // 2
-    centres = levels[:-1, :, top : top + height // p, left : left + width // p]
-    return (nn.functional.avg_pool2d(levels[1:], p) - centres).abs().mean(dim=(1, 2, 3))
+    if height % (2 * zoom_factor) or width % (2 * zoom_factor):
+        raise ValueError(
+            f"levels: height and width must be multiples of 2 p = {2 * zoom_factor}, got {height} x {width}."
+        )
+    top, left = (height - height // zoom_factor) // 2, (width - width // zoom_factor) // 2
+    centres = levels[:-1, :, top : top + height // zoom_factor, left : left + width // zoom_factor]
+    return (nn.functional.avg_pool2d(levels[1:], zoom_factor) - centres).abs().mean(dim=(1, 2, 3))
 
 
 def sharpness(image: Tensor) -> Tensor:
@@ -132,7 +134,7 @@ def ring_energy(levels: Tensor, p: int) -> Tensor:
     vertical, horizontal = (levels[:-1].diff(dim=dim).abs().mean(dim=1) for dim in (-2, -1))
 
     def step(outwards: int) -> Tensor:
-        top, left = (height - height // p) // 2 - outwards, (width - width // p) // 2 - outwards
+        top, left = (height - height // zoom_factor) // 2 - outwards, (width - width // zoom_factor) // 2 - outwards
         rows, columns = slice(top, height - top), slice(left, width - left)
         across = [vertical[:, row - 1, columns] for row in (top, height - top)]
         across += [horizontal[:, rows, column - 1] for column in (left, width - left)]

@@ -19,15 +19,19 @@ class PanoramaDecode(io.ComfyNode):
             node_id="PanoramaDecode",
             display_name="Panorama Decode",
             category="joint diffusion",
-            description="VAE decode in windows: any size in bounded memory, no seams, and wrapping edges meet.",
+            description="Decodes a latent of any size, window by window, in bounded memory. There are no seams, and "
+            "edges that wrap meet.",
             search_aliases=["panorama", "360", "tiled vae", "vae decode tiled", "seamless", "equirectangular"],
             inputs=[
                 io.Latent.Input("samples", tooltip="The latent to decode."),
                 io.Vae.Input("vae", tooltip="The VAE of the model."),
                 io.Boolean.Input(
-                    "wrap_x", default=False, optional=True, tooltip="Left and right edge meet (a 360 degree panorama)."
+                    "wrap_x",
+                    default=False,
+                    optional=True,
+                    tooltip="The left and the right edge meet (a 360 degree panorama).",
                 ),
-                io.Boolean.Input("wrap_y", default=False, optional=True, tooltip="Top and bottom edge meet."),
+                io.Boolean.Input("wrap_y", default=False, optional=True, tooltip="The top and the bottom edge meet."),
                 io.Int.Input(
                     "window",
                     default=0,
@@ -35,8 +39,8 @@ class PanoramaDecode(io.ComfyNode):
                     max=16384,
                     step=8,
                     optional=True,
-                    tooltip="Pixels decoded at once in each direction. 0: as much as the device holds, "
-                    "at best everything, which is exactly VAE Decode.",
+                    tooltip="Size in pixels of what is decoded at once. 0: as much as memory holds. If that is "
+                    "everything, the result is exactly that of VAE Decode.",
                 ),
                 io.Int.Input(
                     "context",
@@ -46,7 +50,7 @@ class PanoramaDecode(io.ComfyNode):
                     step=8,
                     optional=True,
                     advanced=True,
-                    tooltip="Pixels around each window that the VAE sees but that are not drawn.",
+                    tooltip="Pixels around each window that the VAE sees too, but that are thrown away.",
                 ),
                 io.Int.Input(
                     "blend",

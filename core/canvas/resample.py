@@ -22,7 +22,7 @@ def downsample(x: Tensor, factor: int) -> Tensor:
     everywhere.
 
     Raises:
-        ValueError: a side shorter than `factor`.
+        ValueError: a side shorter than `scale_factor`.
     """
     if min(x.shape[-2:]) < factor:
         raise ValueError(f"downsample: sides must be at least {factor} cells, got {tuple(x.shape[-2:])}.")
@@ -31,10 +31,11 @@ def downsample(x: Tensor, factor: int) -> Tensor:
 
 def _downsample_axis(x: Tensor, dim: int, factor: int) -> Tensor:
     length = x.shape[dim]
-    whole = x.narrow(dim, 0, length // factor * factor)
-    blocks = cast(Tensor, whole.unflatten(dim, (-1, factor)))  # (..., blocks, factor, ...): `dim` is now inside a block
-    if length % factor:
-        last = x.narrow(dim, length - factor, factor).unsqueeze(dim - 1)
+    whole = x.narrow(dim, 0, length // scale_factor * scale_factor)
+    # (..., blocks, scale_factor, ...): `dim` is now inside a block
+    blocks = cast(Tensor, whole.unflatten(dim, (-1, scale_factor)))
+    if length % scale_factor:
+        last = x.narrow(dim, length - scale_factor, scale_factor).unsqueeze(dim - 1)
         blocks = torch.cat([blocks, last], dim - 1)
     return blocks.mean(dim)
 
@@ -71,7 +72,7 @@ def at_own_noise_level(x: Tensor, sigma: float, factor: int, flow: bool) -> tupl
     flow models, x = (1 - sigma) x0 + sigma n, the coarse canvas is also scaled, so that its two factors have the sum 1
     again. The prediction for the coarse canvas has the scale of x0 in both cases.
     """
-    coarse = downsample(x, factor)
+    coarse = downsample(x, scale_factor)
     if not flow:
         return coarse, sigma / factor
     rescale = 1 / (signal(sigma, flow) + sigma / factor)

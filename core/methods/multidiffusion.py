@@ -64,7 +64,7 @@ class WindowParams:
     def plan(self, canvas: Size) -> tuple[Window, ...]:
         """The windows on a canvas of this size."""
         if self.moving:
-            return tile(canvas, self.window, self.wrap, self.grid, self.offset)
+            return side_by_side(canvas, self.window, self.wrap, self.grid, self.offset)
         return plan_windows(canvas, self.window, self.stride, self.wrap, self.grid, self.offset)
 
     def at(self, sigma: float) -> "WindowParams":

@@ -53,8 +53,8 @@ def fit_scale_map(pictures: Tensor, encode: Encoder, factor: int = 2) -> ScaleMa
     Raises:
         ValueError: not more cells than channels; a covariance needs more.
     """
-    large = downsample(encode(pictures), factor)
-    small = encode(nn.functional.avg_pool2d(pictures, factor))
+    large = downsample(encode(pictures), scale_factor)
+    small = encode(nn.functional.avg_pool2d(pictures, scale_factor))
     cells = [latent.movedim(1, -1).flatten(0, -2).double() for latent in (small, large)]
     count, channels = cells[0].shape
     if count <= channels:

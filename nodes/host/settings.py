@@ -17,8 +17,8 @@ from ...core.perception.style import Style
 from .families import grid, native_window
 
 KEY = "joint_diffusion"
-CALL = "joint_diffusion_call"  # in transformer_options while a run predicts: what is asked for, see sampling.py
-LEVEL = "joint_diffusion_level"  # in a conditioning: the level of a zoom stack that it is for, see zoom_conditioning.py
+CALL = "joint_diffusion_call"  # in transformer_options while a run predicts: what is asked for, see windows/
+LEVEL = "joint_diffusion_level"  # in a conditioning: the level of a zoom stack that it is for, see joined/
 DEFAULT_OVERLAP = 0.5
 
 

@@ -64,7 +64,7 @@ def test_a_refusal_is_one_line():
 
 REFUSED = {
     "panorama --width 1001": "width: must be a multiple of 8 and at least 128 pixels, got 1001; 1000 is the nearest",
-    "panorama --method twin --moving": "cross_sampling: windows that move do already what Cross Sampling does",
+    "panorama --method twin --moving": "cross_sampling: moving windows already do what Cross Sampling does",
     "panorama --scales 5": "scales: must be in 1..4, or 0 for as many as the canvas asks for, got 5",
     "panorama --scales 4": "scales: with 4 scales the height of the canvas comes down to 4 latent cells",
     "panorama --strength 1.5": "strength: must be in 0..1, got 1.5",

@@ -39,7 +39,7 @@ def test_it_counts_windows_and_views():
     assert (windows, views) == (7, 7)
     assert picture.ndim == 4 and picture.shape[-1] == 3 and picture.min() >= 0 and picture.max() <= 1
     assert "Canvas 512 x 128 px\n" in summary
-    assert "7 windows of 128 x 128 px, overlap at least 64 px; 1 to 2 windows look" in summary
+    assert "7 windows of 128 x 128 px, overlap at least 64 px; 1 to 2 windows cover" in summary
 
 
 @pytest.mark.parametrize(
@@ -64,8 +64,8 @@ def test_it_counts_what_the_scales_cost():
     _, windows, views, summary = plan(model, 512, 256)
     assert windows == 21
     assert views == 21 + 3
-    assert "21 windows of 128 x 128 px, overlap at least 64 x 64 px; 1 to 4 windows look" in summary
-    assert "24 views of the model in each guided step, 21 in others" in summary
+    assert "21 windows of 128 x 128 px, overlap at least 64 x 64 px; 1 to 4 windows cover" in summary
+    assert "The model denoises 24 views in each guided step, 21 in others" in summary
     through = with_settings(model, multiscale=MultiScaleParams(scales=2, guidance="gradient"))
     assert plan(through, 512, 256)[2] == 21 + 21 + 3
 
@@ -82,7 +82,7 @@ def test_it_counts_the_turns_of_cross_sampling_and_what_sync_costs():
     assert (windows, views) == (7, 7)
     assert "2 sets of windows take turns, 32 px apart, of 7 and 7 windows" in summary
     through = with_settings(model, sync=SyncParams(guidance="gradient"))
-    assert "14 views of the model in each guided step, 7 in others" in plan(through, 512, 128)[3]
+    assert "The model denoises 14 views in each guided step, 7 in others" in plan(through, 512, 128)[3]
 
 
 def test_windows_that_move_are_few():
@@ -95,12 +95,12 @@ def test_windows_that_move_are_few():
 
 def test_one_of_a_kind_is_said_in_the_singular():
     lines = plan(windowed(tiny_models.sd15()), 128, 128)[3].split("\n")
-    assert lines[1] == "1 window of 128 x 128 px; 1 window looks at each place"
-    assert lines[2].startswith("1 view of the model in each step")
+    assert lines[1] == "1 window of 128 x 128 px; 1 window covers each place"
+    assert lines[2].startswith("The model denoises 1 view in each step")
     apart = plan(windowed(tiny_models.sd15(), overlap=0.0), 256, 128)[3]
-    assert "2 windows of 128 x 128 px, overlap at least 0 px; 1 window looks at each place" in apart
+    assert "2 windows of 128 x 128 px, overlap at least 0 px; 1 window covers each place" in apart
     around = plan(windowed(tiny_models.sd15(), wrap_x=True), 128, 256)[3]
-    assert "px; 2 to 4 windows look at each place" in around
+    assert "px; 2 to 4 windows cover each place" in around
 
 
 def test_wrapping_is_drawn_on_both_sides():

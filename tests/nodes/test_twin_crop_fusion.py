@@ -130,7 +130,7 @@ def test_the_plan_counts_the_windows_of_every_set(sd15):
     _, windows, views, summary = PanoramaPlan.execute(twin(windowed(sd15)), latent).args
     assert (windows, views) == (5, 5)
     assert "2 sets of windows take turns, 16 px apart, of 5 and 5 windows" in summary
-    assert "5 views of the model in each step" in summary
+    assert "The model denoises 5 views in each step" in summary
 
 
 @pytest.mark.parametrize(

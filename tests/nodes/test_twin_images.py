@@ -244,7 +244,7 @@ def test_the_overlap_lies_on_the_grid_of_the_model(sd15):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"overlap": 0.0}, r"overlap: must be at least 0\.25, one step of the model's grid.*got 0\.0; pictures"),
+        ({"overlap": 0.0}, r"overlap: must be at least 0\.25, one step of the model's grid.*got 0\.0; the pictures"),
         ({"width": 100}, r"width: must be a multiple of 32 pixels.*got 100; nearest: 96 or 128"),
         ({"adjacency": 0.0}, r"lambda: must be a number above 0, got 0\.0"),
         ({"adjacency": 1e-20, "steps": 8}, r"lambda: 1e-20 in 4 steps makes the difference.*; choose a larger lambda"),

@@ -37,7 +37,7 @@ def complaints_with_a_way_out(culprit: str, way_out: str) -> Iterator[None]:
     except RuntimeError as error:
         if not any(sign in str(error) for sign in NO_GRADIENT):
             raise
-        raise NoGradientError(f"No gradient can be had from {culprit} ({error}). {way_out}") from error
+        raise NoGradientError(f"No gradient goes through {culprit} ({error}). {way_out}") from error
 
 
 @contextmanager

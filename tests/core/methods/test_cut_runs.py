@@ -54,5 +54,5 @@ def test_windows_that_move_are_others_with_another_seed():
 
 def test_windows_that_move_need_no_cross_sampling():
     windows = WindowParams(window=Size(8, 8), stride=Size(4, 4), moving=True)
-    with pytest.raises(ValueError, match="cross_sampling: windows that move do already what Cross Sampling does; turn"):
+    with pytest.raises(ValueError, match="cross_sampling: moving windows already do what Cross Sampling does; turn"):
         check_canvas(Size(16, 24), JointParams(windows=windows, cross_sampling=CrossSamplingParams()))

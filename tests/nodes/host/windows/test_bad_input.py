@@ -178,7 +178,7 @@ def test_a_canvas_too_small_for_the_scales(sd15, wrap, size, message):
 
 def test_windows_that_move_twice(sd15):
     model = TwinCropFusion.execute(windowed(sd15, windows="moving"), 1.0, 0.5, True).args[0]
-    message = r"cross_sampling: windows that move do already .*turn Cross Sampling off, or choose overlapping windows"
+    message = r"cross_sampling: moving windows already do .*turn Cross Sampling off, or choose overlapping windows"
     with pytest.raises(ValueError, match=message):
         sample(model, torch.zeros(1, 4, 16, 32))
     with pytest.raises(ValueError, match=message):
