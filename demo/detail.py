@@ -40,7 +40,7 @@ def _feather(leaf: Leaves, dark: float) -> np.ndarray:
     return leaf.cover * (lit + spine + 0.08) - (1 - leaf.cover) * dark
 
 
-def forest(at: Points, colour: np.ndarray, p: Palette, winter: bool) -> np.ndarray:
+def forest(at: Points, colour: np.ndarray, palette: Palette, winter: bool) -> np.ndarray:
     """Tiers of boughs, sprays on the boughs, and twigs with needles in front of the dark tree."""
     tier, bough, twig = 0.0095, (0.0120, 0.0046), (0.0050, 0.0019)
     out = np.abs(at.side)
@@ -70,14 +70,15 @@ def forest(at: Points, colour: np.ndarray, p: Palette, winter: bool) -> np.ndarr
             stalk = np.clip(1.3 - np.abs(leaf.across) * 8, 0, 1) * leaf.cover * np.clip(1.2 - leaf.along, 0, 1)
             wood = np.maximum(wood * (1 - here), stalk)
         bright += 0.75 * clear * (under - 0.12)
-        colour = mix(colour, p.mountains * np.float32([0.66, 0.44, 0.30]), 0.75 * clear * wood)
+        colour = mix(colour, palette.mountains * np.float32([0.66, 0.44, 0.30]), 0.75 * clear * wood)
     bright += 0.08 * texture(at.x, at.y, 300.0, at.pixel, at.seed + 7)
     return colour * np.clip(1 + bright, 0.15, 2.0)[:, None]
 
 
 def mountains(at: Points, colour: np.ndarray, palette: Palette, winter: bool) -> np.ndarray:
     """Strata, thinner beds in them, cracked stones, lichen, and the grains of the rock."""
-    rock = np.clip(1.6 - colour.mean(1) / max(float(p.mountains.mean()), 0.05) * 0.6, 0.3, 1)  # less detail on snow
+    brightness = colour.mean(1) / max(float(palette.mountains.mean()), 0.05)
+    rock = np.clip(1.6 - brightness * 0.6, 0.3, 1)  # less detail on snow
     bright = 0.20 * texture(at.x, at.y, 64.0, at.pixel, at.seed)
     bend = value_noise(at.x * 14, at.y * 14, at.seed + 1) + 0.24 * value_noise(at.x * 90, at.y * 90, at.seed + 2)
     for thick, much in ((0.0150, 0.22), (0.0045, 0.22), (0.0013, 0.13)):
@@ -98,7 +99,7 @@ def mountains(at: Points, colour: np.ndarray, palette: Palette, winter: bool) ->
         patch = value_noise(at.x * 310, at.y * 310, at.seed + 8) + fray
         lichen = np.clip((patch - 0.66) * 9, 0, 1) * rock
         crust = 0.75 + 0.5 * (patch * 6 % 1)
-        colour = mix(colour, (p.meadow * 0.7 + p.accent * 0.3) * crust[:, None], 0.8 * clear * lichen)
+        colour = mix(colour, (palette.meadow * 0.7 + palette.accent * 0.3) * crust[:, None], 0.8 * clear * lichen)
         bright *= 1 - 0.6 * clear * lichen
     return colour * np.clip(1 + bright * rock, 0.15, 2.0)[:, None]
 
@@ -129,11 +130,11 @@ def lake(at: Points, colour: np.ndarray, palette: Palette, winter: bool) -> np.n
         bubble = spots(at.x, at.y, 0.0042, at.seed + 8, share=0.4)
         ring = np.clip(1 - np.abs(bubble.radius - 0.85) * 6, 0, 1)
         glint = np.clip(2 - 5 * np.hypot(bubble.dx + 0.35, bubble.dy + 0.35), 0, 1)
-        colour = mix(colour, p.disc, clear * (0.65 * ring + glint))
+        colour = mix(colour, palette.disc, clear * (0.65 * ring + glint))
     return colour * (1 + 0.10 * texture(0.3 * at.x, at.y, 120.0, at.pixel, at.seed + 9))[:, None]
 
 
-def meadow(at: Points, colour: np.ndarray, p: Palette, winter: bool) -> np.ndarray:
+def meadow(at: Points, colour: np.ndarray, palette: Palette, winter: bool) -> np.ndarray:
     """Blades of grass, their veins, flowers, and dew; in winter thin straw and flowers of ice."""
     bright = 0.14 * texture(at.x + 0.3 * at.y, at.y, 60.0, at.pixel, at.seed)
     much, grass = (0.85, palette.zenith * 0.4 + palette.accent * 0.3) if winter else (1.0, palette.forest * 0.45)
@@ -166,20 +167,20 @@ def meadow(at: Points, colour: np.ndarray, p: Palette, winter: bool) -> np.ndarr
         stamen = np.clip((0.26 - radius) * soft + 0.5, 0, 1)
         rays = fade(0.02 * spacing, at.pixel) * np.cos(turned * arms * 7) * 0.16
         shade = 0.72 + 0.40 * np.minimum(radius, 1) + rays + 0.22 * (wave - 0.6)
-        colour = mix(colour, p.accent * np.clip(shade, 0, 1.5)[:, None], 0.95 * clear * petal)
+        colour = mix(colour, palette.accent * np.clip(shade, 0, 1.5)[:, None], 0.95 * clear * petal)
         speck = 1 + 0.5 * fade(0.03 * spacing, at.pixel) * np.cos(radius * 90) * np.cos(turned * 12)
-        heart = p.light if winter else p.light * np.float32([0.98, 0.72, 0.15])
+        heart = palette.light if winter else palette.light * np.float32([0.98, 0.72, 0.15])
         colour = mix(colour, heart * speck[:, None], 0.9 * clear * stamen)
     if clear := fade(0.0008, at.pixel):
         drop = spots(at.x, at.y, 0.0028, at.seed + 60, share=0.22)
         body = np.clip((1 - drop.radius) * 6, 0, 1)
         glint = np.clip(2 - 5 * np.hypot(drop.dx + 0.35, drop.dy + 0.4), 0, 1)
         colour = mix(colour, colour * (0.75 + 0.45 * np.clip(drop.dy, -1, 1))[:, None], clear * body)
-        colour = mix(colour, p.disc, 0.9 * clear * (glint + 0.5 * body * np.clip(drop.radius * 4 - 3, 0, 1)))
+        colour = mix(colour, palette.disc, 0.9 * clear * (glint + 0.5 * body * np.clip(drop.radius * 4 - 3, 0, 1)))
     return colour
 
 
-def sky(at: Points, colour: np.ndarray, p: Palette, winter: bool) -> np.ndarray:
+def sky(at: Points, colour: np.ndarray, palette: Palette, winter: bool) -> np.ndarray:
     """Billows on the clouds, wisps in them, and their droplets; streaks of haze where the sky is clear."""
     cloud, billow, wisp = at.cloud, np.zeros_like(at.cloud), np.zeros_like(at.cloud)
     x, y = at.x.copy(), at.y.copy()
@@ -194,17 +195,17 @@ def sky(at: Points, colour: np.ndarray, p: Palette, winter: bool) -> np.ndarray:
             thread = np.abs(value_noise(0.3 * x * f + push, 1.2 * y * f, seed + 2) - 0.5)
             wisp += clear * (np.clip(1 - 3.6 * thread, 0, 1) - 0.40)
         x, y = x + 0.25 * push / f, y + 0.25 * push / f  # finer curls follow the coarser ones
-    lit = p.horizon * 0.1 + p.light * 0.9 + 0.1
-    shade = np.where((billow > 0)[:, None], np.maximum(lit, colour), colour * 0.74 + p.zenith * 0.10)
+    lit = palette.horizon * 0.1 + palette.light * 0.9 + 0.1
+    shade = np.where((billow > 0)[:, None], np.maximum(lit, colour), colour * 0.74 + palette.zenith * 0.10)
     colour = mix(colour, shade, np.clip(0.55 * np.abs(billow), 0, 0.7) * cloud)
-    streak = np.where((wisp > 0)[:, None], p.horizon * 0.5 + p.light * 0.5, p.zenith)
+    streak = np.where((wisp > 0)[:, None], palette.horizon * 0.5 + palette.light * 0.5, palette.zenith)
     colour = mix(colour, streak, np.clip(0.16 * np.abs(wisp), 0, 0.4) * (1 - 0.5 * cloud))
     if clear := fade(0.0006, at.pixel):
         drop = spots(at.x, at.y, 0.0021, at.seed + 50, share=0.5)
         ring = np.clip(1 - np.abs(drop.radius - 0.8) * 5, 0, 1)
         glint = np.clip(2 - 5 * np.hypot(drop.dx + 0.3, drop.dy + 0.3), 0, 1)
         colour = mix(colour, colour * 0.72, 0.7 * clear * cloud * ring)
-        colour = mix(colour, p.disc, clear * cloud * glint)
+        colour = mix(colour, palette.disc, clear * cloud * glint)
     return colour
 
 

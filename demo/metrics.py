@@ -67,11 +67,11 @@ def window_deviation(image: Tensor, prompt: str) -> Tensor:
     return palette_deviation(windows, prompt).unflatten(0, (len(image), -1)).mean(dim=1)
 
 
-def zoom_inconsistency(levels: Tensor, p: int) -> Tensor:
+def zoom_inconsistency(levels: Tensor, zoom_factor: int) -> Tensor:
     """Mean absolute RGB difference between the centre of a level and the next level, downsampled: (N - 1,), 0..1.
 
-    `levels` (N, 3, H, W) begin with the most zoomed out one, and level i + 1 shows the centre of level i, p times
-    larger. Downsampling is the mean over p x p pixels. H and W are multiples of 2 p.
+    `levels` (N, 3, H, W) begin with the most zoomed out one, and level i + 1 shows the centre of level i,
+    `zoom_factor` (p) times larger. Downsampling is the mean over p x p pixels. H and W are multiples of 2 p.
     """
     height, width = levels.shape[-2:]
     if height % (2 * zoom_factor) or width % (2 * zoom_factor):
@@ -125,7 +125,7 @@ def grid_energy(image: Tensor, period: int, axis: str) -> Tensor:
     return power[:, at - 1 : at + 2].mean(dim=1) / around.mean(dim=1).clamp(min=1e-12)
 
 
-def ring_energy(levels: Tensor, p: int) -> Tensor:
+def ring_energy(levels: Tensor, zoom_factor: int) -> Tensor:
     """Mean colour step across the frame that level i + 1 leaves in level i, divided by the steps nearby: (N - 1,).
 
     1 is no frame. The steps nearby are those 8 and 16 pixels further in and out. Levels as in `zoom_inconsistency`.

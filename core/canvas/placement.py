@@ -21,8 +21,8 @@ def fit_inside(canvas: Size, image: Size, image_scale: float = 1.0) -> Size:
         raise ValueError(
             f"image_scale: must be above 0 and at most 1 (as large as the canvas holds), got {image_scale}."
         )
-    factor = image_scale * min(canvas.height / image.height, canvas.width / image.width)
-    return Size(max(round(image.height * factor), 1), max(round(image.width * factor), 1))
+    scale_factor = image_scale * min(canvas.height / image.height, canvas.width / image.width)
+    return Size(max(round(image.height * scale_factor), 1), max(round(image.width * scale_factor), 1))
 
 
 def place(canvas: Size, image: Size, image_x: float, image_y: float) -> Window:

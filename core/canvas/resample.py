@@ -9,12 +9,12 @@ from ..step import signal
 from .windows import NO_WRAP, Size, Wrap
 
 
-def downsampled_size(size: Size, factor: int) -> Size:
-    """Size of a canvas after `downsample`: sides are divided by `factor` and rounded up."""
-    return Size(-(-size.height // factor), -(-size.width // factor))
+def downsampled_size(size: Size, scale_factor: int) -> Size:
+    """Size of a canvas after `downsample`: sides are divided by `scale_factor` and rounded up."""
+    return Size(-(-size.height // scale_factor), -(-size.width // scale_factor))
 
 
-def downsample(x: Tensor, factor: int) -> Tensor:
+def downsample(x: Tensor, scale_factor: int) -> Tensor:
     """The mean over blocks of factor x factor cells: (..., H, W) to (..., ceil(H / factor), ceil(W / factor)).
 
     For factor 2 this is bilinear interpolation, the example for ds in MSD's Eq. 8. If the factor does not divide a
@@ -24,12 +24,12 @@ def downsample(x: Tensor, factor: int) -> Tensor:
     Raises:
         ValueError: a side shorter than `scale_factor`.
     """
-    if min(x.shape[-2:]) < factor:
-        raise ValueError(f"downsample: sides must be at least {factor} cells, got {tuple(x.shape[-2:])}.")
-    return _downsample_axis(_downsample_axis(x, -2, factor), -1, factor)
+    if min(x.shape[-2:]) < scale_factor:
+        raise ValueError(f"downsample: sides must be at least {scale_factor} cells, got {tuple(x.shape[-2:])}.")
+    return _downsample_axis(_downsample_axis(x, -2, scale_factor), -1, scale_factor)
 
 
-def _downsample_axis(x: Tensor, dim: int, factor: int) -> Tensor:
+def _downsample_axis(x: Tensor, dim: int, scale_factor: int) -> Tensor:
     length = x.shape[dim]
     whole = x.narrow(dim, 0, length // scale_factor * scale_factor)
     # (..., blocks, scale_factor, ...): `dim` is now inside a block
@@ -40,9 +40,9 @@ def _downsample_axis(x: Tensor, dim: int, factor: int) -> Tensor:
     return blocks.mean(dim)
 
 
-def upsample(x: Tensor, factor: int, size: Size) -> Tensor:
+def upsample(x: Tensor, scale_factor: int, size: Size) -> Tensor:
     """Repeat every cell factor x factor times and cut the result to `size`: (..., h, w) to (..., H, W)."""
-    repeated = x.repeat_interleave(factor, -2).repeat_interleave(factor, -1)
+    repeated = x.repeat_interleave(scale_factor, -2).repeat_interleave(scale_factor, -1)
     return repeated[..., : size.height, : size.width]
 
 
@@ -65,7 +65,7 @@ def upsample_bicubic(x: Tensor, size: Size, wrap: Wrap = NO_WRAP) -> Tensor:
     return inside.reshape(*x.shape[:-2], *size)
 
 
-def at_own_noise_level(x: Tensor, sigma: float, factor: int, flow: bool) -> tuple[Tensor, float]:
+def at_own_noise_level(x: Tensor, sigma: float, scale_factor: int, flow: bool) -> tuple[Tensor, float]:
     """The downsampled canvas x (B, ..., H, W), and the noise level that it has.
 
     The mean over factor x factor cells of x0 + sigma n is ds(x0) + (sigma / factor) n', n' again of unit variance. For
@@ -74,6 +74,6 @@ def at_own_noise_level(x: Tensor, sigma: float, factor: int, flow: bool) -> tupl
     """
     coarse = downsample(x, scale_factor)
     if not flow:
-        return coarse, sigma / factor
-    rescale = 1 / (signal(sigma, flow) + sigma / factor)
-    return coarse * rescale, sigma / factor * rescale
+        return coarse, sigma / scale_factor
+    rescale = 1 / (signal(sigma, flow) + sigma / scale_factor)
+    return coarse * rescale, sigma / scale_factor * rescale

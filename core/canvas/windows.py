@@ -14,9 +14,9 @@ class Size(NamedTuple):
     height: int
     width: int
 
-    def scaled(self, factor: int) -> "Size":
-        """The same size in a unit that is `factor` times smaller, such as pixels."""
-        return Size(*(factor * cells for cells in self))
+    def scaled(self, parts_per_cell: int) -> "Size":
+        """The same size in parts of a cell, such as pixels."""
+        return Size(*(parts_per_cell * cells for cells in self))
 
 
 class Window(NamedTuple):
@@ -32,9 +32,9 @@ class Window(NamedTuple):
         """Its height and width."""
         return Size(self.height, self.width)
 
-    def scaled(self, factor: int) -> "Window":
-        """The same window in a unit that is `factor` times smaller, such as pixels."""
-        return Window(*(factor * cells for cells in self))
+    def scaled(self, parts_per_cell: int) -> "Window":
+        """The same window in parts of a cell, such as pixels."""
+        return Window(*(parts_per_cell * cells for cells in self))
 
 
 class Wrap(NamedTuple):

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..canvas.fusion import WEIGHT_SHAPES, Fusion, WeightShape, WindowWeights, shared_weights
 from ..canvas.windows import NO_OFFSET, NO_WRAP, Size, Window, Wrap, canvas_size, crop_batch, plan_windows
 from ..denoiser import Denoiser
-from .spotdiffusion import random_offset, tile
+from .spotdiffusion import random_offset, side_by_side
 
 Predict = Callable[[Tensor, Sequence[Window]], Sequence[Tensor]]
 

@@ -42,13 +42,13 @@ class ScaleMap:
         return torch.einsum("ij,bj...->bi...", matrix, latent) + offset.reshape(shape)
 
 
-def fit_scale_map(pictures: Tensor, encode: Encoder, factor: int = 2) -> ScaleMap:
+def fit_scale_map(pictures: Tensor, encode: Encoder, scale_factor: int = 2) -> ScaleMap:
     """Fit the map: from the latents of the downsampled pictures to the downsampled latents of the pictures.
 
     Args:
         pictures: (B, 3, H, W) in [0, 1]; `encode` must accept H x W and H / factor x W / factor.
         encode: the encoder.
-        factor: between the two sizes.
+        scale_factor: between the two sizes.
 
     Raises:
         ValueError: not more cells than channels; a covariance needs more.

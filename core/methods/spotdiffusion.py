@@ -24,7 +24,7 @@ def random_offset(window: Size, grid: int, seed: int, sigma: float) -> Size:
 
 
 @lru_cache(maxsize=64)  # called several times in every step
-def tile(
+def side_by_side(
     canvas: Size, window: Size, wrap: Wrap = NO_WRAP, grid: int = 1, offset: Size = NO_OFFSET
 ) -> tuple[Window, ...]:
     """Windows side by side that cover the canvas, row by row, moved by `offset`.

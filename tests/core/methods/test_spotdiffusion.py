@@ -4,7 +4,7 @@ from itertools import product
 import pytest
 from joint_diffusion.core.canvas.windows import Size, Wrap, plan_windows
 from joint_diffusion.core.methods.multidiffusion import WindowParams
-from joint_diffusion.core.methods.spotdiffusion import random_offset, tile
+from joint_diffusion.core.methods.spotdiffusion import random_offset, side_by_side
 
 WRAPS = [Wrap(), Wrap(x=True), Wrap(y=True), Wrap(y=True, x=True)]
 
@@ -79,7 +79,8 @@ def test_windows_that_move_differ_at_each_noise_level_and_rest_where_others_look
     params = WindowParams(window=Size(16, 16), stride=Size(8, 8), moving=True, seed=3, grid=2)
     canvas, at = Size(32, 64), params.at(1.5)
     assert at.offset == random_offset(Size(16, 16), 2, 3, 1.5)
-    assert at.plan(canvas) == tile(canvas, Size(16, 16), grid=2, offset=at.offset) != params.at(1.6).plan(canvas)
+    expected = side_by_side(canvas, Size(16, 16), grid=2, offset=at.offset)
+    assert at.plan(canvas) == expected != params.at(1.6).plan(canvas)
     still = at.overlapping()
     assert still.plan(canvas) == plan_windows(canvas, Size(16, 16), Size(8, 8), grid=2)
     assert still.at(1.5) == still
