@@ -110,11 +110,12 @@ def test_a_number_that_is_not_there_is_named(saved):
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_every_number_is_closed(name):
-    """One that the pattern misses would stay as it is for good."""
+def test_every_number_is_closed_and_within_a_line(name):
+    """One that the pattern misses would stay as it is for good; one that begins a line would end its paragraph."""
     text = (ROOT / name).read_text(encoding="utf-8")
     found = re.findall(r"<!-- number \S+ \[[^\]:]+: [^\]]+\] -->[\d.e-]+<!-- /number -->", text)
     assert len(found) == text.count("<!-- number ") == text.count("<!-- /number -->")
+    assert "\n<!-- number " not in text
 
 
 def test_a_missing_file_is_named():
