@@ -13,10 +13,8 @@ from core.methods.twindiffusion import CropFusionParams, CrossSamplingParams
 from demo.panorama import METHODS
 
 from .features import WINDOW
+from .prompts import PROMPTS, SCENE, STRIP
 
-SCENE = "sky mountains forest meadow"  # no season and no hour: every window may choose its own
-PROMPTS = (f"summer day {SCENE}", f"autumn dusk {SCENE}", f"winter dawn {SCENE}")
-STRIP = f"far {SCENE}"  # whole scenes side by side
 COSTS = ("views denoised", "seconds")
 MOVING = {"moving": True}
 
