@@ -15,6 +15,7 @@ sharpness           contrast of the details, RGB units
 FID, KID            of the features of native windows half a window apart, against true pictures for the same prompts
 """
 
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -120,6 +121,10 @@ EACH: dict[str, Callable[[Row], Tensor]] = {
     "sharpness": lambda row: row.each(lambda image, _: sharpness(image)),
 }
 SETS: dict[str, Callable[[Tensor, Tensor], float]] = {"FID": fid, "KID": kid}
+COSTS: dict[str, Callable[[Sequence[Kept]], float]] = {
+    "views denoised": lambda row: statistics.fmean(kept.views for kept in row),
+    "seconds": lambda row: statistics.median(kept.seconds for kept in row),
+}
 
 
 def measure(row: Row, metrics: Sequence[str]) -> dict[str, Value]:
@@ -133,8 +138,6 @@ def measure(row: Row, metrics: Sequence[str]) -> dict[str, Value]:
             values[metric] = set_interval(
                 lambda drawn, distance=SETS[metric]: distance(features[drawn].flatten(0, 1), row.truth), len(row.kept)
             )
-    if "views denoised" in metrics:
-        values["views denoised"] = sum(kept.views for kept in row.kept) / len(row.kept)
-    if "seconds" in metrics:
-        values["seconds"] = torch.tensor([kept.seconds for kept in row.kept]).median().item()
+        else:
+            values[metric] = COSTS[metric](row.kept)
     return values
