@@ -5,6 +5,7 @@ Seams and coherence need not know the world: they are in `core/measure/`. Functi
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -53,7 +54,7 @@ def order_violations_per_column(image: Tensor, prompt: str = "") -> Tensor:
         falls = 0
         for column in picture.T.tolist():
             runs = column_runs(column)
-            falls += sum(lower < upper for upper, lower in zip(runs, runs[1:], strict=False))
+            falls += sum(lower < upper for upper, lower in pairwise(runs))
         violations.append(falls / picture.shape[1])
     return torch.tensor(violations)
 

@@ -76,7 +76,7 @@ def paint(args: argparse.Namespace) -> None:
     """The pictures of this process."""
     fields = ("rows", "columns", "overlap", "steps", "cfg", "sampler", "scheduler")
     settings = Settings(checkpoint=Path(args.checkpoint).name, **{name: getattr(args, name) for name in fields})
-    counts = {method: args.seeds for method in args.methods} | {REFERENCE: args.references}
+    counts = dict.fromkeys(args.methods, args.seeds) | {REFERENCE: args.references}
     pictures = [
         Picture(Group(method, prompt), seed)
         for method, count in counts.items()  # first, so that every share has as many of the slow ones

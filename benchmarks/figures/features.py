@@ -7,6 +7,7 @@ numbers can be compared with each other and not with those of other networks.
 
 import warnings
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -35,7 +36,7 @@ class FeatureNetwork(nn.Module):
             nn.Sequential(
                 nn.Conv2d(before, after, 3, padding=1, stride=1 if i == 0 else 2), nn.BatchNorm2d(after), nn.SiLU()
             )
-            for i, (before, after) in enumerate(zip(channels, channels[1:], strict=False))
+            for i, (before, after) in enumerate(pairwise(channels))
         )
         # Where something is belongs to what a window shows, and how much of a texture there is to how well it is made.
         self.places = nn.Sequential(nn.Conv2d(WIDTHS[-1], 32, 1), nn.Flatten())

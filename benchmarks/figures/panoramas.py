@@ -102,12 +102,11 @@ def _high_lines() -> list[Line]:
 def _sync_weight_lines() -> list[Line]:
     """Of weight 0 there is one, which is MultiDiffusion."""
     lines = [Line("0", x=0, series=guidance) for guidance in SYNC_GUIDANCES]
-    for guidance in SYNC_GUIDANCES:
-        for weight in (5, 10, 20, 40):
-            lines.append(
-                Line(f"{guidance}, {weight}", _sync(guidance=guidance, weight=float(weight)), weight, guidance)
-            )
-    return lines
+    return lines + [
+        Line(f"{guidance}, {weight}", _sync(guidance=guidance, weight=float(weight)), weight, guidance)
+        for guidance in SYNC_GUIDANCES
+        for weight in (5, 10, 20, 40)
+    ]
 
 
 def _twin_lines() -> list[Line]:

@@ -5,6 +5,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,7 +46,7 @@ class Clock(list[float]):
     @property
     def steps(self) -> list[float]:
         """Seconds of each step but the first, which sets things up."""
-        return [after - before for before, after in zip(self, self[1:], strict=False)]
+        return [after - before for before, after in pairwise(self)]
 
 
 def take_turns(runs: Mapping[str, Run], network: torch.nn.Module, steps: int, repetitions: int) -> dict[str, Measured]:

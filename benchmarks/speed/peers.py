@@ -46,7 +46,8 @@ def _load(path: Path) -> dict[str, Any]:
     if not (path / "__init__.py").is_file():
         sys.exit(f"--peer: must be the folder of a ComfyUI pack, got {path}, which has no __init__.py.")
     spec = importlib.util.spec_from_file_location("peer", path / "__init__.py", submodule_search_locations=[str(path)])
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     sys.modules["peer"] = package = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(package)
     return getattr(package, "NODE_CLASS_MAPPINGS", {})

@@ -37,6 +37,7 @@ ANCHORS: tuple[Anchors, ...] = get_args(Anchors)
 PAPER_WEIGHT = 20.0  # section 5.1
 PAPER_STEPS = 50  # section 5.1: the decay of `gradient` is one for each of them
 DIRECT = 3.0  # k of `direct` over the weight
+ROLL_OFF = RollOff()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,7 @@ class SyncParams:
 
     weight: float = PAPER_WEIGHT
     guidance: Guidance = "direct"
-    roll_off: RollOff = RollOff()
+    roll_off: RollOff = ROLL_OFF
     decay: float = 0.95
     anchors: Anchors = "one per row"
     anchor_place: tuple[float, float] = (0.5, 0.5)

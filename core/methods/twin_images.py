@@ -25,6 +25,7 @@ from torch import Tensor
 
 from .twindiffusion import CropFusionParams
 
+CROP_FUSION = CropFusionParams()
 SMALLEST = 1e-30  # of mu^(k/2), so that what samplers reckon with, e / mu^k, stays within the range of float32
 
 
@@ -44,7 +45,7 @@ class TwinImages:
     """
 
     overlap: int
-    crop_fusion: CropFusionParams = CropFusionParams()
+    crop_fusion: CropFusionParams = CROP_FUSION
     fixed_reference: bool = False
 
     def __post_init__(self) -> None:

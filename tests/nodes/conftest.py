@@ -13,7 +13,7 @@ sys.path.insert(0, str(HOST))
 import comfy.options  # noqa: E402
 
 comfy.options.enable_args_parsing()
-import comfy.model_management  # noqa: E402, F401  (reads the arguments above, once)
+import comfy.model_management  # noqa: E402  (reads the arguments above, once)
 import pytest  # noqa: E402
 from comfy_server import running_server  # noqa: E402
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import comfy.model_sampling
@@ -181,7 +182,7 @@ def _refuse_caches(options: dict[str, Any], guided: bool) -> None:
 
 
 def _refuse_rising(levels: list[float]) -> None:
-    if any(after > before for before, after in zip(levels, levels[1:], strict=False)):
+    if any(after > before for before, after in pairwise(levels)):
         raise ValueError(
             "sigmas: guidance needs noise levels that fall from step to step, and these rise (as for unsampling). "
             "Remove Multi-Scale Guidance and Sync Guidance for this sampler, or flip the sigmas."

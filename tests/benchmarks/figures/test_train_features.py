@@ -89,20 +89,25 @@ def test_the_weights_are_those_of_the_network_in_half_precision(trained):
 
 def test_features_of_true_windows_are_white(trained):
     mean, apart = trained.white
-    assert mean < 0.05 and apart < 0.1
+    assert mean < 0.05
+    assert apart < 0.1
 
 
 def test_damages_are_what_they_are_called(trained):
     this, other, spread = (
         dict(zip(("none", "blur", "noise", "mixture", "seam"), v, strict=True)) for v in trained.damaged
     )
-    assert all(this["none"]) and not any(this["blur"] + this["noise"] + this["mixture"])
+    assert all(this["none"])
+    assert not any(this["blur"] + this["noise"] + this["mixture"])
     border = sum(this["seam"])
-    assert 32 <= border < 96 and this["seam"] == [True] * border + [False] * (128 - border)
+    assert 32 <= border < 96
+    assert this["seam"] == [True] * border + [False] * (128 - border)
     assert other["seam"] == [not column for column in this["seam"]]
-    assert spread["blur"] < 0.6 * spread["none"] and spread["mixture"] < 0.9 * spread["none"]
+    assert spread["blur"] < 0.6 * spread["none"]
+    assert spread["mixture"] < 0.9 * spread["none"]
 
 
 def test_of_a_window_made_of_two_only_the_damage_is_asked(trained):
     of_two, of_all = trained.losses
-    assert of_two == 0 and of_all != 0
+    assert of_two == 0
+    assert of_all != 0

@@ -28,7 +28,8 @@ def run(*command: str) -> str:
 
 def test_the_stack_is_consistent_and_has_detail_at_every_level():
     inconsistency, sharpest, turns = json.loads(run("-c", STACK))
-    assert inconsistency < 1e-6 and sharpest > 0.005
+    assert inconsistency < 1e-6
+    assert sharpest > 0.005
     assert turns == [60, 60, 1]
 
 
@@ -41,5 +42,6 @@ def test_speed_and_memory_of_a_video(tmp_path):
     assert measured["frames"] == 2 * 35 + 1
     assert measured.keys() > {"rendering, fps", "encoder alone, fps", "both, fps", "both over encoder alone"}
     assert all(0 < value < float("inf") for value in measured.values())
-    assert measured["peak of a quarter, MiB"] < 500 and measured["peak, MiB"] < 500
+    assert measured["peak of a quarter, MiB"] < 500
+    assert measured["peak, MiB"] < 500
     assert "3 levels of 64 x 64, 35 frames a level" in comments[1]

@@ -20,7 +20,8 @@ SHAPES = ["uniform", "feathered", "gaussian"]
 @pytest.mark.parametrize("size", [Size(16, 16), Size(7, 12), Size(1, 128), Size(128, 64)])
 def test_weights_are_symmetric_and_positive(shape, size):
     weights = window_weights(shape, size)
-    assert weights.shape == size and (weights > 0).all()
+    assert weights.shape == size
+    assert (weights > 0).all()
     torch.testing.assert_close(weights, weights.flip(0))
     torch.testing.assert_close(weights, weights.flip(1))
 
