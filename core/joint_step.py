@@ -134,7 +134,7 @@ class Look:
 class CanvasDenoiser(Protocol):
     """A model that looks at a whole canvas through windows."""
 
-    def __call__(self, x: Tensor, sigma: float, look: Look) -> Tensor:
+    def __call__(self, x: Tensor, sigma: float, look: Look, /) -> Tensor:
         """The fused, corrected prediction of the canvas x (B, C, ..., H, W) at its noise level sigma."""
         ...
 

@@ -9,6 +9,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -90,9 +91,10 @@ def method(args: argparse.Namespace) -> dict:
 def zoom(args: argparse.Namespace) -> dict:
     """Paint, save, film and measure one zoom stack."""
     fields = {field.name for field in dataclasses.fields(ZoomParams)}
-    given = {key: value for key, value in vars(args).items() if key in fields}
+    given: dict[str, Any] = {key: value for key, value in vars(args).items() if key in fields}
     prompts = tuple(args.prompts) if args.prompts else ZoomParams().prompts[: args.levels]
-    params = ZoomParams(**given | {"prompts": repeated(prompts, args.levels)})
+    given["prompts"] = repeated(prompts, args.levels)
+    params = ZoomParams(**given)
     check_device(args.device)
     pipeline = LandscapePipeline(args.device)
     start = time.perf_counter()
@@ -127,7 +129,7 @@ def rounded(report: dict) -> dict:
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     defaults = PanoramaParams()
-    top = argparse.ArgumentParser(prog="python -m demo", description=__doc__.splitlines()[0])
+    top = argparse.ArgumentParser(prog="python -m demo", description=(__doc__ or "").partition("\n")[0])
     commands = top.add_subparsers(dest="command", required=True)
     sub = commands.add_parser("panorama", help="a wide landscape, many windows denoised jointly")
     sub.add_argument("--method", choices=METHODS, default="msd")

@@ -74,7 +74,7 @@ def forest(at: Points, colour: np.ndarray, p: Palette, winter: bool) -> np.ndarr
             stalk = np.clip(1.3 - np.abs(leaf.across) * 8, 0, 1) * leaf.cover * np.clip(1.2 - leaf.along, 0, 1)
             wood = np.maximum(wood * (1 - here), stalk)
         bright += 0.75 * clear * (under - 0.12)
-        colour = _mix(colour, p.mountains * np.float32([0.66, 0.44, 0.30]), 0.75 * clear * wood)
+        colour = _mix(colour, p.mountains * np.array([0.66, 0.44, 0.30], np.float32), 0.75 * clear * wood)
     bright += 0.08 * texture(at.x, at.y, 300.0, at.pixel, at.seed + 7)
     return colour * np.clip(1 + bright, 0.15, 2.0)[:, None]
 
@@ -171,7 +171,7 @@ def meadow(at: Points, colour: np.ndarray, p: Palette, winter: bool) -> np.ndarr
         shade = 0.72 + 0.40 * np.minimum(radius, 1) + rays + 0.22 * (wave - 0.6)
         colour = _mix(colour, p.accent * np.clip(shade, 0, 1.5)[:, None], 0.95 * clear * petal)
         speck = 1 + 0.5 * fade(0.03 * spacing, at.pixel) * np.cos(radius * 90) * np.cos(turned * 12)
-        heart = p.light if winter else p.light * np.float32([0.98, 0.72, 0.15])
+        heart = p.light if winter else p.light * np.array([0.98, 0.72, 0.15], np.float32)
         colour = _mix(colour, heart * speck[:, None], 0.9 * clear * stamen)
     if clear := fade(0.0008, at.pixel):
         drop = spots(at.x, at.y, 0.0028, at.seed + 60, share=0.22)

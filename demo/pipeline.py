@@ -49,9 +49,9 @@ class LandscapePipeline:
     def __init__(self, device: str = "cpu") -> None:
         self.device = torch.device(device)
         # channels_last: on CPUs the convolutions of this model run about a third faster so.
-        self.unet = load_unet().to(self.device, memory_format=torch.channels_last)
+        self.unet = load_unet().to(self.device).to(memory_format=torch.channels_last)
         self.text = load_text_encoder().to(self.device)
-        self.autoencoder = load_autoencoder().to(self.device, memory_format=torch.channels_last)
+        self.autoencoder = load_autoencoder().to(self.device).to(memory_format=torch.channels_last)
         self.views = 0  # views denoised so far, cond and uncond counted once
 
     def encode(self, prompts: list[str]) -> Tensor:

@@ -108,7 +108,7 @@ def train_autoencoder(pictures: list[Picture], steps: int, batch: int, device: s
     """Fit the autoencoder and normalise its latents."""
     torch.manual_seed(1)
     rng = np.random.default_rng(1)
-    model = Autoencoder().to(device, memory_format=torch.channels_last)
+    model = Autoencoder().to(device).to(memory_format=torch.channels_last)
     optimiser = torch.optim.Adam(model.parameters(), betas=(0.9, 0.99))
 
     def batch_loss() -> Tensor:
@@ -190,7 +190,7 @@ def stored_autoencoder(device: str) -> Autoencoder:
     """What users will read, rounding included: the denoiser must fit that."""
     model = Autoencoder()
     model.load_state_dict({k: v.float() for k, v in load_file(WEIGHTS / "autoencoder.safetensors").items()})
-    return model.to(device, memory_format=torch.channels_last).eval()
+    return model.to(device).to(memory_format=torch.channels_last).eval()
 
 
 @torch.no_grad()
@@ -249,7 +249,7 @@ def train_denoiser(
     """Fit F by the EDM loss, whose weight makes the error of F count alike at every noise level."""
     torch.manual_seed(2)
     rng, generator = np.random.default_rng(2), torch.Generator().manual_seed(2)
-    model = Diffusion().to(device, memory_format=torch.channels_last)
+    model = Diffusion().to(device).to(memory_format=torch.channels_last)
     average = copy.deepcopy(model)
     optimiser = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.99), weight_decay=1e-3)
 

@@ -25,7 +25,7 @@ from .gallery import KEPT, Gallery
 from .measures import SETS, Row, measure
 from .painter import PAINTED_BY, Painter
 from .panoramas import FIGURES, Figure
-from .plots import Point, draw
+from .plots import Point, draw, middle
 from .zooms import zoom_figure
 
 
@@ -50,7 +50,7 @@ def show(name: str, figure: Figure, painter: Painter, device: str, results: Path
         if line.label not in measured:
             table.row(line.label, values, panoramas=len(prompts))
         measured[line.label] = values
-        x = values.get(figure.axis, line.x)
+        x = middle(values[figure.axis]) if figure.axis in values else line.x
         for metric in figure.drawn:
             panels[metric].append(Point(line.label, values[metric], x, line.series))
     table.save(results)
@@ -68,7 +68,7 @@ def chosen(args: argparse.Namespace) -> tuple[str, Figure]:
 
 
 def options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("figure", choices=[*FIGURES, "zoom"])
     parser.add_argument("--seeds", type=int, help="panoramas per prompt")
     parser.add_argument("--columns", type=int, help="windows from left to right")

@@ -28,6 +28,9 @@ KNOWN, DETAIL = 64, sum(WIDTHS[:2])
 class FeatureNetwork(nn.Module):
     """Windows (N, 3, 128, 128) in [0, 1] to features (N, 64), over true windows white."""
 
+    mean: Tensor
+    whitening: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         channels = (12, *WIDTHS)

@@ -23,7 +23,7 @@ COLUMNS = [f"{metric}, {method}" for metric in METRICS for method in METHODS]
 
 
 def options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--samplers", nargs="+", default=SAMPLERS)
     parser.add_argument("--scheduler", default="karras")

@@ -27,7 +27,7 @@ class Peer:
         """
         node = _load(path).get(NODE)
         inputs = tuple(node.INPUT_TYPES()["required"]) if node else ()
-        if inputs != ARGUMENTS:
+        if node is None or inputs != ARGUMENTS:
             sys.exit(
                 f"--peer: must be the folder of a ComfyUI pack with a node {NODE} that takes {', '.join(ARGUMENTS)} "
                 f"(ComfyUI-TiledDiffusion), got {path}, "

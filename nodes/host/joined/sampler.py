@@ -24,7 +24,7 @@ class Joining(Protocol):
     and a fraction where a sampler asks between two steps.
     """
 
-    def noise(self, noise: Tensor) -> Tensor:
+    def noise(self, noise: Tensor, /) -> Tensor:
         """The noise of the rows, of independent noise."""
         ...
 

@@ -219,8 +219,8 @@ def _calc_cond_batch(executor, model, conds, x, timestep, model_options):
             look = call.run.look(x, call.run.step_at(float(timestep[0])))
         batches = call.run.batches(conds, x, look.params.plan(canvas))
 
-        def predict(views: Tensor, windows: tuple[Window, ...]) -> list[Tensor]:
-            return prediction.of_alike(views, windows, canvas, batches[windows])
+        def predict(views: Tensor, windows: Sequence[Window]) -> list[Tensor]:
+            return prediction.of_alike(views, windows, canvas, batches[tuple(windows)])
 
         return predict_jointly(x, batches, predict, look.weights, look.shifts, look.shift_kept)
 
