@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
+from kornia.contrib import extract_tensor_patches
+from kornia.filters import box_blur
 from torch import Tensor, nn
 
 from .layer_colours import REGION, cells, classify, colour_model, palettes_of
@@ -59,10 +61,10 @@ def order_violations_per_column(image: Tensor, prompt: str = "") -> Tensor:
     return torch.tensor(violations)
 
 
-def strips(image: Tensor) -> Tensor:
-    """Upright strips one native window wide, side by side: (B, N, 3, H, 128); what is left at the right is dropped."""
-    count = image.shape[-1] // REGION
-    return image[..., : count * REGION].unflatten(-1, (count, REGION)).permute(0, 3, 1, 2, 4)
+def native_windows(image: Tensor) -> Tensor:
+    """Windows of the model's size side by side, row by row: (B, N, 3, 128, 128); what is left over is dropped."""
+    height, width = (length // REGION * REGION for length in image.shape[-2:])
+    return extract_tensor_patches(image[..., :height, :width], REGION, REGION)
 
 
 def palette_deviation(image: Tensor, prompt: str) -> Tensor:
@@ -83,9 +85,8 @@ def window_deviation(image: Tensor, prompt: str) -> Tensor:
 
     It says how much a window looks like a picture of this world, and nothing of whether the windows go together.
     """
-    windows = torch.cat([strips(row).flatten(0, 1) for row in image.split(REGION, dim=2) if row.shape[2] == REGION])
-    deviation = palette_deviation(windows, prompt)
-    return deviation.unflatten(0, (-1, len(image), image.shape[3] // REGION)).mean(dim=(0, 2))
+    deviation = palette_deviation(native_windows(image).flatten(0, 1), prompt)
+    return deviation.unflatten(0, (len(image), -1)).mean(dim=1)
 
 
 def zoom_inconsistency(levels: Tensor, p: int) -> Tensor:
@@ -109,8 +110,7 @@ def sharpness(image: Tensor) -> Tensor:
 
     0 for a flat picture. Only comparable between pictures of the same things.
     """
-    mean = nn.functional.avg_pool2d(nn.functional.pad(image, (2, 2, 2, 2), mode="replicate"), 5, stride=1)
-    return (image - mean).square().mean(dim=(1, 2, 3)).sqrt()
+    return (image - box_blur(image, 5, border_type="replicate")).square().mean(dim=(1, 2, 3)).sqrt()
 
 
 def grid_energy(image: Tensor, period: int, axis: str) -> Tensor:

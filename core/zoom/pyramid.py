@@ -2,7 +2,10 @@
 
 Shrinking is the mean over p x p cells. Enlarging is its exact inverse: smooth, and with each coarse cell as the mean of
 the p x p cells that it becomes. An image enlarged k times therefore has nothing in its k finest bands, to rounding
-error; with the usual bilinear or Gaussian filters it would have a little everywhere.
+error; with the usual filters it would have a little everywhere. In the pyramid of kornia (`build_laplacian_pyramid`,
+Gaussians) a landscape of 128 x 128 pixels that its own `pyrup` has enlarged to 256 x 256 has 0.24 % of its energy, the
+mean left out, in the finest band, and white noise 28 %; here both have less than 1e-25. Both pyramids are inverted to
+rounding error, but kornia's knows the factor 2 only, and pads pictures to powers of two.
 """
 
 from typing import NamedTuple

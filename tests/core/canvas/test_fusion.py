@@ -1,6 +1,7 @@
 import pytest
 import torch
 from joint_diffusion.core.canvas.fusion import (
+    GAUSSIAN_WIDTH,
     Fusion,
     fuse,
     fusion_precision,
@@ -9,6 +10,7 @@ from joint_diffusion.core.canvas.fusion import (
     window_weights,
 )
 from joint_diffusion.core.canvas.windows import Size, Wrap, crop_batch, plan_windows
+from kornia.filters import get_gaussian_kernel2d
 from oracles import fuse as fuse_by_hand
 
 CPU = torch.device("cpu")
@@ -31,6 +33,14 @@ def test_only_uniform_weights_are_flat():
     for shape in ("feathered", "gaussian"):
         row = window_weights(shape, Size(9, 9))[4]
         assert (row[1:5] > row[:4]).all()
+
+
+@pytest.mark.parametrize("size", [Size(16, 16), Size(7, 12), Size(1, 128)])
+def test_gaussian_weights_are_those_of_kornia_but_for_a_factor(size):
+    sigma = (GAUSSIAN_WIDTH * size.height, GAUSSIAN_WIDTH * size.width)
+    expected = get_gaussian_kernel2d(size, sigma, force_even=True)[0]
+    weights = window_weights("gaussian", size)
+    torch.testing.assert_close(weights / weights.sum(), expected)
 
 
 def test_an_unknown_shape_is_refused():

@@ -4,6 +4,8 @@ from joint_diffusion.core.canvas.resample import downsample
 from joint_diffusion.core.canvas.windows import Size, Window, crop
 from joint_diffusion.core.zoom.geometry import footprints
 from joint_diffusion.core.zoom.pyramid import enlarge, join, split
+from joint_diffusion.demo.world import Scene, render
+from kornia.geometry.transform import build_laplacian_pyramid, pyrup
 from oracles import enlarge as enlarge_by_hand
 from torch.testing import assert_close
 
@@ -66,6 +68,31 @@ def test_an_enlarged_image_has_nothing_in_the_bands_that_enlarging_added(zoom_fa
     bands = analyse(image, zoom_factor, blocks)
     assert max(band.abs().max() for band in bands[:times]) < 1e-13
     assert all(band.abs().max() > 0.1 for band in bands[times:])
+
+
+def landscape():
+    """(1, 3, 128, 128)"""
+    drawn = render(Scene(seed=21, season="summer", hour="day"), 128, 128, centre=(5.0, 0.5))
+    return torch.from_numpy(drawn.image).permute(2, 0, 1)[None].double()
+
+
+def noise():
+    return torch.randn(1, 3, 128, 128, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(("picture", "leaks"), [(landscape, 0.0024), (noise, 0.28)])
+def test_the_pyramid_of_kornia_leaks_and_this_one_does_not(picture, leaks):
+    """The figures of the module's first lines: what a picture enlarged by a pyramid has in the finest band of it."""
+
+    def energy(band, image):
+        return (band.square().sum() / (image - image.mean(dim=(-2, -1), keepdim=True)).square().sum()).item()
+
+    coarse, whole = picture(), Window(0, 0, 256, 256)
+    ours, theirs = enlarge(coarse, 2, whole, Size(256, 256)), pyrup(coarse)
+    assert energy(split(ours, 2, whole).band, ours) < 1e-25
+    band, rest = build_laplacian_pyramid(theirs, 2)
+    assert energy(band, theirs) == pytest.approx(leaks, rel=0.03)
+    assert_close(band + pyrup(rest), theirs, rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("zoom_factor", [2, 4])
