@@ -102,7 +102,7 @@ def markdown(path: Path, columns: Sequence[str] = (), digits: int | None = None)
     cells: dict[str, dict[str, str]] = {}
     for line in lines:
         numbers = [float(line[field]) for field in ("value", "low", "high") if line[field]]
-        value = numbers[0] if len(numbers) == 1 else tuple(numbers)
+        value = numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1], numbers[2])
         cells.setdefault(line["row"], {})[line["metric"]] = _cell(value, digits)
     columns = columns or known
     rows = [_line(label, [row.get(column, "") for column in columns]) for label, row in cells.items()]

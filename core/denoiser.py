@@ -11,7 +11,7 @@ from .canvas.windows import Size, Window
 class Denoiser(Protocol):
     """A diffusion model of views of a canvas."""
 
-    def __call__(self, views: Tensor, sigma: float, windows: Sequence[Window], canvas: Size) -> Tensor:
+    def __call__(self, views: Tensor, sigma: float, windows: Sequence[Window], canvas: Size, /) -> Tensor:
         """The denoised (x0) prediction of each view, after classifier-free guidance.
 
         Args:

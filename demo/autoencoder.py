@@ -28,6 +28,11 @@ class Block(nn.Module):
 class Autoencoder(nn.Module):
     """Deterministic. Latents have mean 0 and standard deviation 1 in every channel."""
 
+    shift: Tensor
+    scale: Tensor
+    half_matrix: Tensor
+    half_offset: Tensor
+
     def __init__(self, channels: int = CHANNELS, coarse: int = 128, fine: int = 64, finest: int = 16) -> None:
         super().__init__()
         self.channels = channels

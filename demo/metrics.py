@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from itertools import groupby, pairwise
 
 import torch
+from kornia.contrib import extract_tensor_patches
+from kornia.filters import box_blur
 from torch import Tensor, nn
 
 from .layer_colours import cells, classify, colour_model, palettes_of, squared_distance
@@ -88,8 +90,7 @@ def sharpness(image: Tensor) -> Tensor:
 
     It only compares pictures of the same things.
     """
-    mean = nn.functional.avg_pool2d(nn.functional.pad(image, (2, 2, 2, 2), mode="replicate"), 5, stride=1)
-    return (image - mean).square().mean(dim=(1, 2, 3)).sqrt()
+    return (image - box_blur(image, 5, border_type="replicate")).square().mean(dim=(1, 2, 3)).sqrt()
 
 
 def grid_energy(image: Tensor, period: int, axis: str) -> Tensor:

@@ -107,7 +107,7 @@ def train_autoencoder(pictures: list[Picture], steps: int, batch: int, device: s
     """Fit the autoencoder, then normalise its latents."""
     torch.manual_seed(1)
     rng = np.random.default_rng(1)
-    model = Autoencoder().to(device, memory_format=torch.channels_last)
+    model = Autoencoder().to(device).to(memory_format=torch.channels_last)
     optimiser = torch.optim.Adam(model.parameters(), betas=(0.9, 0.99))
 
     def batch_loss() -> Tensor:
@@ -239,7 +239,7 @@ def train_denoiser(
     """Fit F by the EDM loss: the errors of F have the same weight at every noise level."""
     torch.manual_seed(2)
     rng, generator = np.random.default_rng(2), torch.Generator().manual_seed(2)
-    model = Diffusion().to(device, memory_format=torch.channels_last)
+    model = Diffusion().to(device).to(memory_format=torch.channels_last)
     average = copy.deepcopy(model)
     optimiser = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.99), weight_decay=1e-3)
 

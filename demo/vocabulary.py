@@ -24,10 +24,10 @@ SYNONYMS = {
     "grass": "meadow", "field": "meadow", "flowers": "meadow", "cloud": "clouds", "cloudy": "clouds",
     "needles": "forest", "rock": "mountains",
 }  # fmt: skip
-SILENT = frozenset(
-    ("a", "an", "the", "of", "in", "at", "on", "with", "and", "by", "over")
-    + ("landscape", "panorama", "picture", "view", "scene")
-)
+SILENT = frozenset({
+    "a", "an", "the", "of", "in", "at", "on", "with", "and", "by", "over",
+    "landscape", "panorama", "picture", "view", "scene",
+})  # fmt: skip
 
 
 def known_words(prompt: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from comfy_api.latest import io
 
+from ..core.canvas.fusion import WeightShape
 from ..core.canvas.windows import Wrap
 from ..core.methods.multidiffusion import WindowParams
 from .host.families import grid
@@ -108,7 +109,7 @@ class PanoramaWindows(io.ComfyNode):
         windows,
         wrap_x,
         wrap_y,
-        weights="feathered",
+        weights: WeightShape = "feathered",
         windows_per_batch=0,
     ):
         if not 0 <= overlap < 1:

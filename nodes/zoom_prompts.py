@@ -89,7 +89,8 @@ class ZoomPrompts(io.ComfyNode):
 
     @classmethod
     def execute(cls, clip, preset, prompts, negative, zoom_factor, levels=None):
-        connected = [levels[name] for name in sorted(levels or {}, key=_number) if levels[name] is not None]
+        levels = levels or {}
+        connected = [levels[name] for name in sorted(levels, key=_number) if levels[name] is not None]
         lines = _lines(preset, prompts, bool(connected))
         if connected:
             lines = lines or tuple(f"level {number}" for number in range(len(connected)))

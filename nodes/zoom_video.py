@@ -4,7 +4,7 @@ import torch
 from comfy_api.latest import InputImpl, io, ui
 
 from ..core.canvas.windows import Size
-from ..core.zoom.path import DIRECTIONS, EASINGS, ZoomPath
+from ..core.zoom.path import DIRECTIONS, EASINGS, Direction, Easing, ZoomPath
 from ..core.zoom.view import render_frames
 from .host.video import counted, free_memory, output_file, workflow_of
 from .video_file import ENCODERS, even, write_video
@@ -31,7 +31,13 @@ PATH = [
 
 
 def frames_of(
-    images, zoom_factor: int, pixels_per_cell: int, seconds_per_level: float, fps: float, easing: str, direction: str
+    images,
+    zoom_factor: int,
+    pixels_per_cell: int,
+    seconds_per_level: float,
+    fps: float,
+    easing: Easing,
+    direction: Direction,
 ):
     """The frames (3, H, W) one by one, their number and their size, cut to even sides."""
     levels = zoom_levels(images, pixels_per_cell)

@@ -1,6 +1,7 @@
 """Loads the pack for all tests, and leaves out those that need a ComfyUI where there is none."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,13 @@ WITHOUT_HOST = "tests/nodes is skipped: no ComfyUI found (set COMFYUI_PATH, or p
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 load_pack()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_core():
+    """The pack is imported as `joint_diffusion`, and no part of it a second time by another name."""
+    yield
+    assert not {"core", "demo"} & sys.modules.keys()
 
 
 def pytest_report_header() -> str:

@@ -92,8 +92,11 @@ def test_a_table_takes_the_place_of_the_one_before(saved):
     result = run("import sys; from tools.fill_tables import filled; print(filled(sys.argv[1]), end='')", document)
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
-    assert lines[0] == "before" and lines[-1] == "after" and "old" not in lines
-    assert "| plain | 900 |" in lines and "| method | calls |" in lines
+    assert lines[0] == "before"
+    assert lines[-1] == "after"
+    assert "old" not in lines
+    assert "| plain | 900 |" in lines
+    assert "| method | calls |" in lines
     assert any(line.startswith("`python -m benchmarks.two` (CPU, ") and line.endswith(": 2 seeds.") for line in lines)
 
 

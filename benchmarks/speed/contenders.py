@@ -5,6 +5,7 @@ Import only after `host.start_host`.
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import comfy.sample
@@ -173,7 +174,7 @@ class Contenders(NamedTuple):
 
         def run(steps: int, tick: Tick) -> Tensor:
             x, sigmas = self._start(steps)
-            for index, (sigma, after) in enumerate(zip(sigmas, sigmas[1:], strict=False)):
+            for index, (sigma, after) in enumerate(pairwise(sigmas)):
                 x = step(x, sigma, after, index, steps)
                 tick()
             return self.subject.patcher.model.process_latent_out(x.cpu())

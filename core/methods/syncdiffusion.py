@@ -63,7 +63,7 @@ class SyncParams:
 
     weight: float = PAPER_WEIGHT
     guidance: Guidance = "direct"
-    roll_off: RollOff = RollOff()
+    roll_off: RollOff = ROLL_OFF
     decay: float = 0.95
     anchors: Anchors = "one per row"
     anchor_place: tuple[float, float] = (0.5, 0.5)

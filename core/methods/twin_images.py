@@ -42,7 +42,7 @@ class TwinImages:
     """
 
     overlap: int
-    crop_fusion: CropFusionParams = CropFusionParams()
+    crop_fusion: CropFusionParams = CROP_FUSION
     fixed_reference: bool = False
 
     def __post_init__(self) -> None:

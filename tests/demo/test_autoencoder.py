@@ -53,7 +53,8 @@ def test_the_map_between_scales_predicts_the_mean_of_cells(bundled):
         return (wanted - predicted).square().sum() / spread
 
     mapped = unexplained(ScaleMap(bundled.half_matrix, bundled.half_offset)(small))
-    assert mapped < 0.05 and mapped < 0.3 * unexplained(small)
+    assert mapped < 0.05
+    assert mapped < 0.3 * unexplained(small)
 
 
 def test_a_pixel_depends_on_cells_within_the_radius_and_no_further():

@@ -24,13 +24,17 @@ def report(*arguments):
 def test_levels_a_video_and_one_line_of_numbers(tmp_path):
     given = ("--prompts", "far forest", "wide forest", "near forest", "close forest")
     numbers = report("--steps", "3", *given, "--levels", "5", "--out", str(tmp_path))
-    assert len(numbers["prompts"]) == 5 and numbers["prompts"][-1] == numbers["prompts"][-2]
-    assert len(numbers["zoom_inconsistency_per_level"]) == 4 and len(numbers["sharpness_per_level"]) == 5
-    assert numbers["views"] == 15 and numbers["seconds"] > 0
+    assert len(numbers["prompts"]) == 5
+    assert numbers["prompts"][-1] == numbers["prompts"][-2]
+    assert len(numbers["zoom_inconsistency_per_level"]) == 4
+    assert len(numbers["sharpness_per_level"]) == 5
+    assert numbers["views"] == 15
+    assert numbers["seconds"] > 0
     assert [Image.open(path).size for path in sorted(tmp_path.glob("level_*.png"))] == [(128, 128)] * 5
     with av.open(str(tmp_path / "zoom.mp4")) as video:
         stream = video.streams.video[0]
-        assert (stream.width, stream.height) == (128, 128) and sum(1 for _ in video.decode(stream)) == 2 * 4 * 45 + 1
+        assert (stream.width, stream.height) == (128, 128)
+        assert sum(1 for _ in video.decode(stream)) == 2 * 4 * 45 + 1
 
 
 def test_the_prompts_at_hand_are_a_stack_of_eight_levels_and_a_shorter_one_is_its_beginning(tmp_path):

@@ -134,7 +134,8 @@ def test_euler_equals_section_4_1(sd15, fixed_reference):
     twin = twins(lam=0.7, fixed_reference=fixed_reference)
     result = run(sd15, "euler", twin, callback=lambda i, denoised, x, n: started.append(x.clone()))
     z1, z2, z3 = started[0]
-    assert torch.equal(right(z1), left(z2)) and torch.equal(z2, z3)
+    assert torch.equal(right(z1), left(z2))
+    assert torch.equal(z2, z3)
     levels = sigmas_of(sd15, "euler").tolist()
     literal = oracles.twin_images(z1, z2, levels, denoised_alone(sd15), OVERLAP, 0.7, 0.5, fixed_reference)
     close(result, torch.stack(literal))
@@ -166,25 +167,25 @@ def test_the_preview_shows_pictures(sd15):
     """The difference that a sampler steps for the twin is nobody's picture."""
     shown = []
     run(sd15, "euler", twins(stop=1.0), callback=lambda i, denoised, x, n: shown.append(denoised.clone()))
-    first, second, twin = shown[0]
+    _, second, twin = shown[0]
     assert (left(twin) - left(second)).abs().max() < 1e-4  # the same noise, not yet aligned
     assert (left(shown[-1][2]) - right(shown[-1][0])).norm() < (left(shown[-1][1]) - right(shown[-1][0])).norm()
 
 
 def sample(model, positive, negative, **changes):
     """LATENT of the node."""
-    values = dict(
-        seed=1,
-        steps=4,
-        cfg=2.0,
-        sampler_name="euler",
-        scheduler="karras",
-        width=0,
-        height=0,
-        overlap=0.5,
-        adjacency=1.0,
-        stop=0.5,
-    )
+    values = {
+        "seed": 1,
+        "steps": 4,
+        "cfg": 2.0,
+        "sampler_name": "euler",
+        "scheduler": "karras",
+        "width": 0,
+        "height": 0,
+        "overlap": 0.5,
+        "adjacency": 1.0,
+        "stop": 0.5,
+    }
     (latent,) = TwinImages.execute(model, positive=positive, negative=negative, **{**values, **changes}).result
     return latent["samples"]
 

@@ -62,7 +62,7 @@ def test_the_demo_preset_speaks_the_words_of_the_demo_model(clip, caplog):
 
 def test_connected_levels_in_their_order(clip):
     conditionings = {f"level_{number}": prompt(number) for number in (10, 2, 0)}
-    stack, text, _ = make(clip, levels=conditionings)
+    stack, _, _ = make(clip, levels=conditionings)
     assert all(
         level is conditionings[name]
         for level, name in zip(stack.levels, ("level_0", "level_2", "level_10"), strict=True)

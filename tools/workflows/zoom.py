@@ -1,5 +1,7 @@
 """Zooms: from prompts, into a photograph, and with a checkpoint."""
 
+from typing import Any
+
 from .parts import SDXL, SDXL_FILE, WORDS, models, node, note, prompts, second_row
 
 DISTANCES = ("far", "wide", "near", "close", "detail", "fine", "macro", "micro")
@@ -32,7 +34,7 @@ def zoom_sampler(column: int, **inputs) -> dict:
 
 def shown(name: str, column: int, **video) -> dict:
     """The zoom as a video, and to look around in; both with the factor and the names of Zoom Prompts."""
-    zoom = {"images": ["sampler", 1], "zoom_factor": ["prompts", 2]}
+    zoom: dict[str, Any] = {"images": ["sampler", 1], "zoom_factor": ["prompts", 2]}
     options = {"easing": "ease in-out", "direction": "in and out", "filename_prefix": f"video/{name}"}
     return {
         "video": node("ZoomVideo", column, **zoom, **(options | video)) | {"size": [330, 700]},

@@ -7,6 +7,7 @@ what it keeps, whoever wrote it.
 """
 
 import logging
+from itertools import pairwise
 from typing import Any
 
 import comfy.model_management
@@ -31,7 +32,7 @@ def kept_per_step(
     the rehearsal does not show, because adaptive samplers choose their own.
     """
     levels = sigmas.tolist()
-    first_order = [after / before if before else 0.0 for before, after in zip(levels, levels[1:], strict=False)]
+    first_order = [after / before if before else 0.0 for before, after in pairwise(levels)]
     heard = _rehearse(sampler, guider, sigmas, extra_args)
     kept: list[float] = []
     for before, after, fallback in zip(levels, levels[1:], first_order, strict=False):

@@ -1,8 +1,8 @@
 """A zoom stack sampled by the host: all levels one batch, one prompt each, joined at every step."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
 
 import comfy.sample
 from comfy.model_patcher import ModelPatcher
@@ -22,7 +22,8 @@ from .sampling import sample_joined
 KEY = "joint_diffusion_zoom"
 
 
-class JoinedStack(NamedTuple):
+@dataclass(frozen=True)
+class JoinedStack:
     """A zoom stack as a `Joining`: its levels are what the sampler steps (Algorithm 2).
 
     Attributes:

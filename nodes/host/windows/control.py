@@ -139,7 +139,7 @@ class _Recorder:
         self.unshuffle_amount = getattr(network, "unshuffle_amount", None)
         self.hint: Tensor
 
-    def __call__(self, image: Tensor | None = None, *, hint: Tensor | None = None, **_) -> dict[str, list[Tensor]]:
+    def __call__(self, image: Any = None, *, hint: Any = None, **_) -> dict[str, list[Tensor]]:
         self.hint = hint if image is None else image
         return {}
 

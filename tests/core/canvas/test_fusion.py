@@ -2,6 +2,7 @@ import pytest
 import torch
 from joint_diffusion.core.canvas.fusion import Fusion, fuse, normalised, shared_weights, window_weights
 from joint_diffusion.core.canvas.windows import Size, Wrap, crop_batch, plan_windows
+from kornia.filters import get_gaussian_kernel2d
 from oracles import fuse as fuse_by_hand
 
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float16: 2e-3}
@@ -12,7 +13,8 @@ SHAPES = ["uniform", "feathered", "gaussian"]
 @pytest.mark.parametrize("size", [Size(16, 16), Size(7, 12), Size(1, 128), Size(128, 64)])
 def test_weights_are_symmetric_and_positive(shape, size):
     weights = window_weights(shape, size)
-    assert weights.shape == size and (weights > 0).all()
+    assert weights.shape == size
+    assert (weights > 0).all()
     torch.testing.assert_close(weights, weights.flip(0))
     torch.testing.assert_close(weights, weights.flip(1))
 
@@ -22,6 +24,14 @@ def test_only_uniform_weights_are_flat():
     for shape in ("feathered", "gaussian"):
         row = window_weights(shape, Size(9, 9))[4]
         assert (row[1:5] > row[:4]).all()
+
+
+@pytest.mark.parametrize("size", [Size(16, 16), Size(7, 12), Size(1, 128)])
+def test_gaussian_weights_are_those_of_kornia_but_for_a_factor(size):
+    sigma = (GAUSSIAN_WIDTH * size.height, GAUSSIAN_WIDTH * size.width)
+    expected = get_gaussian_kernel2d(size, sigma, force_even=True)[0]
+    weights = window_weights("gaussian", size)
+    torch.testing.assert_close(weights / weights.sum(), expected)
 
 
 def test_an_unknown_shape_is_refused():

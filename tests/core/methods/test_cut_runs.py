@@ -1,5 +1,7 @@
 """A run that is cut in two is the whole run, whatever guides it: nothing goes by the number of a step."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from analytic import convolution
@@ -25,7 +27,7 @@ METHODS = {
 
 
 def run(x, sigmas, params):
-    for index, (sigma, after) in enumerate(zip(sigmas, sigmas[1:], strict=False)):
+    for index, (sigma, after) in enumerate(pairwise(sigmas)):
         step = Step(sigma=sigma, kept=after / sigma, index=index, count=len(sigmas) - 1)
         denoised = denoise_step(x, step, convolution(), params)
         x = denoised + after / sigma * (x - denoised)

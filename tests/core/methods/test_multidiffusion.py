@@ -39,7 +39,9 @@ def test_the_model_sees_every_window_once_with_its_place():
     seen = []
 
     def model(views, sigma, windows, canvas):
-        assert views.shape == (2 * len(windows), 3, 8, 8) and sigma == 1.5 and canvas == (20, 33)
+        assert views.shape == (2 * len(windows), 3, 8, 8)
+        assert sigma == 1.5
+        assert canvas == (20, 33)
         seen.extend(windows)
         return views
 

@@ -142,7 +142,8 @@ def test_it_runs_under_inference_mode_on_pictures_and_videos(kind, shape):
     model = gaussian() if len(shape) == 5 else convolution()
     with torch.inference_mode():
         out = euler(torch.randn(shape), KINDS[kind], model)
-    assert out.isfinite().all() and not out.requires_grad
+    assert out.isfinite().all()
+    assert not out.requires_grad
 
 
 def test_a_projection_asks_for_no_gradient_and_looks_once():

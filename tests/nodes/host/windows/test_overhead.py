@@ -75,12 +75,14 @@ def operations_of_a_step(columns, **settings):
 def test_a_plain_step_does_not_wait_for_the_device():
     """Neither to read a number there, nor to bring over what was made in main memory."""
     operations = operations_of_a_step(8)
-    assert not WAITS & operations.names.keys() and not operations.made
+    assert not WAITS & operations.names.keys()
+    assert not operations.made
 
 
 def test_crop_fusion_asks_for_the_noise_level_once():
     operations = operations_of_a_step(8, crop_fusion=CropFusionParams())
-    assert sum(operations.names[name] for name in WAITS) == 1 and not operations.made
+    assert sum(operations.names[name] for name in WAITS) == 1
+    assert not operations.made
 
 
 def test_a_window_costs_one_addition_and_a_batch_three_copies():
@@ -125,4 +127,5 @@ def test_a_compiled_model_is_compiled_once():
     count = len(graphs)
     sampled = sample(compiled, 4)
     torch.testing.assert_close(sampled, sample(with_settings(model, windows=WINDOWS), 4), rtol=1e-4, atol=1e-4)
-    assert count > 0 and len(graphs) == count
+    assert count > 0
+    assert len(graphs) == count
