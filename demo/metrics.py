@@ -65,7 +65,8 @@ def window_deviation(image: Tensor, prompt: str) -> Tensor:
 
     It measures the windows one by one, not whether they go together. A rest at the right or below is dropped.
     """
-    windows = image.unfold(2, WINDOW, WINDOW).unfold(3, WINDOW, WINDOW).permute(0, 2, 3, 1, 4, 5).flatten(0, 2)
+    height, width = (side // WINDOW * WINDOW for side in image.shape[-2:])
+    windows = extract_tensor_patches(image[..., :height, :width], WINDOW, WINDOW).flatten(0, 1)
     return palette_deviation(windows, prompt).unflatten(0, (len(image), -1)).mean(dim=1)
 
 

@@ -14,7 +14,7 @@ from joint_diffusion.demo.autoencoder import CHANNELS, PIXELS_PER_CELL
 from joint_diffusion.demo.metrics import order_violations_per_column
 from joint_diffusion.demo.pipeline import LandscapePipeline
 from joint_diffusion.nodes.host.demo_model import demo_clip, demo_model
-from joint_diffusion.nodes.host.windows.wrappers import with_settings
+from joint_diffusion.nodes.host.windows.patch import with_settings
 from torch import Tensor
 
 from .features import WINDOW

@@ -31,13 +31,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--prompt", default=SCENE)
     parser.add_argument("--width", type=int, default=1024)
     parser.add_argument("--results", type=Path, default=RESULTS, help="where the table goes")
-    args = parser.parse_args()
-    start_host()
-    import comfy.sample
-    from joint_diffusion.core.methods.multiscale import MultiScaleParams
-    from joint_diffusion.core.methods.syncdiffusion import SyncParams
-    from joint_diffusion.nodes.host.demo_model import demo_clip, demo_model
-    from joint_diffusion.nodes.host.windows.patch import with_settings
+    return parser.parse_args()
 
 
 def main() -> None:

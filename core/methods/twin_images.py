@@ -26,6 +26,9 @@ from .twindiffusion import CropFusionParams
 SMALLEST = 1e-30  # least mu^(k/2): u must stay in the range of float32
 
 
+CROP_FUSION = CropFusionParams()
+
+
 @dataclass(frozen=True, kw_only=True)
 class TwinImages:
     """The three pictures I1, I2, I2* and the three rows that the sampler steps, (3, C, ..., H, W) each.

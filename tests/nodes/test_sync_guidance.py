@@ -219,7 +219,9 @@ def test_a_run_leaves_model_vae_and_network_as_they_were(sd15, vae):
     assert changed(before, traces(sd15.model.diffusion_model, vae.first_stage_model)) == []
     assert load_lpips() is network
     for name, value in network._weights.items():
-        assert id(value) == weights[name][0] and torch.equal(value, weights[name][1]) and not value.requires_grad
+        assert id(value) == weights[name][0]
+        assert torch.equal(value, weights[name][1])
+        assert not value.requires_grad
 
 
 def test_a_model_without_gradients_is_refused_and_synchronised_directly(sd15):

@@ -1,5 +1,6 @@
 """What joint sampling cannot be combined with, refused before the first step. All raise a ValueError with a way out."""
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -44,7 +45,7 @@ def refuse_caches(options: dict[str, Any], guided: bool) -> None:
 
 def refuse_rising(levels: list[float]) -> None:
     """Guidance by gradients where the noise rises."""
-    if any(after > before for before, after in zip(levels, levels[1:], strict=False)):
+    if any(after > before for before, after in itertools.pairwise(levels)):
         raise ValueError(
             "sigmas: guidance needs noise levels that fall from step to step, and these rise (as for unsampling). "
             "Remove Multi-Scale Guidance and Sync Guidance for this sampler, or flip the sigmas."

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from joint_diffusion.core.canvas.fusion import Fusion, fuse, normalised, shared_weights, window_weights
+from joint_diffusion.core.canvas.fusion import GAUSSIAN_WIDTH, Fusion, fuse, normalised, shared_weights, window_weights
 from joint_diffusion.core.canvas.windows import Size, Wrap, crop_batch, plan_windows
 from kornia.filters import get_gaussian_kernel2d
 from oracles import fuse as fuse_by_hand

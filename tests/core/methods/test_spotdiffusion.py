@@ -25,7 +25,8 @@ def test_every_cell_is_covered_by_windows_inside_of_the_canvas(wrap):
         canvas = Size(*(lot.randrange(side if loops else 1, 50) for side, loops in zip(window, wrap, strict=True)))
         offset = Size(lot.randrange(window.height), lot.randrange(window.width))
         windows = side_by_side(canvas, window, wrap, 1, offset)
-        assert list(windows) == sorted(set(windows)) and len({place[2:] for place in windows}) == 1
+        assert list(windows) == sorted(set(windows))
+        assert len({place[2:] for place in windows}) == 1
         tops, lefts = ({place[axis] for place in windows} for axis in (0, 1))
         assert len(windows) == len(tops) * len(lefts)  # a grid, so each axis tells all
         for axis, (side, loops) in enumerate(zip(canvas, wrap, strict=True)):

@@ -7,7 +7,8 @@ def test_it_rises_from_0_to_1_and_is_flat_at_both_ends():
     t = torch.linspace(0, 1, 101, dtype=torch.float64, requires_grad=True)
     s = smoothstep(t)
     (slope,) = torch.autograd.grad(s.sum(), t)
-    assert s[[0, -1]].tolist() == [0, 1] and (s.diff() > 0).all()
+    assert s[[0, -1]].tolist() == [0, 1]
+    assert (s.diff() > 0).all()
     assert slope[[0, -1]].tolist() == [0, 0]
     torch.testing.assert_close(s + s.flip(0), torch.ones_like(s))
 

@@ -90,8 +90,10 @@ def test_a_window_costs_one_addition_and_a_batch_three_copies():
         names = operations_of_a_step(columns).names
         return names["aten.add_.Tensor"], sum(names[f"aten.{name}"] for name in ("stack.default", "cat.default"))
 
-    assert operations(8)[0] == 45 and operations(4)[0] == 21
-    assert operations(8)[1] == 6 * 3 and operations(4)[1] == 3 * 3
+    assert operations(8)[0] == 45
+    assert operations(4)[0] == 21
+    assert operations(8)[1] == 6 * 3
+    assert operations(4)[1] == 3 * 3
 
 
 @pytest.mark.parametrize(
