@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from .canvas.fusion import WindowWeights, fusion_precision, normalised, shared_weights
-from .canvas.resample import at_own_noise_level
+from .canvas.resample import at_own_noise_level, downsampled_size
 from .canvas.windows import Size, Window, canvas_size
 from .correction import Correction, in_turn
 from .denoiser import Denoiser
@@ -35,6 +35,7 @@ from .methods.gradient_guidance import Term, window_shifts
 from .methods.multidiffusion import WindowParams, predict_jointly
 from .methods.multiscale import FACTOR, MultiScaleParams, check_scales, multiscale_term, projection
 from .methods.scale_map import ScaleMap
+from .methods.structure import StructureParams
 from .methods.syncdiffusion import SyncParams, anchors_first, sync_term, synchronised
 from .methods.twindiffusion import CropFusionParams, CrossSamplingParams, crop_fusion_weights
 from .perception.similarity import LatentSimilarity, Similarity
@@ -52,6 +53,7 @@ class JointParams:
 
     windows: WindowParams
     multiscale: MultiScaleParams | None = None
+    structure: StructureParams | None = None
     sync: SyncParams | None = None
     crop_fusion: CropFusionParams | None = None
     cross_sampling: CrossSamplingParams | None = None
@@ -60,7 +62,8 @@ class JointParams:
     def guided(self) -> bool:
         """Whether any step is guided."""
         multiscale = self.multiscale is not None and self.multiscale.is_on
-        return multiscale or (self.sync is not None and self.sync.weight > 0)
+        structure = self.structure is not None and self.structure.strength > 0
+        return multiscale or structure or (self.sync is not None and self.sync.weight > 0)
 
     @property
     def differs_by_step(self) -> bool:
@@ -89,8 +92,14 @@ class JointParams:
         """Crop Fusion, if it is on in this step."""
         return self.crop_fusion if self.crop_fusion is not None and self.crop_fusion.is_on(step) else None
 
+    def follows_picture(self, step: Step) -> bool:
+        """Whether the coarsest canvas of this step is a picture that is given."""
+        return self.structure is not None and self.structure.strength_at(step) > 0
+
     def coarser_scales(self, canvas: Size, step: Step) -> int:
-        """How many coarser canvases are denoised in this step."""
+        """How many coarser canvases this one follows in this step, a picture that is given among them."""
+        if self.structure is not None:  # it has the layout, which Multi-Scale Diffusion would only guess
+            return self.structure.scales - 1 if self.follows_picture(step) else 0
         if self.multiscale is None or self.multiscale.strength_at(step) == 0:
             return 0
         return self.multiscale.scales_of(canvas, self.windows) - 1
@@ -103,10 +112,12 @@ class Aids:
     Attributes:
         comparing: what SyncDiffusion compares windows by; their latents if nothing is given.
         scale_map: C of Multi-Scale Diffusion; None takes a coarse canvas as it is.
+        picture: the latent (1 or B, C, ..., h, w) whose structure the canvas keeps (`StructureParams.picture_size`).
     """
 
     comparing: Comparing = field(default=lambda _denoised: nullcontext(LatentSimilarity()))
     scale_map: ScaleMap | None = None
+    picture: Tensor | None = None
 
 
 NO_AIDS = Aids()
@@ -160,6 +171,11 @@ def check_canvas(canvas: Size, params: JointParams) -> None:
                 "choose overlapping windows."
             )
         params.cross_sampling.check(params.windows, canvas)
+    if params.structure is not None and params.multiscale is not None and params.multiscale.is_on:
+        raise ValueError(
+            "structure: the picture decides the layout already, which Multi-Scale Diffusion would decide again; turn "
+            "one of the two off."
+        )
     if params.multiscale is not None and params.multiscale.is_on:
         check_scales(canvas, params.windows, params.multiscale)
 
@@ -216,7 +232,7 @@ def predict_canvas(
 
     def correction(canvas: Tensor, sigma: float, coarser: int) -> Correction | None:
         corrections: list[Correction] = []
-        sync, multiscale = params.sync, params.multiscale
+        sync, multiscale, structure = params.sync, params.multiscale, params.structure
         if sync is not None and not sync.needs_gradients and sync.weight_at(step) > 0:
 
             def synchronise(denoised: Tensor, sync: SyncParams = sync) -> Tensor:
@@ -224,11 +240,14 @@ def predict_canvas(
                     return synchronised(denoised, step, params.windows, sync, similarity)
 
             corrections.append(synchronise)
-        if multiscale is not None and coarser and not multiscale.needs_gradients:
-            below = at_own_noise_level(canvas, sigma, FACTOR, step.flow)
-            target = denoised(below.x, below.sigma, coarser - 1)
-            strength = multiscale.strength_at(step)
-            corrections.append(projection(target, strength, params.windows.wrap, aids.scale_map))
+        leader = structure or (None if multiscale is None or multiscale.needs_gradients else multiscale)
+        if leader is not None and coarser:
+            if structure is not None and coarser == 1:
+                target = _picture_for(canvas, structure, aids.picture)
+            else:
+                below = at_own_noise_level(canvas, sigma, FACTOR, step.flow)
+                target = denoised(below.x, below.sigma, coarser - 1)
+            corrections.append(projection(target, leader.strength_at(step), params.windows.wrap, aids.scale_map))
         return in_turn(corrections)
 
     return denoised(x, step.sigma, params.coarser_scales(canvas_size(x), step), shifts)
@@ -270,6 +289,18 @@ def _aligned_weights(windows: WindowParams, canvas: Size, adjacency: float) -> T
     plain = shared_weights(windows.weights, plan, torch.device("cpu"), torch.float64)
     aligned = crop_fusion_weights(plan, plain, canvas, windows.wrap, adjacency)
     return torch.stack([aligned[window] for window in plan])
+
+
+def _picture_for(canvas: Tensor, structure: StructureParams, picture: Tensor | None) -> Tensor:
+    """The picture that is followed at the last but one scale, whose canvas is twice as large."""
+    wanted = downsampled_size(canvas_size(canvas), FACTOR)
+    if picture is None or canvas_size(picture) != wanted:
+        given = "none" if picture is None else f"{picture.shape[-1]} x {picture.shape[-2]}"
+        raise ValueError(
+            f"structure: with {structure.scales} scales the picture must be {wanted.width} x {wanted.height} latent "
+            f"cells, got {given}."
+        )
+    return picture
 
 
 def _require_finite(canvas: Tensor, step: Step, what: str) -> None:

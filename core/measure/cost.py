@@ -12,7 +12,7 @@ def views_per_step(canvas: Size, params: JointParams, step: Step) -> int:
     One look at every window of every scale. Guidance by gradients looks at the windows twice, but at those of the
     coarsest scale, which nothing guides.
     """
-    sizes = scale_sizes(canvas, params.coarser_scales(canvas, step) + 1)
+    sizes = scale_sizes(canvas, params.coarser_scales(canvas, step) + 1 - params.follows_picture(step))
     finest, *coarser = [len(params.windows_at(step, coarse=size != canvas).plan(size)) for size in sizes]
     multiscale, sync = params.multiscale, params.sync
     by_scales = multiscale is not None and multiscale.needs_gradients and bool(coarser)
