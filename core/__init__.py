@@ -67,6 +67,7 @@ from .canvas.windows import Size, Window
 from .joint_step import JointParams, denoise_step
 from .methods.multidiffusion import WindowParams
 from .methods.multiscale import MultiScaleParams
+from .methods.structure import StructureParams
 from .methods.syncdiffusion import SyncParams
 from .methods.twindiffusion import CropFusionParams, CrossSamplingParams
 from .step import Step
@@ -78,6 +79,7 @@ __all__ = [
     "MultiScaleParams",
     "Size",
     "Step",
+    "StructureParams",
     "SyncParams",
     "Window",
     "WindowParams",

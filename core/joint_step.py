@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from .canvas.fusion import WindowWeights, fusion_precision, normalised, shared_weights, window_weights
-from .canvas.resample import at_own_noise_level
+from .canvas.resample import at_own_noise_level, downsampled_size
 from .canvas.windows import Size, Window, canvas_size
 from .correction import Correction, in_turn
 from .denoiser import Denoiser
@@ -33,6 +33,7 @@ from .methods.gradient_guidance import Term, window_shifts
 from .methods.multidiffusion import WindowParams, denoise_jointly
 from .methods.multiscale import FACTOR, MultiScaleParams, check_scales, multiscale_term, projection
 from .methods.scale_map import ScaleMap
+from .methods.structure import StructureParams
 from .methods.syncdiffusion import SyncParams, anchors_first, sync_term, synchronised
 from .methods.twindiffusion import CropFusionParams, CrossSamplingParams, crop_fusion_weights
 from .perception.similarity import LatentSimilarity, Similarity
@@ -50,6 +51,7 @@ class JointParams:
 
     windows: WindowParams
     multiscale: MultiScaleParams | None = None
+    structure: StructureParams | None = None
     sync: SyncParams | None = None
     crop_fusion: CropFusionParams | None = None
     cross_sampling: CrossSamplingParams | None = None
@@ -60,8 +62,8 @@ class JointParams:
 
     @property
     def guided(self) -> bool:
-        """Whether Multi-Scale Diffusion or SyncDiffusion acts in any step."""
-        return bool(self._guidance)
+        """Whether Multi-Scale Diffusion, SyncDiffusion or a picture acts in any step."""
+        return bool(self._guidance) or (self.structure is not None and self.structure.strength > 0)
 
     @property
     def needs_gradients(self) -> bool:
@@ -88,8 +90,14 @@ class JointParams:
         on = self.crop_fusion is not None and step.progress < self.crop_fusion.stop
         return self.crop_fusion if on else None
 
+    def follows_picture(self, step: Step) -> bool:
+        """Whether the coarsest canvas of this step is a picture that is given."""
+        return self.structure is not None and self.structure.strength_at(step) > 0
+
     def coarser_scales(self, canvas: Size, step: Step) -> int:
-        """How many coarser canvases are denoised in this step."""
+        """How many coarser canvases this one follows in this step, a picture that is given among them."""
+        if self.structure is not None:  # it has the layout, which Multi-Scale Diffusion would only guess
+            return self.structure.scales - 1 if self.follows_picture(step) else 0
         if self.multiscale is None or self.multiscale.strength_at(step) == 0:
             return 0
         return self.multiscale.scales_of(canvas, self.windows) - 1
@@ -102,10 +110,12 @@ class Aids:
     Attributes:
         comparing: the similarity for SyncDiffusion, `LatentSimilarity` by default.
         scale_map: C of Multi-Scale Diffusion; None is the identity.
+        picture: the latent (1 or B, C, ..., h, w) whose structure the canvas keeps (`StructureParams.picture_size`).
     """
 
     comparing: Comparing = field(default=lambda _canvas: nullcontext(LatentSimilarity()))
     scale_map: ScaleMap | None = None
+    picture: Tensor | None = None
 
 
 NO_AIDS = Aids()
@@ -154,6 +164,11 @@ def check_canvas(canvas: Size, params: JointParams) -> None:
                 "choose overlapping windows."
             )
         params.cross_sampling.check(params.windows, canvas)
+    if params.structure is not None and params.multiscale is not None and params.multiscale.is_on:
+        raise ValueError(
+            "structure: the picture decides the layout already, which Multi-Scale Diffusion would decide again; turn "
+            "one of the two off."
+        )
     if params.multiscale is not None and params.multiscale.is_on:
         check_scales(canvas, params.windows, params.multiscale)
 
@@ -206,7 +221,7 @@ def predict_canvas(
 
     def correction(canvas: Tensor, sigma: float, coarser: int) -> Correction | None:
         corrections: list[Correction] = []
-        sync, multiscale = params.sync, params.multiscale
+        sync, multiscale, structure = params.sync, params.multiscale, params.structure
         if sync is not None and not sync.needs_gradients and sync.weight_at(step) > 0:
 
             def synchronise(denoised: Tensor, sync: SyncParams = sync) -> Tensor:
@@ -214,10 +229,13 @@ def predict_canvas(
                     return synchronised(denoised, step, params.windows, sync, similarity)
 
             corrections.append(synchronise)
-        if multiscale is not None and coarser and not multiscale.needs_gradients:
-            target = denoised(*at_own_noise_level(canvas, sigma, FACTOR, step.flow), coarser - 1)
-            strength = multiscale.strength_at(step)
-            corrections.append(projection(target, strength, params.windows.wrap, aids.scale_map))
+        leader = structure or (None if multiscale is None or multiscale.needs_gradients else multiscale)
+        if leader is not None and coarser:
+            if structure is not None and coarser == 1:
+                target = _picture_for(canvas, structure, aids.picture)
+            else:
+                target = denoised(*at_own_noise_level(canvas, sigma, FACTOR, step.flow), coarser - 1)
+            corrections.append(projection(target, leader.strength_at(step), params.windows.wrap, aids.scale_map))
         return in_turn(corrections)
 
     return denoised(x, step.sigma, params.coarser_scales(canvas_size(x), step), shifts)
@@ -259,6 +277,18 @@ def _aligned_weights(windows: WindowParams, canvas: Size, adjacency: float) -> T
     plain = dict.fromkeys(plan, window_weights(windows.weights, plan[0].size).double())
     aligned = crop_fusion_weights(plan, plain, canvas, windows.wrap, adjacency)
     return torch.stack([aligned[window] for window in plan])
+
+
+def _picture_for(canvas: Tensor, structure: StructureParams, picture: Tensor | None) -> Tensor:
+    """The picture that is followed at the last but one scale, whose canvas is twice as large."""
+    wanted = downsampled_size(canvas_size(canvas), FACTOR)
+    if picture is None or canvas_size(picture) != wanted:
+        given = "none" if picture is None else f"{picture.shape[-1]} x {picture.shape[-2]}"
+        raise ValueError(
+            f"structure: with {structure.scales} scales the picture must be {wanted.width} x {wanted.height} latent "
+            f"cells, got {given}."
+        )
+    return picture
 
 
 def _require_finite(canvas: Tensor, step: Step, what: str) -> None:

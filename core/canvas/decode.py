@@ -89,8 +89,8 @@ def decode_in_windows(latent: Tensor, decode: Decoder, params: DecodeParams) -> 
 def _decode_part(latent: Tensor, decode: Decoder, window: Window, params: DecodeParams) -> tuple[Tensor, int]:
     """The pixels of `window`, decoded with its context, and the number of pixels per cell."""
     canvas = canvas_size(latent)
-    top, bottom = _with_context(window.top, window.height, canvas.height, params.context, params.wrap.y)
-    left, right = _with_context(window.left, window.width, canvas.width, params.context, params.wrap.x)
+    top, bottom = with_context(window.top, window.height, canvas.height, params.context, params.wrap.y)
+    left, right = with_context(window.left, window.width, canvas.width, params.context, params.wrap.x)
     rows = torch.arange(top, bottom, device=latent.device) % canvas.height
     columns = torch.arange(left, right, device=latent.device) % canvas.width
     pixels = decode(latent[..., rows[:, None], columns])
@@ -99,7 +99,8 @@ def _decode_part(latent: Tensor, decode: Decoder, window: Window, params: Decode
     return crop(pixels, drawn), pixels_per_cell
 
 
-def _with_context(start: int, length: int, canvas: int, context: int, wrap: bool) -> tuple[int, int]:
+def with_context(start: int, length: int, canvas: int, context: int, wrap: bool) -> tuple[int, int]:
+    """Along one axis, first and last cell of a window with its context; beyond the canvas where it wraps."""
     if wrap:
         return start - context, start + length + context
     return max(start - context, 0), min(start + length + context, canvas)

@@ -12,7 +12,7 @@ def views_per_step(canvas: Size, params: JointParams, step: Step) -> int:
     One view for every window of every scale. With guidance by gradients it is two, except at the coarsest scale of
     Multi-Scale Diffusion, which nothing guides.
     """
-    sizes = scale_sizes(canvas, params.coarser_scales(canvas, step) + 1)
+    sizes = scale_sizes(canvas, params.coarser_scales(canvas, step) + 1 - params.follows_picture(step))
     views = [len(params.windows_at(step, coarse=size != canvas).plan(size)) for size in sizes]
     multiscale, sync = params.multiscale, params.sync
     if multiscale is not None and multiscale.needs_gradients and len(views) > 1:

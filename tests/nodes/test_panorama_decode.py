@@ -5,7 +5,7 @@ import pytest
 import tiny_models
 import torch
 from joint_diffusion.core.canvas.windows import Size
-from joint_diffusion.nodes.host.vae import SHARE, fits_in_memory
+from joint_diffusion.nodes.host.vae import SHARE, decodes_in_memory
 from joint_diffusion.nodes.panorama_decode import PanoramaDecode
 
 import nodes as host_nodes
@@ -61,7 +61,7 @@ def test_the_automatic_window_is_what_the_host_thinks_fits(monkeypatch):
     monkeypatch.setattr(
         vae, "decode", lambda view: sizes.append(view.shape[-2:]) or torch.zeros(1, 8 * 64, 8 * view.shape[-1], 3)
     )
-    assert not fits_in_memory(vae, latent, Size(64, 151))
+    assert not decodes_in_memory(vae, latent, Size(64, 151))
     assert decode(vae, latent).shape == (1, 512, 2048, 3)
     assert len(sizes) > 1
     assert max(width for _, width in sizes) == 128

@@ -24,6 +24,7 @@ from .conditioning import Active, WindowConditioning
 from .conflicts import refuse_caches, refuse_rising, refuse_what_cannot_be_windowed
 from .finite import FirstNotFinite
 from .hook_states import HookStates
+from .picture import followed
 
 # More windows in one call are no faster on a GPU, and an interrupt waits for the call.
 MOST_WINDOWS = 8
@@ -54,6 +55,11 @@ class Run:
         self.picture_loss = settings_of(options).picture_loss
         if self.picture_loss is not None:
             self.picture_loss = self.picture_loss.on(noise.device)
+        self.picture = None
+        if (picture := settings_of(options).picture) is not None and picture.strength > 0:
+            wrap = self.params.windows.wrap
+            structure, latent = followed(picture, self.model, canvas_size(noise), len(noise), wrap)
+            self.params, self.picture = replace(self.params, structure=structure), latent.to(noise)
         self.differs_by_step = self.params.differs_by_step
         refuse_caches(options, self.params.guided)
         canvas = canvas_size(noise)

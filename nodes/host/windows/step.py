@@ -30,7 +30,7 @@ def denoise(executor, x: Tensor, timestep: Tensor, model_options: dict[str, Any]
             return _corrected(partial(executor, canvas, level), options, seed, look.correct, run)
 
     shifts = guidance(executor, x, step, model_options, seed, run) if run.params.needs_gradients else None
-    aids = Aids(comparing=partial(similarity, run), scale_map=run.scale_map)
+    aids = Aids(comparing=partial(similarity, run), scale_map=run.scale_map, picture=run.picture)
     return predict_canvas(x, step, predict, run.params, aids, shifts=shifts, weigh=run.fusion_weights)
 
 
