@@ -100,7 +100,8 @@ def method(args: argparse.Namespace) -> dict:
 def zoom(args: argparse.Namespace) -> dict:
     """Paint, save, film and measure one zoom stack."""
     prompts = tuple(args.prompts) if args.prompts else ZoomParams().prompts[: args.levels]
-    params = ZoomParams(**given(args, ZoomParams) | {"prompts": repeated(prompts, args.levels)})
+    fields: dict[str, Any] = given(args, ZoomParams) | {"prompts": repeated(prompts, args.levels)}
+    params = ZoomParams(**fields)
     result, cost = painted(args, paint_zoom, params)
     levels = result.levels.cpu()
     for number, level in enumerate(levels):
@@ -129,7 +130,7 @@ def rounded(report: dict) -> dict:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    top = argparse.ArgumentParser(prog="python -m demo", description=__doc__.splitlines()[0])
+    top = argparse.ArgumentParser(prog="python -m demo", description=(__doc__ or "").partition("\n")[0])
     commands = top.add_subparsers(dest="command", required=True)
 
     sub = commands.add_parser("panorama", help="a wide landscape, many windows denoised jointly")

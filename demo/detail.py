@@ -70,7 +70,7 @@ def forest(at: Points, colour: np.ndarray, palette: Palette, winter: bool) -> np
             stalk = np.clip(1.3 - np.abs(leaf.across) * 8, 0, 1) * leaf.cover * np.clip(1.2 - leaf.along, 0, 1)
             wood = np.maximum(wood * (1 - here), stalk)
         bright += 0.75 * clear * (under - 0.12)
-        colour = mix(colour, palette.mountains * np.float32([0.66, 0.44, 0.30]), 0.75 * clear * wood)
+        colour = mix(colour, palette.mountains * np.array([0.66, 0.44, 0.30], np.float32), 0.75 * clear * wood)
     bright += 0.08 * texture(at.x, at.y, 300.0, at.pixel, at.seed + 7)
     return colour * np.clip(1 + bright, 0.15, 2.0)[:, None]
 
@@ -169,7 +169,7 @@ def meadow(at: Points, colour: np.ndarray, palette: Palette, winter: bool) -> np
         shade = 0.72 + 0.40 * np.minimum(radius, 1) + rays + 0.22 * (wave - 0.6)
         colour = mix(colour, palette.accent * np.clip(shade, 0, 1.5)[:, None], 0.95 * clear * petal)
         speck = 1 + 0.5 * fade(0.03 * spacing, at.pixel) * np.cos(radius * 90) * np.cos(turned * 12)
-        heart = palette.light if winter else palette.light * np.float32([0.98, 0.72, 0.15])
+        heart = palette.light if winter else palette.light * np.array([0.98, 0.72, 0.15], np.float32)
         colour = mix(colour, heart * speck[:, None], 0.9 * clear * stamen)
     if clear := fade(0.0008, at.pixel):
         drop = spots(at.x, at.y, 0.0028, at.seed + 60, share=0.22)

@@ -68,7 +68,7 @@ def fractal(
     x: np.ndarray, y: np.ndarray | float, frequency: float, pixel: float, seed: int, most: int = 6, gain: float = 0.5
 ) -> np.ndarray:
     """Sum of the octaves that the pixels can show, about in [-1, 1] and centred at 0."""
-    total, amplitude = np.float32(0), 1.0
+    total, amplitude = np.zeros((), np.float32), 1.0
     for octave in range(octaves(frequency, pixel, most)):
         f = frequency * 2**octave
         total = total + amplitude * (2 * value_noise(x * f, np.asarray(y) * f, seed + octave) - 1)
@@ -78,7 +78,7 @@ def fractal(
 
 def ridged(x: np.ndarray, frequency: float, pixel: float, seed: int, most: int = 6) -> np.ndarray:
     """Sharp crests along x, in [0, 1]: `1 - |noise|` per octave (Musgrave), for mountains."""
-    total, amplitude, norm = np.float32(0), 1.0, 0.0
+    total, amplitude, norm = np.zeros((), np.float32), 1.0, 0.0
     for octave in range(octaves(frequency, pixel, most)):
         n = value_noise(x * frequency * 2**octave, 0.5, seed + octave)
         total, norm = total + amplitude * (1 - np.abs(2 * n - 1)), norm + amplitude

@@ -43,8 +43,8 @@ class LandscapePipeline:
         self.text = _loaded(TextEncoder(), read_weights(DENOISER, "text.")).to(self.device)
         unet = _loaded(LandscapeUNet(CHANNELS), read_weights(DENOISER, "unet."))
         # With channels_last, convolutions of this model are about a third faster on CPUs.
-        self.unet = unet.to(self.device, memory_format=torch.channels_last)
-        self.autoencoder = load_autoencoder().to(self.device, memory_format=torch.channels_last)
+        self.unet = unet.to(self.device).to(memory_format=torch.channels_last)
+        self.autoencoder = load_autoencoder().to(self.device).to(memory_format=torch.channels_last)
         self.views = 0  # views denoised so far; cond and uncond count once
 
     def encode(self, prompts: list[str]) -> Tensor:

@@ -187,7 +187,7 @@ def save(model: nn.Module, path: Path, metadata: dict[str, str] | None = None) -
 
 def stored_autoencoder(device: str) -> Autoencoder:
     """The autoencoder as users read it, after rounding: the next parts are fitted to that."""
-    return load_autoencoder().to(device, memory_format=torch.channels_last)
+    return load_autoencoder().to(device).to(memory_format=torch.channels_last)
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .decode import DecodeParams, decode_plan, with_context
-from .fusion import Fusion, fusion_precision, normalised, shared_weights
+from .fusion import Fusion, shared_weights
 from .windows import Size, Window, canvas_size
 
 Encoder = Callable[[Tensor], Tensor]
@@ -33,8 +33,7 @@ def encode_in_windows(pixels: Tensor, encode: Encoder, pixels_per_cell: int, par
     if len(windows) == 1:
         return first
     latent = first.new_empty(1).expand(*first.shape[:-2], *canvas)
-    weights = shared_weights("feathered", windows, first.device, fusion_precision(first))
-    fusion = Fusion(latent, normalised(weights, canvas))
+    fusion = Fusion(latent, shared_weights("feathered", windows, latent))
     fusion.add([first], windows[:1])
     for window in windows[1:]:
         fusion.add([_encode_part(pixels, encode, pixels_per_cell, window, canvas, params)], [window])

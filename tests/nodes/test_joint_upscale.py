@@ -163,8 +163,8 @@ def test_a_picture_that_does_not_fit_the_canvas(demo):
     sample = partial(host_nodes.common_ksampler, model, 1, 3, 2.0, "euler", "karras", demo.positive, demo.negative)
     with pytest.raises(ValueError, match=r"image: has other proportions \(256 x 128 pixels\) than the canvas"):
         sample({"samples": torch.zeros(1, 8, 32, 32)})
+    two = StructureGuidance.execute(demo.model, picture(batch=2), demo.vae, 1.0).args[0]
     with pytest.raises(ValueError, match=r"image: must be 1 picture or 3, one for each row of the latent, got 2"):
-        two = StructureGuidance.execute(demo.model, picture(batch=2), demo.vae, 1.0).args[0]
         host_nodes.common_ksampler(
             two, 1, 3, 2.0, "euler", "karras", demo.positive, demo.negative, {"samples": torch.zeros(3, 8, 32, 32)}
         )

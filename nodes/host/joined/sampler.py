@@ -28,7 +28,7 @@ class Joining(Protocol):
     fraction if a sampler asks between two steps.
     """
 
-    def noise(self, noise: Tensor) -> Tensor:
+    def noise(self, noise: Tensor, /) -> Tensor:
         """Independent noise to the noise of the rows."""
         ...
 

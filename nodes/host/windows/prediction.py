@@ -51,8 +51,8 @@ class _Host:
             look = self.run.look(x, self.run.step_at(float(self.timestep[0])))
         batches = self.run.batches(self.conds, x, look.params.plan(canvas))
 
-        def predict(views: Tensor, windows: tuple[Window, ...]) -> list[Tensor]:
-            return self._of_alike(views, windows, canvas, batches[windows])
+        def predict(views: Tensor, windows: Sequence[Window]) -> list[Tensor]:
+            return self._of_alike(views, windows, canvas, batches[tuple(windows)])
 
         return predict_jointly(x, batches, predict, look.weights, look.shifts, look.shift_kept)
 
