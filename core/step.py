@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Step:
     """One step of a sampler.
 
-    All methods depend on the noise level alone, never on the number of the step. So a run that was cut in two gives the
-    picture of the whole run, and 8 steps are guided like 50.
+    How strongly a method acts depends on the noise level alone, never on the number of the step. So a run that was cut
+    in two gives the picture of the whole run, and 8 steps are guided like 50.
 
     Attributes:
         sigma: noise level of x.

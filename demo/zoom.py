@@ -44,7 +44,7 @@ class ZoomParams:
     sampler: str = "ancestral"
     blending: str = "mixed"  # `none` paints every level alone
     pixel_steps: int = 1  # mixed: the last steps, in which levels are joined in pixels
-    shared_noise: bool = True
+    shared_noise: bool = True  # all noise, that of the start included, is from `render_noise`
     stride: int = 8  # latent cells between the windows of a level larger than the model's native one
 
     def __post_init__(self) -> None:

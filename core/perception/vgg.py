@@ -17,7 +17,6 @@ LEAST = 32  # pixels: the last block then has 2 x 2 cells
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
-
 LAYERS = {
     f"relu{block}_{number}": f"features.{sum(2 * n + 1 for n in BLOCKS[: block - 1]) + 2 * (number - 1)}"
     for block, convolutions in enumerate(BLOCKS, start=1)
