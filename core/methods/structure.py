@@ -8,14 +8,10 @@ the range-null-space decomposition of DDNM (Wang, Yu and Zhang, ICLR 2023, Eq. 6
 from dataclasses import dataclass
 from math import ceil, log2
 
-from ..canvas.resample import downsampled_size
 from ..canvas.windows import Size
 from ..correction import RollOff
 from ..step import Step
-
-FACTOR = 2  # between neighbouring scales
-ROLL_OFF = RollOff(full=0.5, none=0.03)
-MOST_SCALES = 4  # the picture is at least an eighth of the canvas
+from .multiscale import FACTOR, MOST_SCALES, ROLL_OFF, scale_sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +22,7 @@ class StructureParams:
         scales: resolutions from the canvas down to the picture, 2..4, each half of the one before: 2 for a picture of
             half the size of the canvas.
         strength: 0 (not at all) to 1.
-        roll_off: where in the sampling the strength falls.
+        roll_off: where in the sampling the strength falls. Held longer, it prints the grid of latent cells.
     """
 
     scales: int = 2
@@ -45,9 +41,7 @@ class StructureParams:
 
     def picture_size(self, canvas: Size) -> Size:
         """The size in latent cells that the picture must have for this canvas."""
-        for _ in range(self.scales - 1):
-            canvas = downsampled_size(canvas, FACTOR)
-        return canvas
+        return scale_sizes(canvas, self.scales)[-1]
 
 
 def scales_for(enlargement: float) -> int:

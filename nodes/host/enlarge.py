@@ -12,7 +12,8 @@ from torch.nn import functional
 
 from ...core.canvas.decode import DecodeParams, decode_in_windows, decode_plan, largest_window
 from ...core.canvas.windows import Size, Wrap, canvas_size
-from ...core.methods.structure import FACTOR, scales_for
+from ...core.methods.multiscale import FACTOR
+from ...core.methods.structure import scales_for
 from .gradients.vae import load_along
 from .ksampler import sample
 from .latents import empty, encode, latent_space
