@@ -42,19 +42,18 @@ class ScaleMap:
         return torch.einsum("ij,bj...->bi...", matrix, latent) + offset.reshape(shape)
 
 
-def fit_scale_map(pictures: Tensor, encode: Encoder, factor: int = 2) -> ScaleMap:
+def fit_scale_map(pictures: Tensor, encode: Encoder) -> ScaleMap:
     """Fit the map: from the latents of the downsampled pictures to the downsampled latents of the pictures.
 
     Args:
-        pictures: (B, 3, H, W) in [0, 1]; `encode` must accept H x W and H / factor x W / factor.
+        pictures: (B, 3, H, W) in [0, 1]; `encode` must accept H x W and H / 2 x W / 2.
         encode: the encoder.
-        factor: between the two sizes.
 
     Raises:
         ValueError: not more cells than channels; a covariance needs more.
     """
-    large = downsample(encode(pictures), factor)
-    small = encode(nn.functional.avg_pool2d(pictures, factor))
+    large = downsample(encode(pictures), 2)
+    small = encode(nn.functional.avg_pool2d(pictures, 2))
     cells = [latent.movedim(1, -1).flatten(0, -2).double() for latent in (small, large)]
     count, channels = cells[0].shape
     if count <= channels:
