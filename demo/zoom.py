@@ -154,8 +154,7 @@ def measure_zoom(zoom: Zoom, zoom_factor: int) -> dict[str, float | list[float]]
     }
 
 
-def write_zoom_video(levels: Tensor, zoom_factor: int, path: Path, fps: int = 30, frames_per_level: int = 45) -> None:
-    """A video of the zoom from the first level to the last one and back."""
-    zooms = ZoomPath(frames_per_level=frames_per_level, direction="in and out", easing="ease in-out").zooms(len(levels))
-    frames = render_frames(levels, zooms, zoom_factor, pixels_per_cell=PIXELS_PER_CELL)
-    write_video(path, frames, fps)
+def write_zoom_video(levels: Tensor, zoom_factor: int, path: Path) -> None:
+    """A video of the zoom from the first level to the last one and back, 45 frames per level, 30 per second."""
+    zooms = ZoomPath(frames_per_level=45, direction="in and out", easing="ease in-out").zooms(len(levels))
+    write_video(path, render_frames(levels, zooms, zoom_factor, pixels_per_cell=PIXELS_PER_CELL), 30)

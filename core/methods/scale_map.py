@@ -46,7 +46,7 @@ def fit_scale_map(pictures: Tensor, encode: Encoder, scale_factor: int = 2) -> S
     """Fit the map: from the latents of the downsampled pictures to the downsampled latents of the pictures.
 
     Args:
-        pictures: (B, 3, H, W) in [0, 1]; `encode` must accept H x W and H / factor x W / factor.
+        pictures: (B, 3, H, W) in [0, 1]; `encode` must accept H x W and H / 2 x W / 2.
         encode: the encoder.
         scale_factor: between the two sizes.
 

@@ -39,10 +39,8 @@ class Span(NamedTuple):
 def zoom_centre(nested: Nesting, size: Size, zoom_factor: int) -> Centre:
     """The fixed point of the map from each level to the next, y = outer.top + (y - inner.top) / p."""
     outer, inner = nested
-    y, x = (
-        (zoom_factor * outer.top - inner.top) / (zoom_factor - 1),
-        (zoom_factor * outer.left - inner.left) / (zoom_factor - 1),
-    )
+    y = (zoom_factor * outer.top - inner.top) / (zoom_factor - 1)
+    x = (zoom_factor * outer.left - inner.left) / (zoom_factor - 1)
     return Centre(y / size.height, x / size.width)
 
 
