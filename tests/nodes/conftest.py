@@ -13,9 +13,16 @@ sys.path.insert(0, str(HOST))
 import comfy.options  # noqa: E402
 
 comfy.options.enable_args_parsing()
-import comfy.model_management  # noqa: E402, F401  (reads the arguments above, once)
+import comfy.model_management  # noqa: E402  (reads the arguments above, once)
 import pytest  # noqa: E402
 from comfy_server import running_server  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def without_dead_models():
+    """What an earlier test has left half: as long as the host knows of it, it collects garbage whenever it loads."""
+    loaded = comfy.model_management.current_loaded_models
+    loaded[:] = [model for model in loaded if not model.is_dead()]
 
 
 @pytest.fixture(scope="session")
