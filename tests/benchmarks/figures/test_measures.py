@@ -1,11 +1,9 @@
 """What only benchmarks measure, on pictures whose answer is known."""
 
 import json
-import subprocess
-import sys
 
 import pytest
-from host import ROOT
+from commands import python
 
 CODE = """
 import json, torch
@@ -27,7 +25,8 @@ print(json.dumps({name: value for name, (value, *_) in measure(row, names).items
 
 @pytest.fixture(scope="module")
 def found():
-    done = subprocess.run([sys.executable, "-c", CODE], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = python("-c", CODE)
+    assert done.returncode == 0, done.stderr
     return [*map(json.loads, done.stdout.splitlines())]
 
 
