@@ -5,12 +5,17 @@
 # make pictures   those of README.md again, from tools/make_pictures.py; needs ComfyUI and Chromium
 # make workflows   workflows/ again, from tools/make_workflows.py; needs ComfyUI and Chromium
 #
-# Needs python3 (3.11 or newer) and a package index. Everything is installed into .venv, once per change of requirements.
+# Needs python3 (3.11 or newer), bash (on Windows that of Git) and a package index. Everything is installed into .venv,
+# once per change of requirements.
 
+SHELL := bash
 PYTHON ?= python3
 VENV := .venv
-BIN := $(VENV)/bin
-INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
+WINDOWS := $(filter Windows_NT,$(OS))
+BIN := $(VENV)/$(if $(WINDOWS),Scripts,bin)
+EXE := $(if $(WINDOWS),.exe)
+UV := $(BIN)/uv$(EXE)
+INSTALL := $(UV) pip install --quiet --python $(BIN)/python$(EXE)
 
 # COMFYUI_PATH is handed on by name: a variable given to make itself does not reach $(shell) before make 4.4.
 HOST := $(shell cd tests/support && $(if $(filter-out undefined,$(origin COMFYUI_PATH)),COMFYUI_PATH='$(COMFYUI_PATH)') \
@@ -31,7 +36,7 @@ test: $(if $(HOST),$(VENV)/host$(subst /,-,$(HOST)).stamp) $(VENV)/test.stamp
 lint: $(VENV)/lint.stamp
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/pyright --pythonpath $(BIN)/python$(EXE)
 
 tables:
 	$(PYTHON) -m tools.fill_tables
@@ -45,15 +50,15 @@ pictures: $(if $(HOST),$(VENV)/host$(subst /,-,$(HOST)).stamp) $(VENV)/test.stam
 clean:
 	rm -rf $(VENV) out
 
-$(BIN)/uv:
+$(UV):
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet uv
 
-$(VENV)/%.stamp: pyproject.toml | $(BIN)/uv
+$(VENV)/%.stamp: pyproject.toml | $(UV)
 	$(INSTALL) --group $*
 	touch $@
 
 # What ComfyUI itself needs. torchvision and torchaudio are built for one torch: `group host` names three that fit.
-$(VENV)/host-%.stamp: $(HOST)/requirements.txt pyproject.toml | $(BIN)/uv
+$(VENV)/host-%.stamp: $(HOST)/requirements.txt pyproject.toml | $(UV)
 	$(INSTALL) --group host --requirements $(HOST)/requirements.txt
 	touch $@

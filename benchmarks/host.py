@@ -22,6 +22,6 @@ def start_host() -> None:
     import comfy.options
 
     comfy.options.enable_args_parsing()
-    import comfy.model_management  # noqa: F401
+    import comfy.model_management
 
     sys.argv = before

@@ -102,11 +102,19 @@ def markdown(path: Path, columns: Sequence[str] = (), digits: int | None = None)
     cells: dict[str, dict[str, str]] = {}
     for line in lines:
         numbers = [float(line[field]) for field in ("value", "low", "high") if line[field]]
-        value = numbers[0] if len(numbers) == 1 else tuple(numbers)
+        value = numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1], numbers[2])
         cells.setdefault(line["row"], {})[line["metric"]] = _cell(value, digits)
     columns = columns or known
     rows = [_line(label, [row.get(column, "") for column in columns]) for label, row in cells.items()]
     return "\n".join([_head(lines[0]["first column"], columns), *rows])
+
+
+def number(path: Path, row: str, metric: str) -> str:
+    """One number of a CSV file, for a sentence, without its interval."""
+    known = {(line["row"], line["metric"]): float(line["value"]) for line in read(path)[1]}
+    if (row, metric) not in known:
+        raise ValueError(f"{path.name}: no number {metric!r} of {row!r}; it has the rows and metrics {[*known]}.")
+    return _cell(known[row, metric])
 
 
 def this_command() -> str:

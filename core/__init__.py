@@ -1,6 +1,6 @@
 """Joint diffusion without a framework: torch tensors in, torch tensors out, no ComfyUI.
 
-A whole step is `denoise_step`. It needs a model of views, here one that knows a single picture, grey:
+`denoise_step` is a whole step. It needs a model of views. This one knows a single picture, grey:
 
 >>> import torch
 >>> from core import Size, Step, WindowParams, JointParams, denoise_step
@@ -12,19 +12,19 @@ A whole step is `denoise_step`. It needs a model of views, here one that knows a
 >>> denoised.shape, round(denoised.std().item(), 6)
 (torch.Size([1, 4, 32, 64]), 0.0)
 
-`denoise` gets the `Window`s that the views were cropped through, in the order of the batch, and the `Size` of their
-canvas: a model that is told where it looks can use it.
+`denoise` also gets the `Window`s of the views, in the order of the batch, and the `Size` of their canvas. A model may
+use them, for instance to crop its conditioning.
 
 >>> from core import Window
 >>> seen = []
->>> def denoise_and_tell(views, sigma, windows, canvas):
+>>> def denoise_and_record(views, sigma, windows, canvas):
 ...     seen.extend(windows)
 ...     return torch.zeros_like(views)
->>> _ = denoise_step(x, Step(sigma=2.0), denoise_and_tell, JointParams(windows=windows))
+>>> _ = denoise_step(x, Step(sigma=2.0), denoise_and_record, JointParams(windows=windows))
 >>> len(seen), seen[1]
 (21, Window(top=0, left=8, height=16, width=16))
 
-Any sampler steps with the result. This is Euler's, with every method turned on by its parameters:
+Any sampler can step with the result. Here is Euler, with all methods turned on:
 
 >>> from core import CropFusionParams, CrossSamplingParams, MultiScaleParams, SyncParams
 >>> params = JointParams(
@@ -42,22 +42,32 @@ Any sampler steps with the result. This is Euler's, with every method turned on 
 >>> torch.allclose(x, torch.full_like(x, 0.5))
 True
 
-Vocabulary, one word per thing:
+Vocabulary, one word per thing (CONTRIBUTING.md has more, and the words that are not used):
 
 canvas      the whole latent, (B, C, H, W) or (B, C, T, H, W); the last two dimensions are space
-window      a rectangle on the canvas in latent cells ("view" in MultiDiffusion's code, "tile" elsewhere)
+window      a rectangle on the canvas in latent cells ("view" in MultiDiffusion's code)
 view        the tensor cropped through a window, F_i(z) in the papers
-denoised    the x0 prediction D(x, sigma) ("foreseen denoised" in SyncDiffusion)
-correction  what a method changes in the denoised canvas
-shift       what guidance by gradients adds to a view before it is denoised, x^_i - x_i
-scale       a resolution of the canvas in Multi-Scale Diffusion; scale 1 is the canvas itself, 2 half of it
 stride      distance between neighbouring windows; overlap = window - stride
+offset      how far the windows are moved from their usual places
+denoised    the x0 prediction D(x, sigma) ("foreseen denoised" in SyncDiffusion); also prediction
+fuse        compute a canvas as the weighted average of views
+correction  a function that changes the denoised canvas
+guidance    a correction, or a gradient that shifts views
+shift       what guidance by gradients adds to a view before it is denoised, x^_i - x_i
+appearance  colours and texture of a picture, without what it shows
+anchor      the window whose appearance other windows get, in SyncDiffusion
+look        one evaluation of the model on all windows of a canvas (`Look`)
+scale       a resolution of the canvas in Multi-Scale Diffusion: 1 is the canvas, 2 has half the resolution, ...
+coarse      of a higher scale; fine is the opposite
+level       one picture of a zoom stack; level 0 is the most zoomed out
+progress    the part of the sampling that is done, 0..1, computed from the noise level
 """
 
 from .canvas.windows import Size, Window
 from .joint_step import JointParams, denoise_step
 from .methods.multidiffusion import WindowParams
 from .methods.multiscale import MultiScaleParams
+from .methods.structure import StructureParams
 from .methods.syncdiffusion import SyncParams
 from .methods.twindiffusion import CropFusionParams, CrossSamplingParams
 from .step import Step
@@ -69,6 +79,7 @@ __all__ = [
     "MultiScaleParams",
     "Size",
     "Step",
+    "StructureParams",
     "SyncParams",
     "Window",
     "WindowParams",

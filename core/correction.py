@@ -1,7 +1,7 @@
-"""Corrections: what a method changes in the denoised canvas before the sampler steps with it.
+"""Corrections: functions that change the denoised canvas before the sampler steps with it.
 
-The papers move a window and look at it again. A correction looks once and changes what the model said: a function from
-canvas to canvas that knows nothing of the sampler. How strongly it acts depends on the noise level alone.
+The papers shift a view and denoise it again. A correction needs no second evaluation of the model and does not depend
+on the sampler. Its strength depends on the noise level alone.
 """
 
 import math
@@ -15,11 +15,11 @@ Correction = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class RollOff:
-    """Full strength at high noise, none at low noise; half a cosine over the logarithm of the noise in between.
+    """A strength of 1 at high noise and of 0 at low noise; between them half a cosine over the logarithm of the noise.
 
     Attributes:
-        full: noise over picture (`Step.noise`) above which the strength is 1.
-        none: below which it is 0; 0 < none < full.
+        full: `Step.noise` above which the strength is 1.
+        none: `Step.noise` below which it is 0; 0 < none < full.
     """
 
     full: float = 1.0
@@ -30,7 +30,7 @@ class RollOff:
             raise ValueError(f"roll-off: must be 0 < none < full, got none {self.none} and full {self.full}.")
 
     def at(self, noise: float) -> float:
-        """The strength at this noise over picture, 0..1."""
+        """The strength, 0..1, at a value of `Step.noise`."""
         if noise >= self.full:
             return 1.0
         if noise <= self.none:
@@ -40,7 +40,7 @@ class RollOff:
 
 
 def in_turn(corrections: list[Correction]) -> Correction | None:
-    """One correction after the other; None where there is none."""
+    """One correction that applies all of them in this order; None if there are none."""
     if not corrections:
         return None
 

@@ -1,4 +1,4 @@
-"""What the core knows of a model."""
+"""The model, as the core calls it."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -9,16 +9,16 @@ from .canvas.windows import Size, Window
 
 
 class Denoiser(Protocol):
-    """A diffusion model as seen through windows of a canvas."""
+    """A diffusion model of views of a canvas."""
 
-    def __call__(self, views: Tensor, sigma: float, windows: Sequence[Window], canvas: Size) -> Tensor:
+    def __call__(self, views: Tensor, sigma: float, windows: Sequence[Window], canvas: Size, /) -> Tensor:
         """The denoised (x0) prediction of each view, after classifier-free guidance.
 
         Args:
-            views: (N*B, C, ..., h, w) noisy latents in sigma space, the N windows stacked window-major.
+            views: (N*B, C, ..., h, w) noisy latents, the N windows stacked window-major.
             sigma: their noise level.
-            windows: the N rectangles that the views were cropped through, so that conditioning can be cropped alike.
-            canvas: size of the canvas that the windows lie on, which is a coarser one in Multi-Scale Diffusion.
+            windows: the N windows of the views. A model may crop its conditioning with them.
+            canvas: size of the canvas of these windows; Multi-Scale Diffusion also has coarser canvases.
 
         Returns:
             (N*B, C, ..., h, w)

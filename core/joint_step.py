@@ -1,84 +1,84 @@
-"""One step of joint diffusion: all methods at once, in this order.
+"""One step of joint diffusion, with all methods, in this order:
 
-1. The windows of the step: where Cross Sampling or moving windows have them at this noise level.
-2. Multi-Scale Diffusion denoises the next coarser canvas, by this very step with one scale less: so it has its own
-   coarser canvas to follow, and is synchronised as well.
-3. Every window is looked at once. ControlNets, masks and areas act inside of it, as they do without windows.
-4. Crop Fusion aligns neighbours, and the average of all windows is the canvas. Both are linear, so together they are a
-   weighted average (`crop_fusion_weights`).
-5. The canvas is corrected: SyncDiffusion gives distant windows one look, then Multi-Scale Diffusion puts the layout
-   right. This is the prediction that the sampler steps with.
+1. The windows of the step are chosen. Cross Sampling and moving windows place them by the noise level.
+2. Multi-Scale Diffusion denoises the next coarser canvas. This is the same step with one scale less, so that canvas
+   has its own coarser canvas, and SyncDiffusion acts on it as well.
+3. The model denoises the view of every window once. ControlNets, masks and areas are cropped like the canvas.
+4. The views are fused to a canvas by a weighted average. Crop Fusion changes only the weights (`crop_fusion_weights`).
+5. The canvas is corrected: first SyncDiffusion gives all windows one appearance, then Multi-Scale Diffusion corrects
+   the layout. The sampler steps with the result.
 
-`guidance: gradient` is the papers' other way for Multi-Scale Diffusion and SyncDiffusion: before 3, every window is
-looked at once more and moved against the gradient of *all* such losses together. Both are gradients at the same x in
-their papers, so a sum treats them alike and needs one evaluation of the model instead of one for each.
+`guidance: gradient` is the way of the papers for Multi-Scale Diffusion and SyncDiffusion. Before 3, the model denoises
+every view once more, and the view is shifted against the gradient of the sum of both losses. In the papers both
+gradients are taken at the same x, so the sum needs one evaluation of the model instead of two.
 
-Who has a model of views calls `denoise_step`. Who fuses windows elsewhere, as ComfyUI's nodes must, calls its parts:
-`guidance_shifts`, then `predict_canvas`.
+Call `denoise_step` if you have a model of views. If the windows are fused elsewhere, as in ComfyUI's nodes, call
+`guidance_shifts` and then `predict_canvas`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from .canvas.fusion import WindowWeights, fusion_precision, normalised, shared_weights
-from .canvas.resample import at_own_noise_level
+from .canvas.fusion import WindowWeights, fusion_precision, normalised, shared_weights, window_weights
+from .canvas.resample import at_own_noise_level, downsampled_size
 from .canvas.windows import Size, Window, canvas_size
 from .correction import Correction, in_turn
 from .denoiser import Denoiser
 from .methods.gradient_guidance import Term, window_shifts
-from .methods.multidiffusion import WindowParams, predict_jointly
+from .methods.multidiffusion import WindowParams, denoise_jointly
 from .methods.multiscale import FACTOR, MultiScaleParams, check_scales, multiscale_term, projection
 from .methods.scale_map import ScaleMap
+from .methods.structure import StructureParams
 from .methods.syncdiffusion import SyncParams, anchors_first, sync_term, synchronised
 from .methods.twindiffusion import CropFusionParams, CrossSamplingParams, crop_fusion_weights
 from .perception.similarity import LatentSimilarity, Similarity
 from .step import Step
 
 Comparing = Callable[[Tensor], AbstractContextManager[Similarity]]
-"""What SyncDiffusion compares windows by, made ready for a denoised canvas."""
+"""For a canvas, the similarity by which SyncDiffusion compares its windows. It is ready inside the context."""
 Weigh = Callable[[Tensor, Step, bool], WindowWeights]
-"""The fusion weights of a canvas (B, C, ..., H, W), which may be a coarse one, in a step."""
+"""(canvas (B, C, ..., H, W), step, whether it is a coarse canvas) -> the weights of the fusion."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class JointParams:
-    """Which methods act, each None where it is off."""
+    """The windows and the parameters of every method; None where a method is off."""
 
     windows: WindowParams
     multiscale: MultiScaleParams | None = None
+    structure: StructureParams | None = None
     sync: SyncParams | None = None
     crop_fusion: CropFusionParams | None = None
     cross_sampling: CrossSamplingParams | None = None
 
     @property
-    def guided(self) -> bool:
-        """Whether any step is guided."""
-        multiscale = self.multiscale is not None and self.multiscale.is_on
-        return multiscale or (self.sync is not None and self.sync.weight > 0)
+    def _guidance(self) -> list[MultiScaleParams | SyncParams]:
+        return [method for method in (self.multiscale, self.sync) if method is not None and method.is_on]
 
     @property
-    def differs_by_step(self) -> bool:
-        """Whether any step may differ from the others in more than its noise level."""
-        return self.guided or self.windows.moving or self.crop_fusion is not None or self.cross_sampling is not None
+    def guided(self) -> bool:
+        """Whether Multi-Scale Diffusion, SyncDiffusion or a picture acts in any step."""
+        return bool(self._guidance) or (self.structure is not None and self.structure.strength > 0)
 
     @property
     def needs_gradients(self) -> bool:
-        """Whether windows are moved against gradients through the model."""
-        multiscale, sync = self.multiscale, self.sync
-        return (multiscale is not None and multiscale.is_on and multiscale.needs_gradients) or (
-            sync is not None and sync.weight > 0 and sync.needs_gradients
-        )
+        """Whether any step needs a gradient through the model."""
+        return any(method.needs_gradients for method in self._guidance)
+
+    @property
+    def differs_by_step(self) -> bool:
+        """Whether steps may differ in more than their noise level."""
+        return self.guided or self.windows.moving or self.crop_fusion is not None or self.cross_sampling is not None
 
     def windows_at(self, step: Step, coarse: bool = False) -> WindowParams:
         """The windows of this step, on the canvas or on a coarse one.
 
-        On a coarse canvas windows never move: more looks make the layout better, and they are few.
+        Windows of a coarse canvas overlap even if those of the canvas move: they are few, and the layout gets better.
         """
         windows = self.windows.overlapping() if coarse else self.windows.at(step.sigma)
         if self.cross_sampling is None:
@@ -87,10 +87,17 @@ class JointParams:
 
     def crop_fusion_at(self, step: Step) -> CropFusionParams | None:
         """Crop Fusion, if it is on in this step."""
-        return self.crop_fusion if self.crop_fusion is not None and self.crop_fusion.is_on(step) else None
+        on = self.crop_fusion is not None and step.progress < self.crop_fusion.stop
+        return self.crop_fusion if on else None
+
+    def follows_picture(self, step: Step) -> bool:
+        """Whether the coarsest canvas of this step is a picture that is given."""
+        return self.structure is not None and self.structure.strength_at(step) > 0
 
     def coarser_scales(self, canvas: Size, step: Step) -> int:
-        """How many coarser canvases are denoised in this step."""
+        """How many coarser canvases this one follows in this step, a picture that is given among them."""
+        if self.structure is not None:  # it has the layout, which Multi-Scale Diffusion would only guess
+            return self.structure.scales - 1 if self.follows_picture(step) else 0
         if self.multiscale is None or self.multiscale.strength_at(step) == 0:
             return 0
         return self.multiscale.scales_of(canvas, self.windows) - 1
@@ -98,15 +105,17 @@ class JointParams:
 
 @dataclass(frozen=True, kw_only=True)
 class Aids:
-    """What methods may use beside the model.
+    """What methods use beside the model.
 
     Attributes:
-        comparing: what SyncDiffusion compares windows by; their latents if nothing is given.
-        scale_map: C of Multi-Scale Diffusion; None takes a coarse canvas as it is.
+        comparing: the similarity for SyncDiffusion, `LatentSimilarity` by default.
+        scale_map: C of Multi-Scale Diffusion; None is the identity.
+        picture: the latent (1 or B, C, ..., h, w) whose structure the canvas keeps (`StructureParams.picture_size`).
     """
 
-    comparing: Comparing = field(default=lambda _denoised: nullcontext(LatentSimilarity()))
+    comparing: Comparing = field(default=lambda _canvas: nullcontext(LatentSimilarity()))
     scale_map: ScaleMap | None = None
+    picture: Tensor | None = None
 
 
 NO_AIDS = Aids()
@@ -114,14 +123,13 @@ NO_AIDS = Aids()
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """One look at a canvas through windows, and what becomes of it.
+    """How a canvas is denoised: through which windows, and what is done with their predictions.
 
     Attributes:
         params: the windows.
-        weights: of every window in the fusion, normalised.
-        shifts: what guidance by gradients adds to each view (`predict_jointly`), or None.
-        shift_kept: likewise.
-        correct: what corrects the fused prediction after classifier-free guidance, or None.
+        weights: `normalised` weights of every window.
+        shifts, shift_kept: guidance by gradients, as in `predict_jointly`.
+        correct: the correction of the fused prediction, after classifier-free guidance; or None.
     """
 
     params: WindowParams
@@ -131,23 +139,19 @@ class Look:
     correct: Correction | None = None
 
 
-class CanvasDenoiser(Protocol):
-    """A model that looks at a whole canvas through windows."""
-
-    def __call__(self, x: Tensor, sigma: float, look: Look) -> Tensor:
-        """The fused, corrected prediction of the canvas x (B, C, ..., H, W) at its noise level sigma."""
-        ...
+CanvasDenoiser = Callable[[Tensor, float, Look], Tensor]
+"""(canvas x (B, C, ..., H, W), its noise level, how to denoise it) -> the fused and corrected prediction."""
 
 
 def check_canvas(canvas: Size, params: JointParams) -> None:
-    """Refuse a canvas that the methods cannot work on, before the first step.
+    """Check that all methods can work on this canvas. Call it before the first step.
 
     Raises:
-        ValueError: a single window, which has nothing to be synchronised with; moving windows together with Cross
-            Sampling; and see `plan_windows`, `CrossSamplingParams.check` and `check_scales`.
+        ValueError: SyncDiffusion with a single window; moving windows with Cross Sampling; and the errors of
+            `plan_windows`, `CrossSamplingParams.check` and `check_scales`.
     """
     windows = params.windows.plan(canvas)
-    if params.sync is not None and params.sync.weight > 0 and len(windows) == 1:
+    if params.sync is not None and params.sync.is_on and len(windows) == 1:
         raise ValueError(
             f"sync guidance: one window of {windows[0].width} x {windows[0].height} latent cells covers this canvas, "
             "so there is nothing to synchronise it with; make the canvas larger, the windows smaller, or turn Sync "
@@ -156,32 +160,32 @@ def check_canvas(canvas: Size, params: JointParams) -> None:
     if params.cross_sampling is not None:
         if params.windows.moving:
             raise ValueError(
-                "cross_sampling: windows that move do already what Cross Sampling does; turn Cross Sampling off, or "
+                "cross_sampling: moving windows already do what Cross Sampling does; turn Cross Sampling off, or "
                 "choose overlapping windows."
             )
         params.cross_sampling.check(params.windows, canvas)
+    if params.structure is not None and params.multiscale is not None and params.multiscale.is_on:
+        raise ValueError(
+            "structure: the picture decides the layout already, which Multi-Scale Diffusion would decide again; turn "
+            "one of the two off."
+        )
     if params.multiscale is not None and params.multiscale.is_on:
         check_scales(canvas, params.windows, params.multiscale)
 
 
 def denoise_step(x: Tensor, step: Step, denoise: Denoiser, params: JointParams, aids: Aids = NO_AIDS) -> Tensor:
-    """The effective denoised prediction of a canvas x (B, C, ..., H, W), with which any sampler steps.
+    """The denoised prediction of a canvas x (B, C, ..., H, W), with which any sampler steps.
 
     Raises:
-        FloatingPointError: a latent or a prediction that is not finite; names the step and the place.
+        FloatingPointError: the latent, a gradient or the prediction is not finite; names step and place.
     """
     _require_finite(x, step, "the latent")
 
     def predict(x: Tensor, sigma: float, look: Look) -> Tensor:
-        size = canvas_size(x)
-        batches = look.params.batches(look.params.plan(size))
-        predictions = predict_jointly(
-            x, batches, lambda views, batch: (denoise(views, sigma, batch, size),), look.weights, look.shifts,
-            look.shift_kept,
-        )  # fmt: skip
-        return look.correct(predictions[0]) if look.correct else predictions[0]
+        fused = denoise_jointly(x, sigma, denoise, look.params, look.shifts, look.shift_kept, look.weights)
+        return look.correct(fused) if look.correct else fused
 
-    with nullcontext() if not params.needs_gradients else aids.comparing(x) as similarity:
+    with aids.comparing(x) if params.needs_gradients else nullcontext() as similarity:
         shifts = guidance_shifts(x, step, denoise, params, similarity)
     denoised = predict_canvas(x, step, predict, params, aids, shifts=shifts)
     _require_finite(denoised, step, "the prediction")
@@ -198,9 +202,10 @@ def predict_canvas(
     shifts: Mapping[Window, Tensor] | None = None,
     weigh: Weigh | None = None,
 ) -> Tensor:
-    """Parts 1 to 5 for a model that fuses its windows itself; `shifts` are those of `guidance_shifts`.
+    """Parts 1 to 5 of the step for a model that fuses windows itself: the denoised prediction of x (B, C, ..., H, W).
 
-    `weigh` is `fusion_weights` for a caller that keeps them from step to step.
+    `predict` is called for the coarser canvases and for x. `shifts` are those of `guidance_shifts`. A caller that
+    stores weights gives `weigh` in place of `fusion_weights`.
     """
 
     def denoised(canvas: Tensor, sigma: float, coarser: int, shifts: Mapping[Window, Tensor] | None = None) -> Tensor:
@@ -216,7 +221,7 @@ def predict_canvas(
 
     def correction(canvas: Tensor, sigma: float, coarser: int) -> Correction | None:
         corrections: list[Correction] = []
-        sync, multiscale = params.sync, params.multiscale
+        sync, multiscale, structure = params.sync, params.multiscale, params.structure
         if sync is not None and not sync.needs_gradients and sync.weight_at(step) > 0:
 
             def synchronise(denoised: Tensor, sync: SyncParams = sync) -> Tensor:
@@ -224,11 +229,13 @@ def predict_canvas(
                     return synchronised(denoised, step, params.windows, sync, similarity)
 
             corrections.append(synchronise)
-        if multiscale is not None and coarser and not multiscale.needs_gradients:
-            below = at_own_noise_level(canvas, sigma, FACTOR, step.flow)
-            target = denoised(below.x, below.sigma, coarser - 1)
-            strength = multiscale.strength_at(step)
-            corrections.append(projection(target, strength, params.windows.wrap, aids.scale_map))
+        leader = structure or (None if multiscale is None or multiscale.needs_gradients else multiscale)
+        if leader is not None and coarser:
+            if structure is not None and coarser == 1:
+                target = _picture_for(canvas, structure, aids.picture)
+            else:
+                target = denoised(*at_own_noise_level(canvas, sigma, FACTOR, step.flow), coarser - 1)
+            corrections.append(projection(target, leader.strength_at(step), params.windows.wrap, aids.scale_map))
         return in_turn(corrections)
 
     return denoised(x, step.sigma, params.coarser_scales(canvas_size(x), step), shifts)
@@ -237,7 +244,7 @@ def predict_canvas(
 def guidance_shifts(
     x: Tensor, step: Step, denoise: Denoiser, params: JointParams, similarity: Similarity | None = None
 ) -> dict[Window, Tensor] | None:
-    """For `guidance: gradient`: x^_i - x_i for every window of the step, (B, C, ..., h, w) each; None without."""
+    """The shifts x^_i - x_i of `guidance: gradient`, (B, C, ..., h, w) for every window of the step; None without."""
     windows, canvas = params.windows_at(step), canvas_size(x)
     plan: Sequence[Window] = windows.plan(canvas)
     terms: list[Term] = []
@@ -254,22 +261,34 @@ def guidance_shifts(
 
 
 def fusion_weights(x: Tensor, step: Step, params: JointParams, coarse: bool = False) -> WindowWeights:
-    """Part 4: the normalised weights of every window of the step, with Crop Fusion in them while it is on."""
-    windows, canvas, precision = params.windows_at(step, coarse), canvas_size(x), fusion_precision(x)
-    fusion = params.crop_fusion_at(step)
+    """Part 4 of the step: the `normalised` weights of every window, which include Crop Fusion while it is on."""
+    windows, canvas = params.windows_at(step, coarse), canvas_size(x)
+    plan, fusion = windows.plan(canvas), params.crop_fusion_at(step)
     if fusion is None:
-        return normalised(shared_weights(windows.weights, windows.plan(canvas), x.device, precision), canvas)
-    aligned = _aligned_weights(windows, canvas, fusion.adjacency).to(x.device, precision)
-    return normalised(dict(zip(windows.plan(canvas), aligned, strict=True)), canvas)
+        return shared_weights(windows.weights, plan, x)
+    aligned = _aligned_weights(windows, canvas, fusion.adjacency).to(x.device, fusion_precision(x))
+    return normalised(dict(zip(plan, aligned, strict=True)), canvas)
 
 
-@lru_cache(maxsize=16)  # one for each turn of Cross Sampling; in main memory, which a device has more need of
+@lru_cache(maxsize=16)  # one for each turn of Cross Sampling; in main memory, because device memory is scarce
 def _aligned_weights(windows: WindowParams, canvas: Size, adjacency: float) -> Tensor:
-    """(N, h, w) for the N windows on the canvas."""
+    """(N, h, w) weights of Crop Fusion for the N windows on the canvas, float64."""
     plan = windows.plan(canvas)
-    plain = shared_weights(windows.weights, plan, torch.device("cpu"), torch.float64)
+    plain = dict.fromkeys(plan, window_weights(windows.weights, plan[0].size).double())
     aligned = crop_fusion_weights(plan, plain, canvas, windows.wrap, adjacency)
     return torch.stack([aligned[window] for window in plan])
+
+
+def _picture_for(canvas: Tensor, structure: StructureParams, picture: Tensor | None) -> Tensor:
+    """The picture that is followed at the last but one scale, whose canvas is twice as large."""
+    wanted = downsampled_size(canvas_size(canvas), FACTOR)
+    if picture is None or canvas_size(picture) != wanted:
+        given = "none" if picture is None else f"{picture.shape[-1]} x {picture.shape[-2]}"
+        raise ValueError(
+            f"structure: with {structure.scales} scales the picture must be {wanted.width} x {wanted.height} latent "
+            f"cells, got {given}."
+        )
+    return picture
 
 
 def _require_finite(canvas: Tensor, step: Step, what: str) -> None:
@@ -279,7 +298,7 @@ def _require_finite(canvas: Tensor, step: Step, what: str) -> None:
 
 
 def not_finite(what: str, when: str, where: Tensor) -> str:
-    """What to say of numbers that are not finite, `where` (B, C, ..., H, W) is true."""
+    """The error message for numbers that are not finite; `where` (B, C, ..., H, W) is true at their places."""
     rows, columns = where.flatten(0, -3).any(0).nonzero(as_tuple=True)
     return (
         f"{when}: {what} is not finite (NaN or infinite) at x {int(columns.min())}..{int(columns.max())}, "

@@ -1,6 +1,6 @@
 """`python -m demo panorama | zoom`: pictures from the bundled model, without ComfyUI and without a checkpoint.
 
-Progress goes to stderr; the last line on stdout is one JSON object with what was measured on the picture.
+Progress goes to stderr. The last line on stdout is one JSON object with the measures of the picture.
 """
 
 import argparse
@@ -8,7 +8,9 @@ import dataclasses
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -18,17 +20,17 @@ from .panorama import METHODS, PanoramaParams, measure_panorama, paint_panorama
 from .pipeline import LandscapePipeline
 from .zoom import BLENDINGS, SAMPLERS, ZoomParams, measure_zoom, paint_zoom, write_zoom_video
 
-METHOD_OPTIONS = {  # option: the part of the method that it belongs to, and its field there
-    "scales": ("multiscale", "scales"),
-    "strength": ("multiscale", "strength"),
-    "sync_weight": ("sync", "weight"),
-    "adjacency": ("crop_fusion", "adjacency"),
-    "groups": ("cross_sampling", "groups"),
+METHOD_OPTIONS = {  # option: the part of the method that it belongs to, its field there, and help
+    "scales": ("multiscale", "scales", "msd: number of scales, 0 chooses it by the canvas"),
+    "strength": ("multiscale", "strength", "msd: how closely windows follow the coarser scale, 0..1"),
+    "sync_weight": ("sync", "weight", "sync: how strongly windows get the appearance of the middle one"),
+    "adjacency": ("crop_fusion", "adjacency", "twin: lambda of Crop Fusion"),
+    "groups": ("cross_sampling", "groups", "twin: sets of windows that take turns in Cross Sampling"),
 }
 
 
 def check_device(name: str) -> None:
-    """Refuse a device that this machine, or this build of PyTorch, does not have."""
+    """Check that this machine and this build of PyTorch have the device."""
     try:
         torch.zeros(1, device=name).tolist()
     except (RuntimeError, AssertionError) as error:
@@ -39,7 +41,7 @@ def check_device(name: str) -> None:
 
 
 def check_image_path(path: Path) -> None:
-    """Refuse a file name whose ending is no format that can be written."""
+    """Check that the file name ends in an image format that can be written."""
     if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
         raise ValueError(f"--out: must end in an image format, such as .png, .jpg or .webp, got {path}.")
 
@@ -56,59 +58,61 @@ def show_progress(done: int, steps: int) -> None:
     print(f"\rstep {done}/{steps}", end="\n" if done == steps else "", file=sys.stderr, flush=True)
 
 
-def panorama(args: argparse.Namespace) -> dict:
-    """Paint, save and measure one panorama."""
-    fields = {field.name for field in dataclasses.fields(PanoramaParams)}
-    given = {key: value for key, value in vars(args).items() if key in fields and key not in METHOD_OPTIONS}
-    params = PanoramaParams(**given, **method(args))
-    check_image_path(args.out)
+def given(args: argparse.Namespace, params: type) -> dict[str, Any]:
+    """The options that are fields of `params`."""
+    fields = {field.name for field in dataclasses.fields(params)}
+    return {key: value for key, value in vars(args).items() if key in fields}
+
+
+def painted(args: argparse.Namespace, paint: Callable, params: PanoramaParams | ZoomParams) -> tuple[Any, dict]:
+    """Load the model and paint: the result, and its cost."""
     check_device(args.device)
     pipeline = LandscapePipeline(args.device)
     start = time.perf_counter()
-    result = paint_panorama(pipeline, params, show_progress)
-    seconds = time.perf_counter() - start
+    result = paint(pipeline, params, show_progress)
+    return result, {"seconds": time.perf_counter() - start, "views": result.views}
+
+
+def panorama(args: argparse.Namespace) -> dict:
+    """Paint, save and measure one panorama."""
+    params = PanoramaParams(**given(args, PanoramaParams), **method(args))
+    check_image_path(args.out)
+    result, cost = painted(args, paint_panorama, params)
     save_image(result.image, args.out)
     measured = measure_panorama(result.image.cpu(), params.prompt, params.stride)
-    report = measured | {"seconds": seconds, "views": result.views}
-    return rounded(report) | {"method": args.method} | dataclasses.asdict(params) | {"out": str(args.out)}
+    return rounded(measured | cost) | {"method": args.method} | dataclasses.asdict(params) | {"out": str(args.out)}
 
 
 def method(args: argparse.Namespace) -> dict:
-    """What the chosen method sets, with the options given for it."""
+    """The parameters that the chosen method sets, changed by the options given for it."""
     chosen = dict(METHODS[args.method])
-    for option, (part, field) in METHOD_OPTIONS.items():
+    for option, (part, field, _) in METHOD_OPTIONS.items():
         value = getattr(args, option)
         if value is None:
             continue
         if part not in chosen:
             having = " or ".join(name for name, parts in METHODS.items() if part in parts)
-            raise ValueError(f"--{option.replace('_', '-')}: belongs to the method {having}, not to {args.method}.")
+            raise ValueError(f"{flag(option)}: belongs to the method {having}, not to {args.method}.")
         chosen[part] = dataclasses.replace(chosen[part], **{field: value})
     return chosen
 
 
 def zoom(args: argparse.Namespace) -> dict:
     """Paint, save, film and measure one zoom stack."""
-    fields = {field.name for field in dataclasses.fields(ZoomParams)}
-    given = {key: value for key, value in vars(args).items() if key in fields}
     prompts = tuple(args.prompts) if args.prompts else ZoomParams().prompts[: args.levels]
-    params = ZoomParams(**given | {"prompts": repeated(prompts, args.levels)})
-    check_device(args.device)
-    pipeline = LandscapePipeline(args.device)
-    start = time.perf_counter()
-    result = paint_zoom(pipeline, params, show_progress)
-    seconds = time.perf_counter() - start
+    fields: dict[str, Any] = given(args, ZoomParams) | {"prompts": repeated(prompts, args.levels)}
+    params = ZoomParams(**fields)
+    result, cost = painted(args, paint_zoom, params)
     levels = result.levels.cpu()
     for number, level in enumerate(levels):
         save_image(level[None], args.out / f"level_{number:02}.png")
     write_zoom_video(levels, params.zoom_factor, args.out / "zoom.mp4")
     measured = measure_zoom(result, params.zoom_factor)
-    report = measured | {"seconds": seconds, "views": result.views}
-    return rounded(report) | dataclasses.asdict(params) | {"out": str(args.out)}
+    return rounded(measured | cost) | dataclasses.asdict(params) | {"out": str(args.out)}
 
 
 def repeated(prompts: tuple[str, ...], levels: int | None) -> tuple[str, ...]:
-    """One prompt for each level."""
+    """One prompt for each level: the last one is repeated."""
     if levels is None:
         return prompts
     if levels < len(prompts):
@@ -117,7 +121,7 @@ def repeated(prompts: tuple[str, ...], levels: int | None) -> tuple[str, ...]:
 
 
 def rounded(report: dict) -> dict:
-    """Numbers to four digits, in lists as well."""
+    """Numbers with four decimals, also in lists."""
     return {
         key: [round(number, 4) for number in value] if isinstance(value, list) else round(value, 4)
         for key, value in report.items()
@@ -126,50 +130,43 @@ def rounded(report: dict) -> dict:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    defaults = PanoramaParams()
-    top = argparse.ArgumentParser(prog="python -m demo", description=__doc__.splitlines()[0])
+    top = argparse.ArgumentParser(prog="python -m demo", description=(__doc__ or "").partition("\n")[0])
     commands = top.add_subparsers(dest="command", required=True)
+
     sub = commands.add_parser("panorama", help="a wide landscape, many windows denoised jointly")
     sub.add_argument("--method", choices=METHODS, default="msd")
-    sub.add_argument("--height", type=int, default=defaults.height, help="pixels")
-    sub.add_argument("--width", type=int, default=defaults.width, help="pixels")
-    sub.add_argument("--prompt", default=defaults.prompt, help="season, hour, features, zoom; see demo/README.md")
-    sub.add_argument("--seed", type=int, default=defaults.seed)
-    sub.add_argument("--steps", type=int, default=defaults.steps)
-    sub.add_argument("--cfg", type=float, default=defaults.cfg, help="guidance scale, 1 is none")
-    sub.add_argument("--stride", type=int, default=defaults.stride, help="latent cells (8 pixels) between windows")
+    add_fields(sub, PanoramaParams(), prompt="season, hour, features, zoom; see demo/README.md")
     sub.add_argument("--moving", action="store_true", help="windows that move from step to step, without overlap")
-    sub.add_argument("--scales", type=int, help="msd: resolutions, 0 as many as the canvas asks for")
-    sub.add_argument("--strength", type=float, help="msd: how closely windows follow the lower resolution, 0..1")
-    sub.add_argument("--sync-weight", type=float, help="sync: strength of the pull towards the middle window")
-    sub.add_argument("--adjacency", type=float, help="twin: lambda of Crop Fusion")
-    sub.add_argument("--groups", type=int, help="twin: sets of windows that take turns in Cross Sampling")
-    sub.add_argument("--device", default="cpu")
+    for option, (part, field, text) in METHOD_OPTIONS.items():
+        sub.add_argument(flag(option), type=type(getattr(METHODS["full"][part], field)), help=text)
     sub.add_argument("--out", type=Path, default=Path("panorama.png"))
     sub.set_defaults(run=panorama)
-    add_zoom(commands.add_parser("zoom", help="one scene at many zoom levels, and a video through them"))
+
+    sub, defaults = commands.add_parser("zoom", help="one scene at many zoom levels, and a video of it"), ZoomParams()
+    sub.add_argument("--prompts", nargs="+", help="one per level, the most zoomed out first; by default into a meadow")
+    sub.add_argument("--levels", type=int, help="how many, by default 8; the last prompt is repeated if need be")
+    add_fields(sub, defaults, zoom_factor="between neighbouring levels", pixel_steps="mixed: last steps, in pixels")
+    sub.add_argument("--sampler", choices=SAMPLERS, default=defaults.sampler)
+    sub.add_argument("--blending", choices=BLENDINGS, default=defaults.blending, help="none paints each level alone")
+    sub.add_argument("--independent-noise", dest="shared_noise", action="store_false", help="as in the ablation")
+    sub.add_argument("--out", type=Path, default=Path("zoom"), help="folder for the levels and the video")
+    sub.set_defaults(run=zoom)
     return top
 
 
-def add_zoom(sub: argparse.ArgumentParser) -> None:
-    """The options of `zoom`."""
-    defaults = ZoomParams()
-    sub.add_argument("--prompts", nargs="+", help="one per level, the most zoomed out first; by default into a meadow")
-    sub.add_argument("--levels", type=int, help="how many, by default 8; the last prompt is repeated if need be")
-    sub.add_argument("--zoom-factor", type=int, default=defaults.zoom_factor, help="zoom factor between levels")
-    sub.add_argument("--height", type=int, default=defaults.height, help="pixels")
-    sub.add_argument("--width", type=int, default=defaults.width, help="pixels")
-    sub.add_argument("--seed", type=int, default=defaults.seed)
-    sub.add_argument("--steps", type=int, default=defaults.steps)
-    sub.add_argument("--cfg", type=float, default=defaults.cfg, help="guidance scale, 1 is none")
-    sub.add_argument("--sampler", choices=SAMPLERS, default=defaults.sampler)
-    sub.add_argument("--blending", choices=BLENDINGS, default=defaults.blending, help="none paints each level alone")
-    sub.add_argument("--pixel-steps", type=int, default=defaults.pixel_steps, help="mixed: last steps, in pixels")
-    sub.add_argument("--independent-noise", dest="shared_noise", action="store_false", help="as in the ablation")
-    sub.add_argument("--stride", type=int, default=defaults.stride, help="latent cells (8 pixels) between windows")
+def add_fields(sub: argparse.ArgumentParser, defaults: PanoramaParams | ZoomParams, **texts: str) -> None:
+    """Options for fields of `defaults`: those of both commands, and the others in `texts`, with their help."""
+    texts |= {"height": "pixels", "width": "pixels", "seed": "of the noise", "steps": "of the sampler"}
+    texts |= {"cfg": "guidance scale, 1 is none", "stride": "latent cells (8 pixels) between windows"}
+    for name, text in texts.items():
+        default = getattr(defaults, name)
+        sub.add_argument(flag(name), type=type(default), default=default, help=text)
     sub.add_argument("--device", default="cpu")
-    sub.add_argument("--out", type=Path, default=Path("zoom"), help="folder for the levels and the video")
-    sub.set_defaults(run=zoom)
+
+
+def flag(name: str) -> str:
+    """The option of a field."""
+    return f"--{name.replace('_', '-')}"
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
-"""Images to latents and back, 8 x 8 pixels to a cell of 8 channels.
+"""The autoencoder: 8 x 8 pixels become one latent cell of 8 channels.
 
-Nothing here looks further than a few cells (no attention, no normalisation over space), so decoding a canvas in
-pieces is exact as soon as the pieces overlap by the receptive field.
+The receptive field is a few cells (no attention, no normalisation over space). So a canvas that is decoded in windows
+equals one that is decoded at once, if the context of the windows covers the receptive field.
 """
 
 import torch
@@ -9,12 +9,11 @@ from torch import Tensor, nn
 
 PIXELS_PER_CELL = 8  # pixels per latent cell
 CHANNELS = 8
-DECODER_RADIUS = 4  # latent cells: a pixel depends on the cells at most this far from its own
-CONTRAST = 4.0  # images enter as (x - 0.5) * CONTRAST, about unit standard deviation
+CONTRAST = 4.0  # the input is (image - 0.5) * CONTRAST, with a standard deviation of about 1
 
 
 class Block(nn.Module):
-    """Residual block with one 3x3 convolution, so that depth costs little receptive field."""
+    """A residual block with a single 3 x 3 convolution, for a small receptive field."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -27,12 +26,17 @@ class Block(nn.Module):
 
 
 class Autoencoder(nn.Module):
-    """Deterministic; latents leave with zero mean and unit standard deviation per channel."""
+    """Deterministic. Latents have mean 0 and standard deviation 1 in every channel."""
+
+    shift: Tensor
+    scale: Tensor
+    half_matrix: Tensor
+    half_offset: Tensor
 
     def __init__(self, channels: int = CHANNELS, coarse: int = 128, fine: int = 64, finest: int = 16) -> None:
         super().__init__()
         self.channels = channels
-        # Most work happens at a quarter of the resolution, where convolutions are cheap.
+        # Most layers work at a quarter of the resolution, where convolutions are cheap.
         self.encoder = nn.Sequential(
             nn.PixelUnshuffle(4),
             nn.Conv2d(48, fine, 3, padding=1),
@@ -45,20 +49,20 @@ class Autoencoder(nn.Module):
             nn.Conv2d(coarse, channels, 1),
         )
         self.decoder = nn.Sequential(
-            nn.Conv2d(channels, coarse, 3, padding=1),  # 1 cell
+            nn.Conv2d(channels, coarse, 3, padding=1),  # reaches 1 cell further
             Block(coarse),  # 1 cell
             nn.Conv2d(coarse, 4 * fine, 1),
             nn.PixelShuffle(2),
-            Block(fine),  # half a cell, and so is the next one
+            Block(fine),  # half a cell
             Block(fine),
             nn.Conv2d(fine, 16 * finest, 1),
             nn.PixelShuffle(4),
-            Block(finest),  # a pixel, and so is the next one; without them the cells of 4 x 4 pixels show
+            Block(finest),  # a pixel; without this and the next layer, blocks of 4 x 4 pixels show
             nn.Conv2d(finest, 3, 3, padding=1),
         )
         self.register_buffer("shift", torch.zeros(1, channels, 1, 1))
         self.register_buffer("scale", torch.ones(1, channels, 1, 1))
-        # From the latent of a picture at half its size to the mean over 2 x 2 cells of its own: matrix z + offset.
+        # The map of `core.methods.scale_map`: matrix z + offset.
         self.register_buffer("half_matrix", torch.eye(channels))
         self.register_buffer("half_offset", torch.zeros(channels))
 

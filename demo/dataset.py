@@ -1,33 +1,31 @@
 """Training pictures: whole scenes and close-ups of scenes, with a caption for every window.
 
-Most windows show a whole scene or a part of one at twice the scale, because both are what a panorama needs: its
-low-resolution version is a row of whole scenes, its full-resolution windows are parts. A prompt without a zoom word
-then leaves the model free to put a whole scene into every window, which is how independent windows go wrong and what
-the joint methods are there to repair. The others are what a zoom needs: close-ups of single features, at 4 to 128 times
-the scale.
+Most windows show a whole scene, or a part of one at twice the scale. A panorama needs both: its coarse canvas is a row
+of whole scenes, and its windows are parts. Without a zoom word in the prompt, the model may put a whole scene into
+every window. This is the fault that the joint methods repair. A zoom needs the other windows: close-ups of single
+features at 4 to 128 times the scale.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
+from .autoencoder import PIXELS_PER_CELL
 from .palette import LAYERS
 from .vocabulary import ZOOMS
 from .world import FOREST, LAKE, MEADOW, MOUNTAINS, SKY, WINDOW, Scene, random_scene, render
 
-PIXELS_PER_CELL = 8  # pixels per latent cell
-BANDS = {zoom: (0.85 * 2**k, 1.2 * 2**k) for k, zoom in enumerate(ZOOMS)}  # log-uniform, and no two overlap
+BANDS = {zoom: (0.85 * 2**k, 1.2 * 2**k) for k, zoom in enumerate(ZOOMS)}  # ranges of the zoom, without overlap
 BANDS["far"] = (1.0, 1.15)  # a window cannot show more than the scene
 SHARES = dict(zip(ZOOMS, (0.36, 0.22, 0.08, 0.08, 0.065, 0.065, 0.065, 0.065), strict=True))  # of the pictures
-CLOSE_UP = 3.0  # zoom from which a picture is one of a certain layer
-CLOSE_UPS = {SKY: 0.16, MOUNTAINS: 0.21, FOREST: 0.25, LAKE: 0.17, MEADOW: 0.21}
-FEATURE_OF_LAYER = {SKY: "sky", MOUNTAINS: "mountains", FOREST: "forest", LAKE: "lake", MEADOW: "meadow"}
-VISIBLE = 0.06  # share of a window from which a layer is worth a word
-MAIN = 0.5  # and from which a close-up is not described without it
+CLOSE_UP = 3.0  # zoom from which a picture is a close-up of one layer
+CLOSE_UPS = {SKY: 0.16, MOUNTAINS: 0.21, FOREST: 0.25, LAKE: 0.17, MEADOW: 0.21}  # shares of the layers
+VISIBLE = 0.06  # share of a window from which a layer may be in the caption
+MAIN = 0.5  # share from which it is always in the caption of a close-up
 
 
 class Picture(NamedTuple):
-    """A rendered stretch of a scene, larger than a window."""
+    """A rendered part of a scene, larger than a window."""
 
     image: np.ndarray  # (H, W, 3) uint8, H and W multiples of PIXELS_PER_CELL and at least WINDOW
     layers: np.ndarray  # (H / PIXELS_PER_CELL, W / PIXELS_PER_CELL) uint8, the layer at each cell's centre
@@ -37,7 +35,7 @@ class Picture(NamedTuple):
 
 
 def draw(seed: int) -> Picture:
-    """Training picture number `seed`; the zoom band follows SHARES."""
+    """Training picture number `seed`; its zoom is drawn by SHARES and BANDS."""
     rng = np.random.default_rng(seed)
     scene = random_scene(rng)
     band = str(rng.choice(ZOOMS, p=[SHARES[z] for z in ZOOMS]))
@@ -63,7 +61,7 @@ def draw(seed: int) -> Picture:
 
 
 def _place(scene: Scene, x: float, rng: np.random.Generator) -> tuple[float, float]:
-    """Where a close-up looks: a point near x of a layer drawn from those that are there."""
+    """The centre of a close-up: a point near x, on a layer drawn from those that are there."""
     layers = render(scene, WINDOW, 8, centre=(x, 0.5)).layers
     there = np.unique(layers)
     share = np.array([CLOSE_UPS[i] for i in there])
@@ -73,11 +71,11 @@ def _place(scene: Scene, x: float, rng: np.random.Generator) -> tuple[float, flo
 
 
 def caption(picture: Picture, window: tuple[slice, slice], rng: np.random.Generator) -> list[str]:
-    """Words for a window of cells of `picture`; words are dropped at random, sometimes all.
+    """The caption of a window of cells of `picture`. Words are dropped at random, sometimes all.
 
-    What is dropped is what a user may leave unsaid: without a season the palette is free, without a zoom word both
-    whole scenes and parts are right. Of a close-up what fills it is always said and its zoom word nearly always:
-    whoever asks for one says of what, and other prompts shall not lead to one.
+    So the model learns prompts without them: without a season the palette is free, without a zoom word whole scenes and
+    parts are possible. In a close-up the main layer is never dropped and the zoom word rarely, so that only prompts for
+    a close-up lead to one.
     """
     if rng.random() < 0.12:
         return []
@@ -88,7 +86,7 @@ def caption(picture: Picture, window: tuple[slice, slice], rng: np.random.Genera
     if rng.random() < (0.9 if close_up else 0.5):
         words.append(picture.zoom)
     seen = [i for i in range(len(LAYERS)) if share[i] > VISIBLE]
-    words += [FEATURE_OF_LAYER[i] for i in seen if rng.random() < (1.0 if close_up and share[i] > MAIN else 0.4)]
+    words += [LAYERS[i] for i in seen if rng.random() < (1.0 if close_up and share[i] > MAIN else 0.4)]
     cloudy = picture.clouds[window].mean()
     if cloudy > VISIBLE and rng.random() < (1.0 if close_up and cloudy > MAIN else 0.4):
         words.append("clouds")

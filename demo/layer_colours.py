@@ -1,7 +1,7 @@
-"""Which layer of the world a colour belongs to, learned from the world itself.
+"""The layer of the world that a colour belongs to.
 
-For each palette the colours of each layer are measured on a few true renders and kept as Gaussians. Small means
-(4 x 4 pixels) are classified, not single pixels: texture is not layout.
+For each palette, the colours of each layer in a few renders are described by a Gaussian. Means over 4 x 4 pixels are
+classified, not single pixels, because texture is not layout.
 """
 
 from functools import lru_cache
@@ -13,11 +13,10 @@ from torch import Tensor, nn
 
 from .palette import HOURS, LAYERS, SEASONS
 from .vocabulary import known_words
-from .world import Scene, render
+from .world import WINDOW, Scene, render
 
-BLOCK = 4  # pixels of a side of what is classified
-REGION = 128  # pixels, one native window of the model; a region of this size has one palette
-_SPREAD = 0.012  # standard deviation added to every colour: what a decoder may be off
+BLOCK = 4  # pixels per side of a classified cell
+_SPREAD = 0.012  # standard deviation added to every colour, for the error of a decoder
 
 _SAMPLES = ((True, 1.0, 0.5), (False, 1.0, 0.5), (True, 2.0, 0.7), (False, 2.0, 0.3))  # lake, zoom, height of the view
 
@@ -42,7 +41,7 @@ def palettes_of(prompt: str) -> Palettes:
 
 
 def cells(image: Tensor) -> Tensor:
-    """(B, 3, H, W) to the mean colours (B, 3, H // 4, W // 4)."""
+    """(B, 3, H, W) to mean colours (B, 3, H // 4, W // 4)."""
     return nn.functional.avg_pool2d(image, BLOCK)
 
 
@@ -69,22 +68,23 @@ def colour_model(palettes: Palettes) -> ColourModel:
     return ColourModel(mean.float(), covariance.inverse().float(), covariance.logdet().float())
 
 
-def log_likelihood(colours: Tensor, model: ColourModel) -> Tensor:
-    """(B, 3, h, w) colours to (B, P, L, h, w) log densities, up to a constant."""
+def squared_distance(colours: Tensor, model: ColourModel) -> Tensor:
+    """Squared Mahalanobis distances (B, P, L, h, w) of colours (B, 3, h, w) from the Gaussians."""
     off = colours[:, None, None] - model.mean[None, :, :, :, None, None]
-    distance = torch.einsum("bplchw,plcd,bpldhw->bplhw", off, model.inverse, off)
-    # Beyond 5 standard deviations all is equally strange, so that an odd spot cannot decide a region's palette.
-    return -0.5 * (distance.clamp(max=25.0) + 0.02 * distance + model.log_det[None, :, :, None, None])
+    return torch.einsum("bplchw,plcd,bpldhw->bplhw", off, model.inverse, off)
 
 
 def classify(image: Tensor, prompt: str = "") -> Tensor:
     """(B, 3, H, W) in [0, 1] to the layer of every 4 x 4 cell, (B, H // 4, W // 4).
 
-    Every region of 128 x 128 pixels is read with the palette, of those the prompt allows, that explains it best:
-    without a prompt the palette may change along a panorama, which is not a fault of its layout.
+    Every region of 128 x 128 pixels is classified with the palette that fits it best, of those that the prompt allows.
+    Without a prompt the palette may change along a panorama, which is no fault of the layout.
     """
-    likelihood = log_likelihood(cells(image), colour_model(palettes_of(prompt)))
-    step = REGION // BLOCK
+    model = colour_model(palettes_of(prompt))
+    distance = squared_distance(cells(image), model)
+    # The log density up to a constant, but clamped at 5 standard deviations: an odd spot must not decide the palette.
+    likelihood = -0.5 * (distance.clamp(max=25.0) + 0.02 * distance + model.log_det[None, :, :, None, None])
+    step = WINDOW // BLOCK
     layers = torch.empty(likelihood.shape[0], *likelihood.shape[-2:], dtype=torch.long)
     for top in range(0, layers.shape[1], step):
         for left in range(0, layers.shape[2], step):

@@ -1,31 +1,29 @@
-"""Numbers for what a picture of the world should be: in order, of one palette, the same at every zoom.
+"""Measures that know the world: order of the layers, palette, consistency of zooms, and the grid of latent cells.
 
-Seams and coherence need not know the world: they are in `core/measure/`. Functions take decoded images (B, 3, H, W) in
-[0, 1] and return one float per image as a (B,) tensor.
+Seams and coherence do not need the world; they are in `core/measure/`. Functions take decoded images (B, 3, H, W) in
+[0, 1] and return one number per image, (B,).
 """
 
 from collections.abc import Sequence
+from itertools import groupby, pairwise
 
 import torch
+from kornia.contrib import extract_tensor_patches
+from kornia.filters import box_blur
 from torch import Tensor, nn
 
-from .layer_colours import REGION, cells, classify, colour_model, palettes_of
+from .layer_colours import cells, classify, colour_model, palettes_of, squared_distance
 from .palette import LAYERS
+from .world import WINDOW
 
 SHORTEST_RUN = 5  # cells of 4 pixels; a shorter vertical run is texture or a cloud, not a layer
-NEIGHBOURS = (-16, -8, 8, 16)  # pixels from a frame to those it is compared with
+NEIGHBOURS = (-16, -8, 8, 16)  # pixels from a frame to the frames it is compared with
 
 
 def column_runs(column: Sequence[int], shortest: int = SHORTEST_RUN) -> list[int]:
-    """Layers of a column from top to bottom, one entry per run; runs shorter than `shortest` do not count."""
-    runs: list[list[int]] = []
-    for layer in column:
-        if runs and runs[-1][0] == layer:
-            runs[-1][1] += 1
-        else:
-            runs.append([layer, 1])
-    long = [layer for layer, length in runs if length >= shortest]
-    return [layer for i, layer in enumerate(long) if i == 0 or layer != long[i - 1]]
+    """The layers of a column from top to bottom, one entry per run; runs shorter than `shortest` do not count."""
+    runs = [(layer, len(list(run))) for layer, run in groupby(column)]
+    return [layer for layer, _ in groupby(layer for layer, length in runs if length >= shortest)]
 
 
 def majority(layers: Tensor, size: int = 5) -> Tensor:
@@ -36,98 +34,84 @@ def majority(layers: Tensor, size: int = 5) -> Tensor:
 
 
 def order_violations_per_column(image: Tensor, prompt: str = "") -> Tensor:
-    """How often a layer lies under one that belongs below it, averaged over the columns.
+    """How often a layer lies under one that belongs below it, averaged over the columns: (B,), 0 is a true layout.
 
-    Convention:
-        - 0 is a perfect layout; one sky under a meadow in every column is 1; a scene stacked on itself is 1
-        - columns are 4 pixels wide
-        - a layer may be missing: only the order of those that are there counts
+    A scene stacked on itself has 1. Columns are 4 pixels wide. Layers may be missing: only the order counts.
 
     Args:
         image: (B, 3, H, W) in [0, 1].
-        prompt: its season and hour say which palettes to expect; without them all are tried, region by region.
+        prompt: its season and hour tell the palette; without them all palettes are tried, region by region.
     """
-    layers = majority(classify(image, prompt))
     violations = []
-    for picture in layers:
-        falls = 0
-        for column in picture.T.tolist():
-            runs = column_runs(column)
-            falls += sum(lower < upper for upper, lower in zip(runs, runs[1:], strict=False))
-        violations.append(falls / picture.shape[1])
+    for picture in majority(classify(image, prompt)):
+        columns = picture.T.tolist()
+        neighbours = (pair for column in columns for pair in pairwise(column_runs(column)))
+        violations.append(sum(lower < upper for upper, lower in neighbours) / len(columns))
     return torch.tensor(violations)
 
 
-def strips(image: Tensor) -> Tensor:
-    """Upright strips one native window wide, side by side: (B, N, 3, H, 128); what is left at the right is dropped."""
-    count = image.shape[-1] // REGION
-    return image[..., : count * REGION].unflatten(-1, (count, REGION)).permute(0, 3, 1, 2, 4)
-
-
 def palette_deviation(image: Tensor, prompt: str) -> Tensor:
-    """How far the colours are from those the prompt asks for: Mahalanobis distance, about 1.5 for a true render.
+    """Mahalanobis distance of the colours from those of the prompt: (B,), about 1.5 for a true render.
 
-    Each 4 x 4 cell is compared with the nearest layer of the prompt's palette, in standard deviations of that layer's
-    colours; the result is the mean over cells. Where the prompt allows several palettes, the best one counts.
+    Each cell of 4 x 4 pixels is compared with the nearest layer of the palette, in standard deviations of its colours.
+    The result is the mean over cells, for the best of the palettes that the prompt allows.
     """
-    colours = cells(image)
-    model = colour_model(palettes_of(prompt))
-    off = colours[:, None, None] - model.mean[None, :, :, :, None, None]
-    squared = torch.einsum("bplchw,plcd,bpldhw->bplhw", off, model.inverse, off)
+    squared = squared_distance(cells(image), colour_model(palettes_of(prompt)))
     return squared.clamp(min=0).sqrt().amin(dim=2).mean(dim=(-2, -1)).amin(dim=1)
 
 
 def window_deviation(image: Tensor, prompt: str) -> Tensor:
-    """`palette_deviation` window by window: each of the native windows side by side may have a palette of its own.
+    """The mean `palette_deviation` of the native windows side by side, each with the palette that fits it best: (B,).
 
-    It says how much a window looks like a picture of this world, and nothing of whether the windows go together.
+    It measures the windows one by one, not whether they go together. A rest at the right or below is dropped.
     """
-    windows = torch.cat([strips(row).flatten(0, 1) for row in image.split(REGION, dim=2) if row.shape[2] == REGION])
-    deviation = palette_deviation(windows, prompt)
-    return deviation.unflatten(0, (-1, len(image), image.shape[3] // REGION)).mean(dim=(0, 2))
+    height, width = (side // WINDOW * WINDOW for side in image.shape[-2:])
+    windows = extract_tensor_patches(image[..., :height, :width], WINDOW, WINDOW).flatten(0, 1)
+    return palette_deviation(windows, prompt).unflatten(0, (len(image), -1)).mean(dim=1)
 
 
-def zoom_inconsistency(levels: Tensor, p: int) -> Tensor:
-    """How far neighbouring levels of a zoom stack disagree about what both show: mean absolute RGB difference, 0..1.
+def zoom_inconsistency(levels: Tensor, zoom_factor: int) -> Tensor:
+    """Mean absolute RGB difference between the centre of a level and the next level, downsampled: (N - 1,), 0..1.
 
-    Convention:
-        - levels (N, 3, H, W), level 0 is the most zoomed out; level i + 1 shows the centre of level i, p times larger
-        - a level is shrunk by the mean over p x p pixels; H and W are multiples of 2 p, so that the centre is whole
-        - unlike the other functions here the result is (N - 1,), one number for each pair of neighbours
+    `levels` (N, 3, H, W) begin with the most zoomed out one, and level i + 1 shows the centre of level i,
+    `zoom_factor` (p) times larger. Downsampling is the mean over p x p pixels. H and W are multiples of 2 p.
     """
     height, width = levels.shape[-2:]
-    if height % (2 * p) or width % (2 * p):
-        raise ValueError(f"levels: height and width must be multiples of 2 p = {2 * p}, got {height} x {width}.")
-    top, left = (height - height // p) // 2, (width - width // p) // 2
-    centres = levels[:-1, :, top : top + height // p, left : left + width // p]
-    return (nn.functional.avg_pool2d(levels[1:], p) - centres).abs().mean(dim=(1, 2, 3))
+    if height % (2 * zoom_factor) or width % (2 * zoom_factor):
+        raise ValueError(
+            f"levels: height and width must be multiples of 2 p = {2 * zoom_factor}, got {height} x {width}."
+        )
+    top, left = (height - height // zoom_factor) // 2, (width - width // zoom_factor) // 2
+    centres = levels[:-1, :, top : top + height // zoom_factor, left : left + width // zoom_factor]
+    return (nn.functional.avg_pool2d(levels[1:], zoom_factor) - centres).abs().mean(dim=(1, 2, 3))
 
 
 def sharpness(image: Tensor) -> Tensor:
-    """Contrast of the details: RMS over pixels and channels of what a 5 x 5 mean removes, in RGB units.
+    """RMS over pixels and channels of the difference from the 5 x 5 mean: (B,) in RGB units, 0 for a flat picture.
 
-    0 for a flat picture. Only comparable between pictures of the same things.
+    It only compares pictures of the same things.
     """
-    mean = nn.functional.avg_pool2d(nn.functional.pad(image, (2, 2, 2, 2), mode="replicate"), 5, stride=1)
-    return (image - mean).square().mean(dim=(1, 2, 3)).sqrt()
+    return (image - box_blur(image, 5, border_type="replicate")).square().mean(dim=(1, 2, 3)).sqrt()
 
 
 def grid_energy(image: Tensor, period: int, axis: str) -> Tensor:
-    """How much an image repeats every `period` pixels: its power there, relative to the spectrum around; 1 is no grid.
+    """The power of an image at a period, divided by the power at frequencies nearby: (B,).
 
-    8 pixels are a latent cell, 16 are two: what a decoder prints of cells that it has never seen.
+    Decoders print a grid with the period of one or two latent cells (8 or 16 pixels) for cells that they have never
+    seen. Without a grid the value is 0.6 to 1, because the power of pictures falls with the frequency.
 
     Convention:
-        - the power spectrum of every row (or column) of the grey image, without its mean and faded out at both ends by
-          a Hann window, is averaged over the rows
-        - the power within 1 bin of the period is compared with that of the bins 3 to 8 away on either side; a bin is
-          one period in the length of the row
-        - the power of pictures falls with the frequency, so without a grid they have 0.6 to 1: compare with true ones
+        - the power spectrum of every row (or column) of the grey image, without its mean and under a Hann window, is
+          averaged over the rows
+        - the power within 1 bin of the period is divided by that of the bins 3 to 8 away on either side
 
     Args:
         image: (B, 3, H, W) in [0, 1], at least 9 periods long.
         period: in pixels, at least 4.
-        axis: `x` for what repeats from left to right, `y` from top to bottom.
+        axis: `x` from left to right, `y` from top to bottom.
+
+    Raises:
+        ValueError: a period below 4, or an image of fewer than 9 periods.
     """
     rows = image.mean(dim=1)
     rows = rows if axis == "x" else rows.transpose(-2, -1)
@@ -143,17 +127,16 @@ def grid_energy(image: Tensor, period: int, axis: str) -> Tensor:
     return power[:, at - 1 : at + 2].mean(dim=1) / around.mean(dim=1).clamp(min=1e-12)
 
 
-def ring_energy(levels: Tensor, p: int) -> Tensor:
-    """Mean colour step across the frame that level i + 1 leaves in level i, relative to the steps around it.
+def ring_energy(levels: Tensor, zoom_factor: int) -> Tensor:
+    """Mean colour step across the frame that level i + 1 leaves in level i, divided by the steps nearby: (N - 1,).
 
-    1 means that the frame looks like any other place, 2 that the steps there are twice as large. Compared is with
-    frames 8 and 16 pixels further in and out. Levels and result (N - 1,) as in `zoom_inconsistency`.
+    1 is no frame. The steps nearby are those 8 and 16 pixels further in and out. Levels as in `zoom_inconsistency`.
     """
     height, width = levels.shape[-2:]
     vertical, horizontal = (levels[:-1].diff(dim=dim).abs().mean(dim=1) for dim in (-2, -1))
 
     def step(outwards: int) -> Tensor:
-        top, left = (height - height // p) // 2 - outwards, (width - width // p) // 2 - outwards
+        top, left = (height - height // zoom_factor) // 2 - outwards, (width - width // zoom_factor) // 2 - outwards
         rows, columns = slice(top, height - top), slice(left, width - left)
         across = [vertical[:, row - 1, columns] for row in (top, height - top)]
         across += [horizontal[:, rows, column - 1] for column in (left, width - left)]

@@ -1,7 +1,7 @@
-"""The denoiser: a small U-Net whose every layer is convolutional, so it runs on a canvas of any size.
+"""The denoiser: a small convolutional U-Net for latents of any size.
 
-Preconditioning is that of EDM (Karras et al. 2022, Table 1) with sigma_data = 1, split the way ComfyUI splits it: the
-network gets `c_in * x` and `0.25 * log(sigma)` and returns F; `denoised` puts F and x together again.
+The preconditioning is that of EDM (Karras et al. 2022, Table 1) with sigma_data = 1. As in ComfyUI, the network gets
+`c_in * x` and `0.25 * log(sigma)` and returns F, and `denoised` computes D from F and x.
 """
 
 import math
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 SIGMA_MIN, SIGMA_MAX, SIGMA_DATA = 0.02, 80.0, 1.0
 CONTEXT_WIDTH = 128
 DOWNSAMPLING = 4  # height and width in latent cells must be multiples of this
+NATIVE = 16  # latent cells: the side of the windows in training
 
 
 def scaled_input(x: Tensor, sigma: Tensor) -> Tensor:
@@ -26,7 +27,7 @@ def denoised(x: Tensor, output: Tensor, sigma: Tensor) -> Tensor:
 
 
 class ResBlock(nn.Module):
-    """Two convolutions; noise level and text scale and shift the features between them (FiLM)."""
+    """Two convolutions. The noise level and the text scale and shift the features between them (FiLM)."""
 
     def __init__(self, inner: int, outer: int, condition: int, operations, **factory) -> None:
         super().__init__()
@@ -51,7 +52,8 @@ class LandscapeUNet(nn.Module):
     Args:
         channels: latent channels.
         widths: feature channels at full, half and quarter resolution.
-        operations: the namespace the layers are taken from, `torch.nn` or a host's own with the same names.
+        context_width: d of the context.
+        operations: the module of the layers: `torch.nn`, or ComfyUI's own with the same names.
     """
 
     def __init__(
@@ -91,13 +93,13 @@ class LandscapeUNet(nn.Module):
         self.conv_out = operations.Conv2d(a, channels, 3, padding=1, **factory)
 
     def _condition(self, timesteps: Tensor, context: Tensor | None, dtype: torch.dtype) -> Tensor:
-        # timesteps = 0.25 log sigma spans about -1..1.1; octaves of sines from slow to fast resolve it.
+        # timesteps = 0.25 log sigma is in about -1..1.1; sines of rising frequency resolve it.
         octave = torch.arange(self.frequencies, device=timesteps.device, dtype=torch.float32)
         angle = timesteps.float()[:, None] * torch.exp(octave * (math.log(60.0) / (self.frequencies - 1)))
         time = self.time1(torch.cat([angle.sin(), angle.cos()], dim=1).to(dtype))
         condition = self.time2(nn.functional.silu(time))
         if context is not None:
-            # Padding is exactly zero. A mean over the others is the same however often a host repeats or pads tokens.
+            # Padding is exactly 0. The mean over the other tokens does not depend on how ComfyUI repeats or pads them.
             used = (context.abs().amax(dim=2, keepdim=True) > 0).to(context.dtype)
             mean = (context * used).sum(dim=1) / used.sum(dim=1).clamp(min=1)
             condition = condition + self.text(mean.to(dtype))
@@ -115,10 +117,10 @@ class LandscapeUNet(nn.Module):
         """Network output F.
 
         Args:
-            x: (B, C, h, w) scaled noisy latent, c_in * x; sides that the network cannot halve often enough are padded.
+            x: (B, C, h, w) scaled noisy latent, c_in * x; sides are padded to multiples of DOWNSAMPLING.
             timesteps: (B,) 0.25 * log(sigma).
             context: (B, T, d) of `TextEncoder`; all zeros or None means no prompt.
-            control, transformer_options, kwargs: what a host passes to every model; nothing here uses them.
+            control, transformer_options, kwargs: ComfyUI passes them to every model; they are not used.
         """
         h, w = x.shape[-2:]
         x = nn.functional.pad(x, (0, -w % DOWNSAMPLING, 0, -h % DOWNSAMPLING), mode="replicate")

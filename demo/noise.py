@@ -1,15 +1,15 @@
-"""Lattice noise in world coordinates: the same point gives the same value whatever the picture's size or scale.
+"""Lattice noise in world coordinates: a point has the same value in pictures of any size and scale.
 
-Every octave is value noise (random numbers on an integer lattice, blended by smoothstep), so a picture at twice the
-scale continues the sum with one octave more instead of enlarging what was there: zooming in shows more.
+Every octave is value noise: random numbers on an integer lattice, interpolated by smoothstep. A picture at twice the
+scale has one more octave, so zooming in shows more detail.
 """
 
 from functools import lru_cache
 
 import numpy as np
 
-PERIOD = 512  # lattice points until the noise repeats; far more than any canvas shows
-FINEST_WAVE = 3.0  # pixels; octaves finer than this would alias
+PERIOD = 512  # lattice points until the noise repeats; more than any canvas shows
+FINEST_WAVE = 3.0  # pixels; finer octaves would alias
 
 
 @lru_cache(maxsize=1)
@@ -18,14 +18,14 @@ def _table() -> np.ndarray:
 
 
 def _corner(seed: int) -> tuple[int, int]:
-    """Where in the table the lattice of this seed begins. One table for all seeds: filling one costs a render."""
+    """The start of the lattice of this seed in the table. All seeds share one table: it takes as long as a render."""
     mixed = (seed * 0x9E3779B97F4A7C15 + 0x7F4A7C15) % 2**64
     mixed = ((mixed ^ (mixed >> 29)) * 0xBF58476D1CE4E5B9) % 2**64
     return (mixed >> 20) % PERIOD, (mixed >> 40) % PERIOD
 
 
 def random_at(index: np.ndarray, seed: int) -> np.ndarray:
-    """Uniform [0, 1) numbers attached to integers, such as the number of a tree in its row."""
+    """Uniform [0, 1) numbers for integers, such as the number of a tree in its row."""
     i, (row, column) = np.asarray(index).astype(np.int64), _corner(seed)
     return _table()[(i // PERIOD + row) % PERIOD, (i + column) % PERIOD]
 
@@ -37,7 +37,7 @@ def _cell(position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def random_cell(i: np.ndarray, j: np.ndarray, seed: int) -> np.ndarray:
-    """Uniform [0, 1) numbers attached to the cells of a lattice; i and j are whole numbers of any dtype."""
+    """Uniform [0, 1) numbers for the cells of a lattice; i and j are whole numbers of any dtype."""
     row, column = _corner(seed)
     return _table()[(j.astype(np.int32) + row) % PERIOD, (i.astype(np.int32) + column) % PERIOD]
 
@@ -54,12 +54,12 @@ def value_noise(x: np.ndarray, y: np.ndarray | float, seed: int) -> np.ndarray:
 
 
 def fade(size: float, pixel: float) -> float:
-    """How much of a thing this large pixels of this size show: nothing below 2 pixels, all of it from 5 on."""
+    """Opacity of a detail of this size: 0 below 2 pixels, 1 from 5 pixels on."""
     return float(np.clip((size / pixel - 2) / 3, 0, 1))
 
 
 def octaves(frequency: float, pixel: float, most: int) -> int:
-    """How many doublings of `frequency` (1 / scene height) a pixel of size `pixel` (scene heights) can show."""
+    """How many octaves from `frequency` (1 / scene height) on pixels of size `pixel` (scene heights) can show."""
     finest = 1.0 / (FINEST_WAVE * pixel)
     return int(np.clip(np.floor(np.log2(max(finest / frequency, 1.0))) + 1, 1, most))
 
@@ -67,8 +67,8 @@ def octaves(frequency: float, pixel: float, most: int) -> int:
 def fractal(
     x: np.ndarray, y: np.ndarray | float, frequency: float, pixel: float, seed: int, most: int = 6, gain: float = 0.5
 ) -> np.ndarray:
-    """Sum of octaves, about in [-1, 1] and centred at 0; fine octaves only where the pixels can show them."""
-    total, amplitude = np.float32(0), 1.0
+    """Sum of the octaves that the pixels can show, about in [-1, 1] and centred at 0."""
+    total, amplitude = np.zeros((), np.float32), 1.0
     for octave in range(octaves(frequency, pixel, most)):
         f = frequency * 2**octave
         total = total + amplitude * (2 * value_noise(x * f, np.asarray(y) * f, seed + octave) - 1)
@@ -77,8 +77,8 @@ def fractal(
 
 
 def ridged(x: np.ndarray, frequency: float, pixel: float, seed: int, most: int = 6) -> np.ndarray:
-    """Sharp crests along x, in [0, 1]: `1 - |noise|` per octave, as mountains are drawn since Musgrave."""
-    total, amplitude, norm = np.float32(0), 1.0, 0.0
+    """Sharp crests along x, in [0, 1]: `1 - |noise|` per octave (Musgrave), for mountains."""
+    total, amplitude, norm = np.zeros((), np.float32), 1.0, 0.0
     for octave in range(octaves(frequency, pixel, most)):
         n = value_noise(x * frequency * 2**octave, 0.5, seed + octave)
         total, norm = total + amplitude * (1 - np.abs(2 * n - 1)), norm + amplitude
@@ -87,13 +87,13 @@ def ridged(x: np.ndarray, frequency: float, pixel: float, seed: int, most: int =
 
 
 def texture(x: np.ndarray, y: np.ndarray | float, frequency: float, pixel: float, seed: int) -> np.ndarray:
-    """Octaves of equal contrast, without end: every scale has as much to show as the one before, however deep.
+    """Sum of octaves of equal contrast, about in [-0.5, 0.5] each: there is new detail at every scale.
 
-    Each is about in [-0.5, 0.5], and nothing where the pixels are too coarse for `frequency`.
+    It is 0 if the pixels are too coarse for `frequency`.
     """
     total, octave = np.zeros(np.broadcast(x, y).shape, dtype=np.float32), 0
     while (clear := fade(1 / (frequency * 2**octave), pixel)) > 0:
-        # Turned from octave to octave, so that the lattices do not add up to bricks.
+        # Each octave is rotated: aligned lattices would look like bricks.
         angle, f = 0.5 + 2.4 * octave, frequency * 2**octave
         along, across = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
         total = total + np.float32(clear) * (value_noise(along * f, across * f, seed + octave) - 0.5)

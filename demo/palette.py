@@ -1,4 +1,4 @@
-"""Colours of the drawn world: season gives the albedo of the ground, hour gives the sky and the light."""
+"""Colours of the drawn world: the season sets the albedo of the ground, the hour sets sky and light."""
 
 from typing import NamedTuple
 
@@ -39,7 +39,7 @@ class Palette(NamedTuple):
 
 
 def palette(season: str, hour: str) -> Palette:
-    """The colours of a season at an hour; the ground is its albedo times the light of the hour."""
+    """The colours of a season at an hour. Ground colours are the albedo times the light of the hour."""
     if season not in SEASONS:
         raise ValueError(f"season: must be one of {', '.join(SEASONS)}, got {season!r}.")
     if hour not in HOURS:
@@ -47,3 +47,8 @@ def palette(season: str, hour: str) -> Palette:
     zenith, horizon, light, disc = (np.array(c, dtype=np.float32) for c in _LIGHT[hour])
     ground = (np.array(c, dtype=np.float32) * light for c in _ALBEDO[season])
     return Palette(zenith, horizon, light, disc, *ground)
+
+
+def mix(a: np.ndarray, b: np.ndarray, t: np.ndarray | float) -> np.ndarray:
+    """Colours (..., 3) between a (t = 0) and b (t = 1)."""
+    return a + (b - a) * np.asarray(t, dtype=np.float32)[..., None]

@@ -1,7 +1,4 @@
-"""Panoramas from the bundled model through the core: what `python -m demo panorama` does.
-
-The only file of this folder, with `__main__`, that uses `core`; run from the root of the repository.
-"""
+"""Panoramas from the bundled model, painted by `core`: `python -m demo panorama`, from the root of the repository."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +10,7 @@ from torch import Tensor
 from core.canvas.fusion import WeightShape
 from core.canvas.windows import Size, Window, canvas_size, plan_windows
 from core.joint_step import Aids, JointParams, check_canvas, denoise_step
-from core.measure.coherence import Pair, pairs_apart, palette_distance
+from core.measure.coherence import pairs_apart, palette_distance
 from core.measure.seams import seam_energy, window_borders
 from core.methods.multidiffusion import WindowParams
 from core.methods.multiscale import MultiScaleParams
@@ -24,11 +21,10 @@ from core.step import Step
 
 from .autoencoder import CHANNELS, PIXELS_PER_CELL
 from .metrics import order_violations_per_column, palette_deviation
-from .model import DOWNSAMPLING
+from .model import DOWNSAMPLING, NATIVE
 from .pipeline import LandscapePipeline
-from .sampling import check_sampling, euler, karras_sigmas, starting_noise
+from .sampling import check_sampling, check_side, euler, karras_sigmas, starting_noise
 
-NATIVE = 16  # latent cells: the window the model was trained on
 MSD, SYNC = {"multiscale": MultiScaleParams()}, {"sync": SyncParams()}
 TWIN = {"crop_fusion": CropFusionParams(), "cross_sampling": CrossSamplingParams()}
 METHODS: dict[str, dict[str, Any]] = {
@@ -38,12 +34,12 @@ METHODS: dict[str, dict[str, Any]] = {
     "twin": TWIN,
     "full": MSD | SYNC | TWIN,
 }
-"""By name, the fields of `PanoramaParams` that a method sets; its paper's defaults."""
+"""The fields of `PanoramaParams` that each method sets, with the defaults of `core`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PanoramaParams:
-    """One panorama; height and width in pixels. `METHODS` has what the methods set."""
+    """One panorama; height and width in pixels. `METHODS` has the parameters of the methods."""
 
     height: int = 256
     width: int = 1024
@@ -52,7 +48,7 @@ class PanoramaParams:
     steps: int = 20
     cfg: float = 2.0
     stride: int = 8  # latent cells between windows
-    moving: bool = False  # windows side by side that move, in place of overlapping ones
+    moving: bool = False  # windows without overlap that move from step to step
     weights: WeightShape = "feathered"
     multiscale: MultiScaleParams | None = None
     sync: SyncParams | None = None
@@ -61,24 +57,17 @@ class PanoramaParams:
 
     def __post_init__(self) -> None:
         check_sampling(self.steps, self.cfg)
-        for field in ("height", "width"):
-            value = getattr(self, field)
-            if value < PIXELS_PER_CELL * NATIVE or value % PIXELS_PER_CELL:
-                least = PIXELS_PER_CELL * NATIVE
-                raise ValueError(
-                    f"{field}: must be a multiple of {PIXELS_PER_CELL} and at least {least} pixels, got {value}; "
-                    f"{max(least, round(value / PIXELS_PER_CELL) * PIXELS_PER_CELL)} is the nearest that is."
-                )
+        for name, side in (("height", self.height), ("width", self.width)):
+            check_side(name, side, PIXELS_PER_CELL, PIXELS_PER_CELL * NATIVE)
         check_canvas(Size(self.height // PIXELS_PER_CELL, self.width // PIXELS_PER_CELL), self.joint)
 
     @property
     def joint(self) -> JointParams:
-        """The same for the core."""
-        window, stride = Size(NATIVE, NATIVE), Size(self.stride, self.stride)
+        """The parameters of `core`."""
         return JointParams(
             windows=WindowParams(
-                window=window,
-                stride=stride,
+                window=Size(NATIVE, NATIVE),
+                stride=Size(self.stride, self.stride),
                 weights=self.weights,
                 grid=DOWNSAMPLING,
                 moving=self.moving,
@@ -92,7 +81,7 @@ class PanoramaParams:
 
 
 class Panorama(NamedTuple):
-    """A finished panorama and what it cost."""
+    """A finished panorama and its cost."""
 
     image: Tensor  # (1, 3, H, W) in [0, 1]
     views: int  # views denoised
@@ -123,25 +112,15 @@ def paint_panorama(
     return Panorama(pipeline.decode(latent), pipeline.views - before)
 
 
-def native_strips(image: Tensor) -> list[Window]:
-    """Upright windows of the model's width, in pixels, side by side; what is left at the right is dropped."""
-    canvas, width = canvas_size(image), PIXELS_PER_CELL * NATIVE
-    return [Window(0, left, canvas.height, width) for left in range(0, canvas.width - width + 1, width)]
-
-
-def distant_strips(image: Tensor) -> list[Pair]:
-    """Those pairs of `native_strips` that do not touch: where the coherence of a panorama is measured."""
-    return pairs_apart(native_strips(image), canvas_size(image))
-
-
 def measure_panorama(image: Tensor, prompt: str, stride: int = 8) -> dict[str, float]:
-    """The numbers for one panorama; seams are looked for at the borders of every window."""
+    """The measures of one panorama (1, 3, H, W): seams at the borders of all windows, palettes of distant strips."""
     canvas = canvas_size(image)
     native, step = PIXELS_PER_CELL * NATIVE, PIXELS_PER_CELL * stride
     borders = window_borders(plan_windows(canvas, Size(native, native), Size(step, step)), canvas)
+    strips = [Window(0, left, canvas.height, native) for left in range(0, canvas.width - native + 1, native)]
     return {
         "order_violations_per_column": order_violations_per_column(image, prompt).item(),
         "seam_energy": seam_energy(image, borders).item(),
-        "palette_distance": palette_distance(image, distant_strips(image)).item(),
+        "palette_distance": palette_distance(image, pairs_apart(strips, canvas)).item(),
         "palette_deviation": palette_deviation(image, prompt).item(),
     }

@@ -1,10 +1,11 @@
-"""The bundled model, ready to use: prompts in, denoised latents and images out. No network, no host."""
+"""The bundled model, ready to use: prompts in, denoised latents and images out, without ComfyUI."""
 
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from .autoencoder import CHANNELS, Autoencoder
 from .model import LandscapeUNet, denoised, scaled_input
@@ -14,9 +15,11 @@ WEIGHTS = Path(__file__).parent / "weights"
 AUTOENCODER = WEIGHTS / "autoencoder.safetensors"
 DENOISER = WEIGHTS / "denoiser.safetensors"
 
+Model = TypeVar("Model", bound=nn.Module)
+
 
 def read_weights(path: Path, prefix: str = "") -> dict[str, Tensor]:
-    """Tensors of a weight file whose name starts with `prefix`, without it, in float32 (they are stored in half)."""
+    """The tensors of a weight file whose names start with `prefix`, which is removed; in float32, stored in half."""
     if not path.exists():
         raise FileNotFoundError(f"{path}: the bundled weights are missing; `python -m demo.train` makes them.")
     return {k.removeprefix(prefix): v.float() for k, v in load_file(path).items() if k.startswith(prefix)}
@@ -24,48 +27,38 @@ def read_weights(path: Path, prefix: str = "") -> dict[str, Tensor]:
 
 def load_autoencoder() -> Autoencoder:
     """The bundled autoencoder."""
-    model = Autoencoder()
-    model.load_state_dict(read_weights(AUTOENCODER))
-    return model.eval().requires_grad_(False)
+    return _loaded(Autoencoder(), read_weights(AUTOENCODER))
 
 
-def load_unet() -> LandscapeUNet:
-    """The bundled denoiser network."""
-    model = LandscapeUNet(CHANNELS)
-    model.load_state_dict(read_weights(DENOISER, "unet."))
-    return model.eval().requires_grad_(False)
-
-
-def load_text_encoder() -> TextEncoder:
-    """The bundled text encoder."""
-    model = TextEncoder()
-    model.load_state_dict(read_weights(DENOISER, "text."))
+def _loaded(model: Model, weights: dict[str, Tensor]) -> Model:
+    model.load_state_dict(weights)
     return model.eval().requires_grad_(False)
 
 
 class LandscapePipeline:
-    """The bundled model with a prompt and a guidance scale: what a sampler calls."""
+    """The bundled model, with classifier-free guidance, and its autoencoder."""
 
     def __init__(self, device: str = "cpu") -> None:
         self.device = torch.device(device)
-        # channels_last: on CPUs the convolutions of this model run about a third faster so.
-        self.unet = load_unet().to(self.device, memory_format=torch.channels_last)
-        self.text = load_text_encoder().to(self.device)
-        self.autoencoder = load_autoencoder().to(self.device, memory_format=torch.channels_last)
-        self.views = 0  # views denoised so far, cond and uncond counted once
+        self.text = _loaded(TextEncoder(), read_weights(DENOISER, "text.")).to(self.device)
+        unet = _loaded(LandscapeUNet(CHANNELS), read_weights(DENOISER, "unet."))
+        # With channels_last, convolutions of this model are about a third faster on CPUs.
+        self.unet = unet.to(self.device).to(memory_format=torch.channels_last)
+        self.autoencoder = load_autoencoder().to(self.device).to(memory_format=torch.channels_last)
+        self.views = 0  # views denoised so far; cond and uncond count once
 
     def encode(self, prompts: list[str]) -> Tensor:
-        """(B, T, d) context of some prompts."""
+        """The context (B, T, d) of B prompts."""
         return self.text(tokenise(prompts, self.device))
 
     def denoise(self, x: Tensor, sigma: float, context: Tensor, cfg: float = 1.0) -> Tensor:
-        """Denoised prediction after classifier-free guidance, uncond + cfg (cond - uncond).
+        """The denoised prediction after classifier-free guidance, uncond + cfg (cond - uncond).
 
         Args:
-            x: (B, C, h, w) noisy latents, any number of them.
+            x: (B, C, h, w) noisy latents.
             sigma: their noise level.
             context: (1, T, d) for all of them or (B, T, d).
-            cfg: guidance scale; 1 asks the model once per view instead of twice.
+            cfg: guidance scale; at 1 the model is evaluated once per view instead of twice.
         """
         self.views += len(x)
         context = context.expand(len(x), -1, -1)

@@ -1,7 +1,7 @@
-"""Things strewn over the plane: leaves, stones, flowers. One thing per cell of a lattice, moved about at random.
+"""Things scattered over the plane, such as leaves, stones and flowers: one per cell of a lattice, at a random place.
 
-Like the noise they live in world coordinates: the same place has the same leaf at every scale. All functions take
-flat arrays x, y of points (N,) and know nothing of what the things are.
+Like the noise they are in world coordinates: a place has the same leaf at every scale. All functions take flat arrays
+x, y of points (N,).
 """
 
 from typing import NamedTuple
@@ -23,9 +23,9 @@ class Leaves(NamedTuple):
 def leaves(
     x: np.ndarray, y: np.ndarray, size: tuple[float, float], angle: float, pixel: float, seed: int, spread: float = 0.6
 ) -> Leaves:
-    """Overlapping pointed shapes, `size` long and wide, that point along `angle` (0 to the right, pi / 2 down).
+    """Overlapping pointed shapes of `size` (length, width) that point along `angle` (0 to the right, pi / 2 down).
 
-    `spread` is how far directions differ: a tip is off by at most so many leaf widths.
+    Directions differ: a tip is at most `spread` leaf widths away from that line.
     """
     long, wide = size
     a = (np.cos(angle) * x + np.sin(angle) * y) / (0.6 * long)
@@ -34,7 +34,7 @@ def leaves(
     a, b = (a - i).astype(np.float32), (b - j).astype(np.float32)
     soft = np.float32(wide / pixel)
     along = across = tone = cover = np.zeros_like(a)
-    # Painted in the order of the cells, so that leaves overlap the same way seen from every cell.
+    # In the order of the cells, so that the same leaf is on top for all points.
     for dj in (-1, 0, 1):
         for di in (-2, -1, 0):
             luck = random_cell(i + di, j + dj, seed)
@@ -52,7 +52,7 @@ def leaves(
 
 
 class Stones(NamedTuple):
-    """The cell of the nearest point, as in a mosaic; each (N,)."""
+    """The stone at every point; each (N,)."""
 
     tone: np.ndarray  # 0 to 1, at random for each stone
     rim: np.ndarray  # 0 on the joint between two stones, growing to about 1 inside
@@ -76,20 +76,20 @@ def stones(x: np.ndarray, y: np.ndarray, size: float, seed: int) -> Stones:
 
 
 class Spots(NamedTuple):
-    """The round thing of a point's cell; each (N,)."""
+    """The round thing in the cell of every point; each (N,)."""
 
     dx: np.ndarray  # from its centre, in radii
     dy: np.ndarray
-    tone: np.ndarray  # 0 to 1, at random for each
+    tone: np.ndarray  # 0 to 1, at random for each thing
 
     @property
     def radius(self) -> np.ndarray:
-        """Distance from the centre; beyond 1 there is nothing of it."""
+        """Distance from the centre in radii; the thing ends at 1."""
         return np.hypot(self.dx, self.dy)
 
 
 def spots(x: np.ndarray, y: np.ndarray, spacing: float, seed: int, share: float) -> Spots:
-    """Round things in a part (`share`) of the cells; none is wider than half the `spacing`, so that none is cut."""
+    """Round things in a part `share` of the cells; they are narrower than half the `spacing`, so none is cut."""
     x, y = x / spacing, y / spacing
     i, j = np.floor(x), np.floor(y)
     luck = random_cell(i, j, seed)

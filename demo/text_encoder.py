@@ -1,14 +1,14 @@
-"""Tokens to context: one learned vector per word."""
+"""The text encoder: one learned vector per word."""
 
 import torch
 from torch import Tensor, nn
 
 from .model import CONTEXT_WIDTH
-from .vocabulary import PAD, WORDS, tokens
+from .vocabulary import PAD, WORDS, known_words, padded_ids
 
 
 class TextEncoder(nn.Module):
-    """(B, T) token ids to (B, T, d); padding becomes exactly zero, so an empty prompt is a context of zeros."""
+    """(B, T) token ids to (B, T, d). Padding becomes exactly 0, so an empty prompt is a context of zeros."""
 
     def __init__(self, width: int = CONTEXT_WIDTH, operations=nn, device=None, dtype=None) -> None:
         super().__init__()
@@ -16,10 +16,10 @@ class TextEncoder(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """Context (B, T, d) of token ids (B, T)."""
-        # Masked here and not by `padding_idx`: the zero then holds whatever the stored row says.
+        # A mask instead of `padding_idx`: the result is 0 whatever the stored row is.
         return self.words(ids) * (ids != PAD).unsqueeze(-1).to(self.words.weight.dtype)
 
 
 def tokenise(prompts: list[str], device: torch.device | str = "cpu") -> Tensor:
-    """(B, T) token ids of some prompts."""
-    return torch.tensor([tokens(prompt) for prompt in prompts], device=device)
+    """Token ids (B, T) of B prompts."""
+    return torch.tensor([padded_ids(known_words(prompt)) for prompt in prompts], device=device)

@@ -1,8 +1,8 @@
-"""Train the bundled model from nothing: draw pictures, fit the autoencoder, then the denoiser.
+"""Train the bundled model: draw pictures, fit the autoencoder, then the denoiser.
 
     python -m demo.train
 
-Everything is seeded. README.md says how long the shipped weights took, and on what.
+Everything is seeded. README.md tells how long it takes.
 """
 
 import argparse
@@ -16,20 +16,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from core.methods.scale_map import fit_scale_map
 
-from .autoencoder import CHANNELS, Autoencoder
-from .dataset import PIXELS_PER_CELL, Picture, caption, draw
-from .model import SIGMA_MAX, SIGMA_MIN, LandscapeUNet, denoised, scaled_input
+from .autoencoder import CHANNELS, PIXELS_PER_CELL, Autoencoder
+from .dataset import Picture, caption, draw
+from .model import NATIVE, SIGMA_MAX, SIGMA_MIN, LandscapeUNet, denoised, scaled_input
+from .pipeline import AUTOENCODER, DENOISER, WEIGHTS, load_autoencoder
 from .text_encoder import TextEncoder
-from .vocabulary import IDS, LENGTH, PAD
+from .vocabulary import padded_ids
 
-WEIGHTS = Path(__file__).parent / "weights"
-CELLS = 16  # native window, latent cells
-LATENT_NOISE = 0.06  # of a latent's standard deviation; the decoder learns to forgive what the denoiser leaves
+LATENT_NOISE = 0.06  # in standard deviations of the latents; the decoder learns to ignore small errors of the denoiser
 
 
 def draw_pictures(count: int, workers: int) -> list[Picture]:
@@ -40,7 +39,7 @@ def draw_pictures(count: int, workers: int) -> list[Picture]:
 
 def image_crops(pictures: list[Picture], batch: int, rng: np.random.Generator, device: str) -> Tensor:
     """(B, 3, 128, 128) float windows at random places, not aligned to cells."""
-    side, crops = CELLS * PIXELS_PER_CELL, []
+    side, crops = NATIVE * PIXELS_PER_CELL, []
     for i in rng.integers(len(pictures), size=batch):
         h, w = pictures[i].image.shape[:2]
         top, left = rng.integers(h - side + 1), rng.integers(w - side + 1)
@@ -50,7 +49,7 @@ def image_crops(pictures: list[Picture], batch: int, rng: np.random.Generator, d
 
 
 def picture_loss(output: Tensor, target: Tensor) -> Tensor:
-    """L1 on colours, on differences of neighbours (sharpness) and on two coarser scales (tone)."""
+    """L1 of the colours, of differences between neighbours (sharpness) and of two coarser scales (tone)."""
     loss = (output - target).abs().mean()
     for dim in (2, 3):
         loss = loss + 0.8 * (output.diff(dim=dim) - target.diff(dim=dim)).abs().mean()
@@ -61,7 +60,7 @@ def picture_loss(output: Tensor, target: Tensor) -> Tensor:
 
 
 def learning_rate(step: int, steps: int, peak: float, warmup: int = 150) -> float:
-    """Linear warm-up, then a cosine to 2 % of the peak."""
+    """Linear warm-up to the peak, then a cosine to 2 % of it."""
     if step < warmup:
         return peak * (step + 1) / warmup
     t = (step - warmup) / max(1, steps - warmup)
@@ -77,16 +76,16 @@ def fit(
     after: Callable[[int, float], None] = lambda step, running: None,
     memory: float = 0.98,
 ) -> None:
-    """Go down the loss of one batch after another.
+    """Minimise a loss, one step for each batch.
 
     Args:
-        name: what progress is printed for.
-        batch_loss: draws a batch and gives its loss.
-        optimiser: of the weights to fit.
+        name: for the lines of progress.
+        batch_loss: draws a batch and returns its loss.
+        optimiser: of the weights.
         peak: the highest learning rate.
-        steps: batches.
+        steps: number of batches.
         after: called after each step, with its number and the running mean of the loss.
-        memory: what a step leaves of the running mean.
+        memory: factor of the old running mean in the new one.
     """
     weights = [weight for group in optimiser.param_groups for weight in group["params"]]
     start, running = time.time(), None
@@ -105,10 +104,10 @@ def fit(
 
 
 def train_autoencoder(pictures: list[Picture], steps: int, batch: int, device: str) -> Autoencoder:
-    """Fit the autoencoder and normalise its latents."""
+    """Fit the autoencoder, then normalise its latents."""
     torch.manual_seed(1)
     rng = np.random.default_rng(1)
-    model = Autoencoder().to(device, memory_format=torch.channels_last)
+    model = Autoencoder().to(device).to(memory_format=torch.channels_last)
     optimiser = torch.optim.Adam(model.parameters(), betas=(0.9, 0.99))
 
     def batch_loss() -> Tensor:
@@ -117,7 +116,8 @@ def train_autoencoder(pictures: list[Picture], steps: int, batch: int, device: s
             z = model.encode(x)
             z = z + LATENT_NOISE * z.detach().float().std(dim=(0, 2, 3), keepdim=True) * torch.randn_like(z)
             output = model.decode(z)
-            # A mean over 2 x 2 cells shall show the picture at half size: joint methods average latents across scales.
+            # The mean over 2 x 2 cells shall decode to the picture at half size: Multi-Scale Diffusion takes such
+            # means.
             few = slice(0, batch // 2)
             half = model.decode(nn.functional.avg_pool2d(z[few], 2))
         loss = picture_loss(output.float(), x)
@@ -133,10 +133,9 @@ def train_autoencoder(pictures: list[Picture], steps: int, batch: int, device: s
 
 
 def texture_loss(output: Tensor, target: Tensor) -> Tensor:
-    """Difference of the amount of detail per 8 x 8 pixels, whatever its place.
+    """Difference of the contrast between neighbours, as a mean over 8 x 8 pixels.
 
-    L1 alone answers uncertainty about every blade with the mean of all blades, a blur. This asks for as much contrast
-    between neighbours as the picture has.
+    L1 alone is least for a blur where details are uncertain. This loss wants as much contrast as the picture has.
     """
     loss = output.new_zeros(())
     for distance in (1, 2):
@@ -151,10 +150,10 @@ def texture_loss(output: Tensor, target: Tensor) -> Tensor:
 
 
 def sharpen_decoder(model: Autoencoder, pictures: list[Picture], steps: int, batch: int, device: str) -> None:
-    """Go on with the decoder alone; the latents stay as they are, so a denoiser that fits them still does."""
+    """Train the decoder alone. The latents do not change, so a denoiser stays valid."""
     torch.manual_seed(3)
     rng = np.random.default_rng(3)
-    optimiser = torch.optim.Adam(model.decoder.parameters(), betas=(0.9, 0.99))
+    optimiser = torch.optim.Adam(model.decoder.requires_grad_().parameters(), betas=(0.9, 0.99))
 
     def batch_loss() -> Tensor:
         x = image_crops(pictures, batch, rng, device)
@@ -173,29 +172,27 @@ def sharpen_decoder(model: Autoencoder, pictures: list[Picture], steps: int, bat
 
 @torch.no_grad()
 def fit_half_size(model: Autoencoder, pictures: list[Picture], device: str) -> None:
-    """Fit how latents of small and of large pictures differ, for Multi-Scale Diffusion (`scale_map.py`)."""
+    """Fit the map of `core.methods.scale_map`."""
     rng = np.random.default_rng(4)
     scale_map = fit_scale_map(image_crops(pictures, 512, rng, device), model.encode)
     model.half_matrix.copy_(scale_map.matrix)
     model.half_offset.copy_(scale_map.offset)
 
 
-def save_autoencoder(model: Autoencoder) -> None:
-    """Half precision, like the denoiser."""
+def save(model: nn.Module, path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Store the weights in half precision; they are read into float32."""
     tensors = {name: value.half().contiguous() for name, value in model.state_dict().items()}
-    save_file(tensors, WEIGHTS / "autoencoder.safetensors", {"channels": str(CHANNELS)})
+    save_file(tensors, path, {"channels": str(CHANNELS)} | (metadata or {}))
 
 
 def stored_autoencoder(device: str) -> Autoencoder:
-    """What users will read, rounding included: the denoiser must fit that."""
-    model = Autoencoder()
-    model.load_state_dict({k: v.float() for k, v in load_file(WEIGHTS / "autoencoder.safetensors").items()})
-    return model.to(device, memory_format=torch.channels_last).eval()
+    """The autoencoder as users read it, after rounding: the next parts are fitted to that."""
+    return load_autoencoder().to(device).to(memory_format=torch.channels_last)
 
 
 @torch.no_grad()
 def encode_pictures(model: Autoencoder, pictures: list[Picture], device: str) -> list[Tensor]:
-    """(C, h, w) latents of whole pictures: windows cut from them know, at their borders, what lies beyond."""
+    """(C, h, w) latents of whole pictures. Windows of them depend on what is beyond their borders, as in a panorama."""
     latents = []
     for picture in pictures:
         x = torch.from_numpy(picture.image).to(device).permute(2, 0, 1)[None].float() / 255
@@ -212,15 +209,15 @@ def window_batch(
     views, rows = [], []
     for i in rng.integers(len(pictures), size=batch):
         h, w = latents[i].shape[1:]
-        top, left = rng.integers(h - CELLS + 1), rng.integers(w - CELLS + 1)
-        views.append(latents[i][:, top : top + CELLS, left : left + CELLS])
-        words = caption(pictures[i], (slice(top, top + CELLS), slice(left, left + CELLS)), rng)
-        rows.append([IDS[word] for word in words] + [PAD] * (LENGTH - len(words)))
+        top, left = rng.integers(h - NATIVE + 1), rng.integers(w - NATIVE + 1)
+        window = slice(top, top + NATIVE), slice(left, left + NATIVE)
+        views.append(latents[i][(slice(None), *window)])
+        rows.append(padded_ids(caption(pictures[i], window, rng)))
     return torch.stack(views), torch.tensor(rows)
 
 
 def training_sigmas(batch: int, generator: torch.Generator) -> Tensor:
-    """Log-normal around the noise levels where layout and texture are decided, some over the whole range."""
+    """Log-normal around the noise levels that decide layout and texture; a fifth is uniform in the logarithm."""
     normal = (0.5 + 1.5 * torch.randn(batch, generator=generator)).exp()
     low, high = math.log(SIGMA_MIN), math.log(SIGMA_MAX)
     even = (low + (high - low) * torch.rand(batch, generator=generator)).exp()
@@ -236,20 +233,13 @@ class Diffusion(nn.Module):
         self.text = TextEncoder()
 
 
-def save_diffusion(model: Diffusion, step: int, loss: float) -> None:
-    """Half precision is enough: the weights are read into float32."""
-    tensors = {name: value.half().contiguous() for name, value in model.state_dict().items()}
-    metadata = {"channels": str(CHANNELS), "sigma_min": str(SIGMA_MIN), "sigma_max": str(SIGMA_MAX)}
-    save_file(tensors, WEIGHTS / "denoiser.safetensors", metadata | {"step": str(step), "loss": f"{loss:.4f}"})
-
-
 def train_denoiser(
     pictures: list[Picture], latents: list[Tensor], steps: int, batch: int, device: str, save_every: int
 ) -> None:
-    """Fit F by the EDM loss, whose weight makes the error of F count alike at every noise level."""
+    """Fit F by the EDM loss: the errors of F have the same weight at every noise level."""
     torch.manual_seed(2)
     rng, generator = np.random.default_rng(2), torch.Generator().manual_seed(2)
-    model = Diffusion().to(device, memory_format=torch.channels_last)
+    model = Diffusion().to(device).to(memory_format=torch.channels_last)
     average = copy.deepcopy(model)
     optimiser = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.99), weight_decay=1e-3)
 
@@ -270,13 +260,14 @@ def train_denoiser(
         for slow, fast in zip(average.parameters(), model.parameters(), strict=True):
             slow.lerp_(fast, 1 - decay)
         if (step + 1) % save_every == 0 or step + 1 == steps:
-            save_diffusion(average, step + 1, running)
+            levels = {"sigma_min": str(SIGMA_MIN), "sigma_max": str(SIGMA_MAX)}
+            save(average, DENOISER, levels | {"step": str(step + 1), "loss": f"{running:.4f}"})
 
     fit("denoiser", batch_loss, optimiser, 1.2e-3, steps, average_and_save, memory=0.99)
 
 
 def main() -> None:
-    """Command line; see the module's first lines."""
+    """Entry point."""
     parser = argparse.ArgumentParser(description="Train the bundled landscape model.")
     parser.add_argument("--pictures", type=int, default=2600, help="drawn pictures in the training set")
     parser.add_argument("--autoencoder-steps", type=int, default=1500, help="0 keeps the stored autoencoder")
@@ -303,14 +294,14 @@ def main() -> None:
     print(f"{len(pictures)} pictures in {time.time() - start:.0f} s", flush=True)
 
     if args.autoencoder_steps:
-        save_autoencoder(train_autoencoder(pictures, args.autoencoder_steps, args.autoencoder_batch, args.device))
+        save(train_autoencoder(pictures, args.autoencoder_steps, args.autoencoder_batch, args.device), AUTOENCODER)
     if args.decoder_steps:
         autoencoder = stored_autoencoder(args.device)
         sharpen_decoder(autoencoder, pictures, args.decoder_steps, args.autoencoder_batch, args.device)
-        save_autoencoder(autoencoder)
+        save(autoencoder, AUTOENCODER)
     autoencoder = stored_autoencoder(args.device)
     fit_half_size(autoencoder, pictures, args.device)
-    save_autoencoder(autoencoder)
+    save(autoencoder, AUTOENCODER)
     if args.steps:
         latents = encode_pictures(stored_autoencoder(args.device), pictures, args.device)
         print(f"latents ready at {time.time() - start:.0f} s", flush=True)

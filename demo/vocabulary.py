@@ -1,4 +1,4 @@
-"""The words the demo model knows, and how a prompt becomes tokens."""
+"""The words that the demo model knows, and the tokens of a prompt."""
 
 import logging
 import re
@@ -24,34 +24,27 @@ SYNONYMS = {
     "grass": "meadow", "field": "meadow", "flowers": "meadow", "cloud": "clouds", "cloudy": "clouds",
     "needles": "forest", "rock": "mountains",
 }  # fmt: skip
-SILENT = frozenset(
-    ("a", "an", "the", "of", "in", "at", "on", "with", "and", "by", "over")
-    + ("landscape", "panorama", "picture", "view", "scene")
-)
+SILENT = frozenset({
+    "a", "an", "the", "of", "in", "at", "on", "with", "and", "by", "over",
+    "landscape", "panorama", "picture", "view", "scene",
+})  # fmt: skip
 
 
 def known_words(prompt: str) -> list[str]:
-    """The words of a prompt that the model knows, in order, each once; says which ones it had to ignore."""
-    found, unknown = [], []
-    for raw in re.findall(r"[a-z]+", prompt.lower()):
-        word = SYNONYMS.get(raw, raw)
-        if word in IDS:
-            if word not in found:
-                found.append(word)
-        elif raw not in SILENT:
-            unknown.append(raw)
+    """The words of a prompt that the model knows, in order, each once. A warning names the words that are ignored."""
+    words = {raw: SYNONYMS.get(raw, raw) for raw in re.findall(r"[a-z]+", prompt.lower())}
+    unknown = [raw for raw, word in words.items() if word not in IDS and raw not in SILENT]
     if unknown:
-        log.warning("The demo model does not know %s; ignored.", ", ".join(dict.fromkeys(unknown)))
+        log.warning("The demo model does not know %s; ignored.", ", ".join(unknown))
         _list_words()
-    return found[:LENGTH]
+    return list(dict.fromkeys(word for word in words.values() if word in IDS))[:LENGTH]
 
 
-@cache  # once, and not again for every level of a zoom
+@cache  # only once, not for every level of a zoom
 def _list_words() -> None:
     log.warning("The demo model knows: %s.", ", ".join(WORDS))
 
 
-def tokens(prompt: str) -> list[int]:
-    """LENGTH token ids, padded with PAD."""
-    ids = [IDS[word] for word in known_words(prompt)]
-    return ids + [PAD] * (LENGTH - len(ids))
+def padded_ids(words: list[str]) -> list[int]:
+    """The ids of at most LENGTH known words, padded with PAD."""
+    return [IDS[word] for word in words] + [PAD] * (LENGTH - len(words))

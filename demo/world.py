@@ -1,9 +1,8 @@
-"""Draw landscapes by a procedure that knows their true layout, palette and scale.
+"""Landscapes drawn by a procedure, so that their true layout, palette and scale are known.
 
-World coordinates: x to the right without end, y from 0 (top of the scene) to 1 (bottom), both in scene heights.
-A picture is a camera on that world: any centre, any scale, any size. Layers are painted from back to front, each
-covering everything below its upper edge, so from top to bottom every column shows them in the order of
-`palette.LAYERS`; that order is the ground truth of the layout metric.
+World coordinates are in scene heights: x to the right without end, y from 0 (top of the scene) to 1 (bottom). A picture
+may have any centre, scale and size. Layers are painted from back to front, and each covers everything below its upper
+edge. So every column shows them in the order of `palette.LAYERS`, which is the ground truth of the layout measure.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,18 +13,18 @@ import numpy as np
 
 from .detail import DETAIL, Points
 from .noise import fade, fractal, random_at, ridged, texture, value_noise
-from .palette import HOURS, LAYERS, SEASONS, Palette, palette
+from .palette import HOURS, LAYERS, SEASONS, Palette, mix, palette
 from .scatter import spots
 
 SKY, MOUNTAINS, FOREST, LAKE, MEADOW = range(len(LAYERS))
-WINDOW = 128  # pixels; at zoom 1 the scene is exactly one native window of the model high
-CLOUDY = 0.3  # cover from which a cloud is one
+WINDOW = 128  # pixels; side of a native window of the model, and height of the scene at zoom 1
+CLOUDY = 0.3  # cover from which a pixel is a cloud
 SUN_SPACING = 4.0  # scene heights; one sun or moon in a 2 x 8 window panorama
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """One world; equal fields give equal pixels."""
+    """The parameters of one world; equal parameters give equal pixels."""
 
     seed: int
     season: str = "summer"
@@ -42,15 +41,15 @@ class Scene:
 
 
 class Render(NamedTuple):
-    """A picture with its truth."""
+    """A picture and its ground truth."""
 
     image: np.ndarray  # (H, W, 3) float32 in [0, 1]
     layers: np.ndarray  # (H, W) uint8, index into `palette.LAYERS`
-    clouds: np.ndarray  # (H, W) bool, where a cloud is seen
+    clouds: np.ndarray  # (H, W) bool, where a cloud is visible
 
 
 def random_scene(rng: np.random.Generator) -> Scene:
-    """A scene as the training set has them: all palettes alike, features by the toss of a coin."""
+    """A scene of the training set: all palettes have the same probability, features their own."""
     return Scene(
         seed=int(rng.integers(2**31)),
         season=str(rng.choice(SEASONS)),
@@ -63,12 +62,12 @@ def random_scene(rng: np.random.Generator) -> Scene:
 
 
 class _Canvas:
-    """The picture while it is painted: pixel grid in world coordinates, colours, layers."""
+    """A picture that is being painted: its pixels in world coordinates, colours, layers."""
 
     def __init__(self, height: int, width: int, zoom: float, centre: tuple[float, float]) -> None:
         self.pixel = 1.0 / (WINDOW * zoom)  # scene heights
         cx, cy = centre
-        # Double precision: far to the right a close-up's pixels are finer than float32 can tell apart.
+        # In float64: far to the right, pixels of a close-up are closer than float32 resolves.
         self.x = ((np.arange(width, dtype=np.float64) - (width - 1) / 2) * self.pixel + cx)[None, :]
         self.y = ((np.arange(height, dtype=np.float64) - (height - 1) / 2) * self.pixel + cy)[:, None]
         self.image = np.zeros((height, width, 3), dtype=np.float32)
@@ -76,11 +75,11 @@ class _Canvas:
         self.side, self.depth, self.cloud = np.zeros((3, height, width), dtype=np.float32)
 
     def row_of(self, y: float) -> int:
-        """The first row at or below a height of the world."""
+        """The first row at or below y of the world."""
         return int(np.searchsorted(self.y[:, 0], y))
 
     def paint(self, sheet: "_Sheet", rows: slice) -> None:
-        """Cover everything below the sheet's edge; the coverage ramps over one pixel, so edges are antialiased."""
+        """Cover everything below the edge of the sheet. The edge is antialiased: cover rises over one pixel."""
         depth = self.y[rows] - sheet.edge
         colour = sheet.colour(self.y[rows], depth)
         cover = np.clip(depth / self.pixel + 0.5, 0, 1).astype(np.float32)[..., None]
@@ -92,23 +91,18 @@ class _Canvas:
 
 
 class _Sheet(NamedTuple):
-    """One thing that hides all behind it below its upper edge; arrays (1, W)."""
+    """One row of things, which hides everything below its upper edge; arrays (1, W)."""
 
     layer: int
     edge: np.ndarray
     colour: Callable[[np.ndarray, np.ndarray], np.ndarray]  # of y (h, 1) and depth below the edge (h, W)
-    middle: np.ndarray | float = 0.0  # x of what stands at a column, and the y of its tip: details hang on them
-    tip: np.ndarray | float = 0.0
-
-
-def _mix(a: np.ndarray, b: np.ndarray, t: np.ndarray | float) -> np.ndarray:
-    t = np.asarray(t, dtype=np.float32)[..., None]
-    return a + (b - a) * t
+    middle: np.ndarray | float = 0.0  # x of the thing at a column, for its details
+    tip: np.ndarray | float = 0.0  # y of its tip
 
 
 def _sky(c: _Canvas, s: Scene, p: Palette) -> None:
     height = np.clip(c.y / (0.46 - s.lift), 0, 1) ** 1.3
-    c.image[:] = _mix(p.zenith, p.horizon, height + np.zeros_like(c.x))
+    c.image[:] = mix(p.zenith, p.horizon, height + np.zeros_like(c.x))
     if s.hour == "night":
         star = 240.0  # lattice points per scene height
         twinkle = value_noise(c.x * star, c.y * star, s.seed + 90)
@@ -123,14 +117,14 @@ def _sky(c: _Canvas, s: Scene, p: Palette) -> None:
     sun_y = (0.12 if s.hour in ("day", "night") else 0.26) - s.lift * 0.5
     away = np.sqrt((c.x - sun_x) ** 2 + (c.y - sun_y) ** 2)
     glow = np.exp(-away / 0.11) * (0.25 if s.hour == "night" else 0.6)
-    c.image[:] = _mix(c.image, p.disc, glow)
-    c.image[:] = _mix(c.image, p.disc, np.clip((0.042 - away) / c.pixel + 0.5, 0, 1))
+    c.image[:] = mix(c.image, p.disc, glow)
+    c.image[:] = mix(c.image, p.disc, np.clip((0.042 - away) / c.pixel + 0.5, 0, 1))
     if s.clouds:
         puff = fractal(c.x, c.y * 2.6, 2.2, c.pixel, s.seed + 100, most=6, gain=0.55)
         cover = np.clip((puff - 0.12) * 2.6, 0, 1) * np.clip(1.15 - c.y / (0.5 - s.lift), 0, 1)
         lit = p.horizon * 0.5 + p.light * 0.5
-        shade = _mix(lit, lit * 0.82, np.clip(puff * 1.5 - 0.3, 0, 1))
-        c.image[:] = _mix(c.image, shade, cover * 0.85)
+        shade = mix(lit, lit * 0.82, np.clip(puff * 1.5 - 0.3, 0, 1))
+        c.image[:] = mix(c.image, shade, cover * 0.85)
         c.cloud[:] = cover
 
 
@@ -147,15 +141,15 @@ def _mountains(c: _Canvas, s: Scene, p: Palette) -> Iterator[_Sheet]:
             facets = fractal(c.x + depth * 0.7, depth * 0.6 + k, 9.0, c.pixel, seed + 10, most=7, gain=0.6)
             rock = p.mountains * (1 + 0.42 * facets[..., None])
             snow = np.clip((0.045 - depth + 0.05 * facets) * 30, 0, 1) * (0.55 if s.season != "winter" else 0.75)
-            rock = _mix(rock, p.light * np.float32(0.95), snow * (0.5 + 0.5 * near))
+            rock = mix(rock, p.light * np.float32(0.95), snow * (0.5 + 0.5 * near))
             haze = 0.45 * (1 - near) + np.clip(depth * 0.9, 0, 0.2)
-            return _mix(rock, p.horizon * 0.75 + p.mountains * 0.25, haze)
+            return mix(rock, p.horizon * 0.75 + p.mountains * 0.25, haze)
 
         yield _Sheet(MOUNTAINS, edge, colour)
 
 
 class _Firs(NamedTuple):
-    """A row of firs, (1, W): of the tree in front at each column."""
+    """A row of firs: the one in front at each column; arrays (1, W)."""
 
     edge: np.ndarray  # its upper edge
     tone: np.ndarray  # its brightness
@@ -166,12 +160,12 @@ class _Firs(NamedTuple):
 def _firs(c: _Canvas, base: np.ndarray, wide: float, tall: float, seed: int) -> _Firs:
     edge, tone, front, tip = base, np.zeros_like(base), c.x, base
     number = np.floor(c.x / wide)
-    for neighbour in (-1, 0, 1):  # trees are wider than their cell and overlap
+    for neighbour in (-1, 0, 1):  # trees are wider than their cell
         n = number + neighbour
         trunk = (n + 0.3 + 0.4 * random_at(n, seed)) * wide
         size = 0.55 + 0.45 * random_at(n, seed + 1)
         off = np.abs(c.x - trunk) / (0.75 * wide * size)
-        jag = 0.10 * (np.abs((off * 6) % 1 - 0.5) * 2 - 0.5)  # boughs, seen from near
+        jag = 0.10 * (np.abs((off * 6) % 1 - 0.5) * 2 - 0.5)  # boughs
         crown = tall * size * np.clip(1 - off + jag * (off > 0.1), 0, 1)
         in_front = base - crown < edge
         edge = np.where(in_front, base - crown, edge)
@@ -196,7 +190,7 @@ def _forest(c: _Canvas, s: Scene, p: Palette) -> Iterator[_Sheet]:
             needles = fractal(c.x, y * 0.7, 40.0, c.pixel, seed + 5, most=4, gain=0.7)
             bright = 0.86 + 0.18 * near + 0.40 * tone + 0.22 * needles
             lit = p.forest * (bright * (1.12 - 0.35 * np.clip(depth / 0.06, 0, 1)))[..., None]
-            return _mix(lit, p.horizon * 0.5 + p.forest * 0.5, 0.28 * (1 - near))
+            return mix(lit, p.horizon * 0.5 + p.forest * 0.5, 0.28 * (1 - near))
 
         yield _Sheet(FOREST, firs.edge, colour, firs.trunk, firs.tip)
 
@@ -207,8 +201,8 @@ def _lake(c: _Canvas, s: Scene, p: Palette) -> Iterator[_Sheet]:
     def colour(y: np.ndarray, depth: np.ndarray) -> np.ndarray:
         ripple = fractal(c.x * 0.16, y, 34.0, c.pixel, s.seed + 520, most=5, gain=0.65)
         mirror = np.clip(1 - depth / 0.05 + 0.7 * ripple, 0, 1) * 0.5  # the far shore in the water
-        water = _mix(p.lake, p.forest * 0.7, mirror)
-        return _mix(water, p.lake * 0.6 + p.horizon * 0.4, np.clip(ripple * 0.9 - 0.25, 0, 0.55))
+        water = mix(p.lake, p.forest * 0.7, mirror)
+        return mix(water, p.lake * 0.6 + p.horizon * 0.4, np.clip(ripple * 0.9 - 0.25, 0, 0.55))
 
     yield _Sheet(LAKE, edge, colour)
 
@@ -226,18 +220,18 @@ def _meadow(c: _Canvas, s: Scene, p: Palette) -> Iterator[_Sheet]:
         edge = edge - 0.004 * texture(c.x, 0.5, 200.0, c.pixel, seed + 3)
 
         def colour(y: np.ndarray, depth: np.ndarray, near: float = near, seed: int = seed) -> np.ndarray:
-            # Turned by 30 degrees: value noise along the axes looks like bricks.
+            # Rotated by 30 degrees: value noise along the axes looks like bricks.
             turned, fine = (0.9 * c.x + 0.6 * y, y - 0.4 * c.x), 17.0 / (0.6 + near)
             grass = fractal(*turned, fine, c.pixel, seed + 4, most=6, gain=0.62)
             bright = 1.08 - 0.22 * near + 0.24 * grass + 0.10 * np.clip(1 - depth / 0.03, 0, 1)
             buds = value_noise((c.x + 0.4 * y) * 62 / (0.7 + near), (y - 0.3 * c.x) * 80 / (0.7 + near), seed + 9)
-            return _mix(p.meadow * bright[..., None], p.accent, np.clip((buds - 0.87) * 12, 0, 0.8))
+            return mix(p.meadow * bright[..., None], p.accent, np.clip((buds - 0.87) * 12, 0, 0.8))
 
         yield _Sheet(MEADOW, edge, colour)
 
 
 def _visible_rows(c: _Canvas, sheets: list[_Sheet]) -> list[slice]:
-    """Rows in which a sheet may be seen: from its own edge to where those in front of it hide every column."""
+    """The rows in which each sheet may be visible: from its edge to where the sheets in front hide every column."""
     rows, front = [], np.full_like(c.x, np.inf)
     for sheet in reversed(sheets):
         last = c.row_of(float(front.max()) + 2 * c.pixel)
@@ -265,8 +259,12 @@ def render(
 
     Args:
         scene: the world.
-        zoom: pixels per scene height in units of `WINDOW`; at 1 a picture 128 pixels high shows the whole scene.
-        centre: world coordinates (x, y) of the middle of the picture, in scene heights.
+        height, width: in pixels.
+        zoom: 1 shows the whole scene in 128 rows, 2 in 256.
+        centre: world coordinates (x, y) of the middle of the picture.
+
+    Raises:
+        ValueError: a height or width below 1, or a zoom that is not above 0.
     """
     if height < 1 or width < 1:
         raise ValueError(f"height and width: must be at least 1 pixel, got {height} x {width}.")

@@ -1,7 +1,4 @@
-"""Zoom stacks from the bundled model through the core: what `python -m demo zoom` does.
-
-Like `panorama.py` it uses `core`, and of `nodes` the video file, which knows nothing of ComfyUI.
-"""
+"""Zoom stacks from the bundled model, painted by `core`: `python -m demo zoom`, from the root of the repository."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,14 +18,13 @@ from nodes.video_file import write_video
 
 from .autoencoder import CHANNELS, PIXELS_PER_CELL
 from .metrics import sharpness, zoom_inconsistency
-from .model import DOWNSAMPLING
-from .panorama import NATIVE
+from .model import DOWNSAMPLING, NATIVE
 from .pipeline import LandscapePipeline
-from .sampling import check_sampling, karras_sigmas
+from .sampling import check_sampling, check_side, karras_sigmas
 from .vocabulary import ZOOMS
 
 BLENDINGS = ("pixel", "latent", "mixed", "none")
-SAMPLERS = {"ancestral": 1.0, "euler": 0.0}  # the part of each step's noise that is drawn anew (eta)
+SAMPLERS = {"ancestral": 1.0, "euler": 0.0}  # eta of `ancestral_step`
 PROMPTS = tuple(f"summer dusk {zoom} meadow" for zoom in ZOOMS)
 
 Merge = Callable[[Tensor, int, int], Tensor]
@@ -46,9 +42,9 @@ class ZoomParams:
     steps: int = 30
     cfg: float = 5.0
     sampler: str = "ancestral"
-    blending: str = "mixed"  # `none` paints every level for itself
-    pixel_steps: int = 1  # mixed: so many steps, the last ones, are joined in pixels
-    shared_noise: bool = True
+    blending: str = "mixed"  # `none` paints every level alone
+    pixel_steps: int = 1  # mixed: the last steps, in which levels are joined in pixels
+    shared_noise: bool = True  # all noise, that of the start included, is from `render_noise`
     stride: int = 8  # latent cells between the windows of a level larger than the model's native one
 
     def __post_init__(self) -> None:
@@ -62,33 +58,27 @@ class ZoomParams:
             raise ValueError(f"zoom_factor: must be at least 2, got {self.zoom_factor}.")
         if not 0 <= self.pixel_steps <= self.steps:
             raise ValueError(f"pixel_steps: must be in 0..{self.steps} (the steps), got {self.pixel_steps}.")
-        # Levels then lie exactly in the middle of one another.
-        step = lcm(PIXELS_PER_CELL * DOWNSAMPLING, 2 * self.zoom_factor * PIXELS_PER_CELL)
-        least = -(-PIXELS_PER_CELL * NATIVE // step) * step
-        for field in ("height", "width"):
-            value = getattr(self, field)
-            if value < least or value % step:
-                raise ValueError(
-                    f"{field}: must be a multiple of {step} and at least {least} pixels for zoom_factor = "
-                    f"{self.zoom_factor}, got {value}; "
-                    f"{max(least, round(value / step) * step)} is the nearest that is."
-                )
+        # For multiples of this, every level lies exactly in the middle of the one before.
+        multiple = lcm(PIXELS_PER_CELL * DOWNSAMPLING, 2 * self.zoom_factor * PIXELS_PER_CELL)
+        least = -(-PIXELS_PER_CELL * NATIVE // multiple) * multiple
+        for name, side in (("height", self.height), ("width", self.width)):
+            check_side(name, side, multiple, least, f" for zoom_factor = {self.zoom_factor}")
 
     def in_pixels(self, step: int) -> bool:
-        """Whether the levels are joined in pixels at a step."""
+        """Whether a step joins the levels in pixels, not in latents."""
         return self.blending == "pixel" or (self.blending == "mixed" and step >= self.steps - self.pixel_steps)
 
 
 class Zoom(NamedTuple):
-    """A finished zoom stack and what it cost; images (N, 3, H, W) in [0, 1]."""
+    """A finished zoom stack and its cost; images (N, 3, H, W) in [0, 1]."""
 
-    sampled: Tensor  # what each level's own denoising led to
-    levels: Tensor  # the same, joined once more: what is shown
+    sampled: Tensor  # the result of the sampler
+    levels: Tensor  # the same, joined once more: this is shown
     views: int  # views denoised
 
 
 def blend_decoded(levels: Tensor, zoom_factor: int, pixels_per_cell: int) -> Tensor:
-    """`blend` of latents, or of the pixels that they are decoded to."""
+    """`blend` of latents, or of their decoded pixels."""
     return blend(levels, zoom_factor, pixels_per_cell, decoded=pixels_per_cell > 1)
 
 
@@ -98,7 +88,10 @@ def paint_zoom(
     on_step: Callable[[int, int], None] | None = None,
     merge: Merge = blend_decoded,
 ) -> Zoom:
-    """Algorithm 2 of Generative Powers of Ten; `merge` turns observations into layers, (levels, p, unit) to levels."""
+    """Algorithm 2 of Generative Powers of Ten, as `core.methods.powers_of_ten` reads it.
+
+    `merge` turns observations into layers: (levels, p, pixels per cell) -> levels.
+    """
     height, width = params.height // PIXELS_PER_CELL, params.width // PIXELS_PER_CELL
     windows = WindowParams(window=Size(NATIVE, NATIVE), stride=Size(params.stride, params.stride), grid=DOWNSAMPLING)
     contexts = pipeline.encode(list(params.prompts))
@@ -123,7 +116,7 @@ def paint_zoom(
             return join(denoised, 1)
         images = pipeline.decode(denoised)
         encode = pipeline.autoencoder.encode
-        # Only the change goes through the autoencoder, so that what it loses is not lost again at every step.
+        # Only the change passes the autoencoder, so its loss does not accumulate over the steps.
         return denoised + encode(join(images, PIXELS_PER_CELL)) - encode(images)
 
     with torch.no_grad():
@@ -141,9 +134,9 @@ def paint_zoom(
 def ancestral_step(
     x: Tensor, denoised: Tensor, sigma: float, after: float, eta: float, noise: Callable[[], Tensor]
 ) -> Tensor:
-    """From one noise level to the next, DDPM in sigma space: a part of the noise is taken away and drawn anew.
+    """One step from the noise level sigma to `after`: DDPM (eta 1) or Euler (eta 0), which does not call `noise`.
 
-    With eta = 1 as much as keeps the variance, with 0 none: then it is a step of Euler, and `noise` is not called.
+    DDPM in sigma space: a part of the noise is replaced by new noise of the same variance.
     """
     new = eta * after * (1 - (after / sigma) ** 2) ** 0.5
     kept = (after**2 - new**2) ** 0.5 / sigma
@@ -152,7 +145,7 @@ def ancestral_step(
 
 
 def measure_zoom(zoom: Zoom, zoom_factor: int) -> dict[str, float | list[float]]:
-    """Agreement of the sampled levels before they were joined once more, and sharpness of what is shown."""
+    """The inconsistency of the sampled levels, before they are joined once more, and the sharpness of the result."""
     between = zoom_inconsistency(zoom.sampled, zoom_factor)
     return {
         "zoom_inconsistency": between.mean().item(),
@@ -161,8 +154,7 @@ def measure_zoom(zoom: Zoom, zoom_factor: int) -> dict[str, float | list[float]]
     }
 
 
-def write_zoom_video(levels: Tensor, zoom_factor: int, path: Path, fps: int = 30, frames_per_level: int = 45) -> None:
-    """The zoom from the first level to the last one and back."""
-    zooms = ZoomPath(frames_per_level=frames_per_level, direction="in and out", easing="ease in-out").zooms(len(levels))
-    frames = render_frames(levels, zooms, zoom_factor, pixels_per_cell=PIXELS_PER_CELL)
-    write_video(path, frames, fps)
+def write_zoom_video(levels: Tensor, zoom_factor: int, path: Path) -> None:
+    """A video of the zoom from the first level to the last one and back, 45 frames per level, 30 per second."""
+    zooms = ZoomPath(frames_per_level=45, direction="in and out", easing="ease in-out").zooms(len(levels))
+    write_video(path, render_frames(levels, zooms, zoom_factor, pixels_per_cell=PIXELS_PER_CELL), 30)

@@ -19,13 +19,16 @@ def joint_diffusion_extension():
 
     from .explore_zoom_stack import ExploreZoomStack
     from .host.perceptual_weights import register_folder
+    from .joint_upscale import JointUpscale
     from .load_demo_model import LoadDemoModel
     from .multi_scale import MultiScaleGuidance, MultiScaleSampler
     from .panorama_decode import PanoramaDecode
+    from .panorama_encode import PanoramaEncode
     from .panorama_latent import PanoramaLatent
     from .panorama_metrics import PanoramaMetrics
     from .panorama_plan import PanoramaPlan
     from .panorama_windows import PanoramaWindows
+    from .structure_guidance import StructureGuidance
     from .sync_guidance import SyncGuidance
     from .twin_crop_fusion import TwinCropFusion
     from .twin_images import TwinImages
@@ -39,14 +42,17 @@ def joint_diffusion_extension():
         async def get_node_list(self):
             return [
                 LoadDemoModel,
+                JointUpscale,
                 PanoramaLatent,
                 PanoramaWindows,
                 PanoramaPlan,
                 MultiScaleSampler,
                 MultiScaleGuidance,
+                StructureGuidance,
                 SyncGuidance,
                 TwinCropFusion,
                 TwinImages,
+                PanoramaEncode,
                 PanoramaDecode,
                 PanoramaMetrics,
                 ZoomPrompts,

@@ -7,7 +7,7 @@ from comfy_api.latest import io, ui
 from ..core.canvas.windows import canvas_size
 from ..core.zoom.geometry import levels_nesting
 from ..core.zoom.view import zoom_centre
-from .zoom_levels import IMAGES, UNIT, P, zoom_levels
+from .zoom_levels import IMAGES, PIXELS_PER_CELL, ZOOM_FACTOR, zoom_levels
 
 
 class ExploreZoomStack(io.ComfyNode):
@@ -19,19 +19,20 @@ class ExploreZoomStack(io.ComfyNode):
             node_id="ExploreZoomStack",
             display_name="Explore Zoom Stack",
             category="joint diffusion",
-            description="Zoom through a stack with the wheel, by pinching or with the keys, as smoothly as in a video.",
+            description="Shows a zoom stack in the graph. Zoom with the wheel, by pinching or with the keys, as "
+            "smoothly as in a video.",
             search_aliases=["zoom", "explore", "viewer", "powers of ten", "infinite zoom", "preview"],
             is_output_node=True,
             inputs=[
                 IMAGES,
-                P,
+                ZOOM_FACTOR,
                 io.String.Input(
                     "prompts",
                     optional=True,
                     force_input=True,
                     tooltip="Captions of the levels, one per line, outermost first.",
                 ),
-                UNIT,
+                PIXELS_PER_CELL,
             ],
             outputs=[],
         )

@@ -28,5 +28,5 @@ def ksampler_inputs(steps: int = 20, sampler_tooltip: str = "The sampling algori
 def denoise_input(less: str) -> io.Float.Input:
     """denoise; `less` says what a value below 1 does."""
     return io.Float.Input(
-        "denoise", default=1.0, min=0.0, max=1.0, step=0.01, tooltip=f"1: from pure noise. Less {less}"
+        "denoise", default=1.0, min=0.0, max=1.0, step=0.01, tooltip=f"1: starts from pure noise. Below 1: {less}"
     )

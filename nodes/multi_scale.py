@@ -4,7 +4,7 @@ from comfy_api.latest import io
 
 from ..core.methods.multiscale import GUIDANCES, MOST_SCALES, MultiScaleParams
 from .host.ksampler import sample
-from .host.windows.wrappers import with_settings
+from .host.windows.patch import with_settings
 from .ksampler_inputs import denoise_input, ksampler_inputs
 
 CATEGORY = "joint diffusion"
@@ -19,8 +19,8 @@ def _guidance_inputs() -> list:
             default=DEFAULT.scales,
             min=0,
             max=MOST_SCALES,
-            tooltip="Resolutions, each half of the one before; the smallest decides the layout. 0: as many as the "
-            "canvas asks for. 1: plain MultiDiffusion.",
+            tooltip="Number of resolutions of the canvas, each half of the one before. The smallest one decides the "
+            "layout. 0: as many as suit the canvas. 1: plain MultiDiffusion.",
         ),
         io.Float.Input(
             "strength",
@@ -28,7 +28,7 @@ def _guidance_inputs() -> list:
             min=0.0,
             max=1.0,
             step=0.05,
-            tooltip="How closely the windows follow the low-resolution panorama. 0: plain MultiDiffusion.",
+            tooltip="How closely the windows follow the low-resolution panorama. 1: fully. 0: plain MultiDiffusion.",
         ),
         io.Combo.Input(
             "guidance",
@@ -36,8 +36,8 @@ def _guidance_inputs() -> list:
             default=DEFAULT.guidance,
             optional=True,
             advanced=True,
-            tooltip="projected: the prediction is corrected, at hardly any cost, with any model and sampler. gradient: "
-            "the paper to the letter, through the model, four times as slow; its strength is the weight.",
+            tooltip="projected: corrects the prediction; hardly slower, for every model and sampler; uses strength. "
+            "gradient: as in the paper, with a gradient through the model; four times as slow; uses weight.",
         ),
         io.Float.Input(
             "weight",
@@ -47,7 +47,8 @@ def _guidance_inputs() -> list:
             step=0.5,
             optional=True,
             advanced=True,
-            tooltip="Only for guidance gradient: how strongly windows are moved. Good are 2 to 10.",
+            tooltip="Only for guidance gradient: how strongly the windows follow the low-resolution panorama. Good "
+            "values are 2 to 10.",
         ),
     ]
 
@@ -65,11 +66,15 @@ class MultiScaleGuidance(io.ComfyNode):
             node_id="MultiScaleGuidance",
             display_name="Multi-Scale Guidance",
             category=CATEGORY,
-            description="Low-resolution panoramas guide the layout of high-resolution windows (Multi-Scale Diffusion), "
-            "in any sampler. Uses the windows of Panorama Windows, else the model's native window at half overlap.",
+            description="A low-resolution panorama guides the layout of the windows (Multi-Scale Diffusion), in any "
+            "sampler. Uses the windows of Panorama Windows; without that node, windows of the size that the model was "
+            "trained on, with half overlap.",
             search_aliases=ALIASES,
             inputs=[
-                io.Model.Input("model", tooltip="Any image model, with Panorama Windows before or after, or without."),
+                io.Model.Input(
+                    "model",
+                    tooltip="Any image model. Panorama Windows can come before or after this node, or be left out.",
+                ),
                 *_guidance_inputs(),
             ],
             outputs=[io.Model.Output("model", display_name="MODEL", tooltip="The model, for any sampler.")],
@@ -89,14 +94,14 @@ class MultiScaleSampler(io.ComfyNode):
             node_id="MultiScaleSampler",
             display_name="Multi-Scale Sampler",
             category=CATEGORY,
-            description="Samples a panorama whose layout is guided by low-resolution versions of itself "
-            "(Multi-Scale Diffusion). For canvases larger than the model's size in both directions.",
+            description="A KSampler for panoramas that are larger than the model's size in both directions. A "
+            "low-resolution panorama guides the layout (Multi-Scale Diffusion).",
             search_aliases=[*ALIASES, "ksampler"],
             inputs=[
                 io.Model.Input(
                     "model",
-                    tooltip="Any image model. Its Panorama Windows are used if it has any, else windows of its own "
-                    "size at half overlap.",
+                    tooltip="Any image model. Without Panorama Windows: windows of the size that the model was "
+                    "trained on, with half overlap.",
                 ),
                 *ksampler_inputs(),
                 io.Conditioning.Input("positive", tooltip="What to show."),

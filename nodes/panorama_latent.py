@@ -19,7 +19,8 @@ class PanoramaLatent(io.ComfyNode):
             node_id="PanoramaLatent",
             display_name="Panorama Latent",
             category="joint diffusion",
-            description="The canvas of a panorama: empty, or with an image to paint around or to start from.",
+            description="The canvas of a panorama: empty, with an image to paint around, or covered by an image to "
+            "start from.",
             search_aliases=[
                 "panorama",
                 "360",
@@ -36,7 +37,8 @@ class PanoramaLatent(io.ComfyNode):
                     min=8,
                     max=65536,
                     step=8,
-                    tooltip="Width of the panorama in pixels, a multiple of the pixels of a latent cell.",
+                    tooltip="Width of the panorama in pixels. Must be a multiple of the pixels of a latent cell, "
+                    "usually 8.",
                 ),
                 io.Int.Input(
                     "height",
@@ -44,24 +46,25 @@ class PanoramaLatent(io.ComfyNode):
                     min=8,
                     max=65536,
                     step=8,
-                    tooltip="Height of the panorama in pixels, a multiple of the pixels of a latent cell.",
+                    tooltip="Height of the panorama in pixels. Must be a multiple of the pixels of a latent cell, "
+                    "usually 8.",
                 ),
                 io.Int.Input("batch_size", default=1, min=1, max=4096, tooltip="Number of panoramas."),
                 io.Model.Input(
                     "model",
                     optional=True,
-                    tooltip="The model that will sample: its latent format decides the channels and the pixels of a "
-                    "cell. Without it the sampler adapts the empty latent, with cells of 8 pixels.",
+                    tooltip="The model that will sample. It decides the channels of the latent and the pixels of a "
+                    "cell. Without it, cells have 8 pixels, and the sampler adapts the empty latent.",
                 ),
-                io.Image.Input("image", optional=True, tooltip="A picture to put on the canvas. Needs the VAE."),
-                io.Vae.Input("vae", optional=True, tooltip="Encodes the image."),
+                io.Image.Input("image", optional=True, tooltip="An image to put on the canvas. Needs vae."),
+                io.Vae.Input("vae", optional=True, tooltip="The VAE of the model. Encodes the image."),
                 io.Combo.Input(
                     "placement",
                     options=list(PLACEMENTS),
                     default=OUTPAINT,
                     optional=True,
-                    tooltip="outpaint: keep the image and paint around it (a noise mask; denoise 1). "
-                    "img2img: the image covers the canvas, cropped or stretched (denoise below 1).",
+                    tooltip="outpaint: keeps the image and paints around it (makes a noise mask; set denoise to 1). "
+                    "img2img: the image covers the canvas, cropped or stretched (set denoise below 1).",
                 ),
                 io.Float.Input(
                     "image_scale",
@@ -70,7 +73,7 @@ class PanoramaLatent(io.ComfyNode):
                     max=1.0,
                     step=0.01,
                     optional=True,
-                    tooltip="Outpaint: size of the image; 1 is the largest that the canvas holds.",
+                    tooltip="Outpaint: size of the image. 1: the largest that fits on the canvas. 0.5: half of that.",
                 ),
                 io.Float.Input(
                     "image_x",
@@ -79,7 +82,7 @@ class PanoramaLatent(io.ComfyNode):
                     max=1.0,
                     step=0.01,
                     optional=True,
-                    tooltip="Outpaint: where the image is, 0 at the left, 1 at the right.",
+                    tooltip="Outpaint: horizontal place of the image. 0: left, 1: right.",
                 ),
                 io.Float.Input(
                     "image_y",
@@ -88,7 +91,7 @@ class PanoramaLatent(io.ComfyNode):
                     max=1.0,
                     step=0.01,
                     optional=True,
-                    tooltip="Outpaint: where the image is, 0 at the top, 1 at the bottom.",
+                    tooltip="Outpaint: vertical place of the image. 0: top, 1: bottom.",
                 ),
                 io.Int.Input(
                     "feather",
@@ -98,8 +101,8 @@ class PanoramaLatent(io.ComfyNode):
                     step=8,
                     optional=True,
                     advanced=True,
-                    tooltip="Outpaint: pixels along the image's edge that fade into what is painted around it; "
-                    "best with Differential Diffusion, a node of ComfyUI, before the sampler.",
+                    tooltip="Outpaint: width in pixels of the edge of the image that fades into its surroundings. "
+                    "Best with Differential Diffusion, a node of ComfyUI, before the sampler.",
                 ),
             ],
             outputs=[io.Latent.Output("latent", display_name="LATENT", tooltip="The canvas, for a sampler.")],

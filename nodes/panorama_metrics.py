@@ -27,8 +27,8 @@ class PanoramaMetrics(io.ComfyNode):
             node_id="PanoramaMetrics",
             display_name="Panorama Metrics",
             category="joint diffusion",
-            description="Looks for the borders of the windows in a finished panorama and measures how well its edges "
-            "meet and whether distant windows look alike. Needs no network and no prompt.",
+            description="Measures a finished panorama: seams at the borders of its windows, whether its edges meet, "
+            "and whether distant windows look alike. Needs no network and no prompt.",
             search_aliases=[
                 "panorama",
                 "seam",
@@ -42,39 +42,43 @@ class PanoramaMetrics(io.ComfyNode):
             ],
             is_output_node=True,
             inputs=[
-                io.Image.Input("images", tooltip="Panoramas as they were decoded, neither resized nor cropped."),
+                io.Image.Input("images", tooltip="Panoramas as they were decoded: not resized, not cropped."),
                 io.Model.Input(
-                    "model", tooltip="The model that painted them: its Panorama Windows say where the windows are."
+                    "model", tooltip="The model that painted them. Its Panorama Windows tells where the windows are."
                 ),
             ],
             outputs=[
                 io.Image.Output(
-                    "picture", display_name="picture", tooltip="Each panorama with the borders of its windows."
+                    "picture", display_name="picture", tooltip="Each panorama, with the borders of its windows marked."
                 ),
                 io.Float.Output(
                     "seam_energy",
                     display_name="seam energy",
-                    tooltip="Colour step across the borders of windows, relative to the steps nearby; 1: no seam.",
+                    tooltip="Colour step across the borders of windows, divided by the steps nearby. 1: no seam.",
                 ),
                 io.Float.Output(
                     "wrap_error_x",
                     display_name="wrap error x",
-                    tooltip="The same from the last column to the first; 1: they meet without a seam.",
+                    tooltip="Colour step from the last column to the first, divided by the steps nearby. 1: no seam.",
                 ),
                 io.Float.Output(
-                    "wrap_error_y", display_name="wrap error y", tooltip="The same from the last row to the first."
+                    "wrap_error_y",
+                    display_name="wrap error y",
+                    tooltip="Colour step from the last row to the first, divided by the steps nearby. 1: no seam.",
                 ),
                 io.Float.Output(
                     "palette_distance",
                     display_name="palette distance",
-                    tooltip="Between windows that do not touch, in units of RGB; 0: one palette everywhere.",
+                    tooltip="Difference between the colours of windows that do not touch, in units of RGB. 0: one "
+                    "palette everywhere.",
                 ),
                 io.Float.Output(
                     "style_distance",
                     display_name="style distance",
-                    tooltip="Between the textures of windows that do not touch, 0 to 2; 0: one texture everywhere.",
+                    tooltip="Difference between the textures of windows that do not touch, 0 to 2. 0: one texture "
+                    "everywhere.",
                 ),
-                io.String.Output("summary", display_name="summary", tooltip="All of it in words."),
+                io.String.Output("summary", display_name="summary", tooltip="All numbers, in words."),
             ],
         )
 

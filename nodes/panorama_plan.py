@@ -37,14 +37,20 @@ class PanoramaPlan(io.ComfyNode):
             search_aliases=["panorama", "windows", "tiles", "multidiffusion", "tiled diffusion", "preview", "cost"],
             is_output_node=True,
             inputs=[
-                io.Model.Input("model", tooltip="A model after Panorama Windows and the nodes that guide them."),
-                io.Latent.Input("samples", tooltip="The canvas, as the sampler will get it."),
+                io.Model.Input("model", tooltip="The model after Panorama Windows and after the guidance nodes."),
+                io.Latent.Input("samples", tooltip="The canvas: the same latent that the sampler gets."),
             ],
             outputs=[
-                io.Image.Output("plan", display_name="plan", tooltip="The canvas, lighter where more windows look."),
+                io.Image.Output(
+                    "plan",
+                    display_name="plan",
+                    tooltip="The canvas with its windows. A place is lighter if more windows cover it.",
+                ),
                 io.Int.Output("windows", display_name="windows", tooltip="Number of windows on the canvas."),
                 io.Int.Output(
-                    "views", display_name="views per step", tooltip="Views that the model denoises in one step."
+                    "views",
+                    display_name="views per step",
+                    tooltip="Number of views that the model denoises in one step.",
                 ),
                 io.String.Output("summary", display_name="summary", tooltip="The plan in words."),
             ],
@@ -119,8 +125,8 @@ def _looks(canvas: Size, windows: Sequence[Window]) -> str:
     count = coverage(canvas, windows)
     least, most = int(count.min()), int(count.max())
     if least < most:
-        return f"; {least} to {most} windows look at each place"
-    return f"; {count_of(most, 'window')} look{'s' if most == 1 else ''} at each place"
+        return f"; {least} to {most} windows cover each place"
+    return f"; {count_of(most, 'window')} cover{'s' if most == 1 else ''} each place"
 
 
 def _turns(canvas: Size, pixels_per_cell: int, params: JointParams, cross: CrossSamplingParams) -> str:
@@ -134,6 +140,8 @@ def _turns(canvas: Size, pixels_per_cell: int, params: JointParams, cross: Cross
 def _cost(canvas: Size, params: JointParams) -> str:
     views = count_of(views_per_step(canvas, params, FIRST), "view")
     if not params.guided:
-        return f"{views} of the model in each step (twice that with a negative prompt)"
+        return f"The model denoises {views} in each step (twice as many with a negative prompt)"
     unguided = len(params.windows_at(FIRST).plan(canvas))
-    return f"{views} of the model in each guided step, {unguided} in others (twice that with a negative prompt)"
+    return (
+        f"The model denoises {views} in each guided step, {unguided} in others (twice as many with a negative prompt)"
+    )

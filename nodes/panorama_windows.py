@@ -2,16 +2,17 @@
 
 from comfy_api.latest import io
 
+from ..core.canvas.fusion import WeightShape
 from ..core.canvas.windows import Wrap
 from ..core.methods.multidiffusion import WindowParams
 from .host.families import grid
 from .host.settings import DEFAULT_OVERLAP, stride_of
-from .host.windows.wrappers import with_settings
+from .host.windows.patch import with_settings
 from .pixels import size_or_native
 
 WINDOWS = OVERLAPPING, MOVING = "overlapping", "moving"
 # What nodes that look at the windows of a model say of one without.
-NO_WINDOWS = "No Panorama Windows before this node: these are the windows of a model without it."
+NO_WINDOWS = "No Panorama Windows before this node: shown are the windows that are used without it."
 
 
 class PanoramaWindows(io.ComfyNode):
@@ -23,9 +24,9 @@ class PanoramaWindows(io.ComfyNode):
             node_id="PanoramaWindows",
             display_name="Panorama Windows",
             category="joint diffusion",
-            description="The model sees the canvas through overlapping windows that are fused at every step "
-            "(MultiDiffusion), or through windows that move (SpotDiffusion). Works with every sampler, ControlNet, "
-            "masks and areas.",
+            description="The model sees the canvas through windows of the size that it was trained on. The windows "
+            "overlap and are fused at every step (MultiDiffusion), or they move from step to step (SpotDiffusion). "
+            "Works with every sampler, ControlNet, masks and areas.",
             search_aliases=[
                 "multidiffusion",
                 "tiled diffusion",
@@ -61,27 +62,28 @@ class PanoramaWindows(io.ComfyNode):
                     min=0.0,
                     max=0.95,
                     step=0.05,
-                    tooltip="Part of a window that its neighbour sees too. More is smoother and slower: "
-                    "0.5 nearly doubles the windows of a row and of a column, 0.75 nearly quadruples them.",
+                    tooltip="Part of a window that its neighbour covers too. More is smoother and slower: 0.5 nearly "
+                    "doubles the windows of a row and of a column, 0.75 nearly quadruples them.",
                 ),
                 io.Combo.Input(
                     "windows",
                     options=[*WINDOWS],
                     default=OVERLAPPING,
-                    tooltip="overlapping: windows stay where they are and are blended. moving: windows side by side "
-                    "that are somewhere else in every step (SpotDiffusion), up to four times as fast; overlap is not "
-                    "used.",
+                    tooltip="overlapping: windows stay where they are, and overlap. moving: windows lie side by side "
+                    "and move from step to step (SpotDiffusion); up to four times as fast; overlap is not used.",
                 ),
-                io.Boolean.Input("wrap_x", default=False, tooltip="Left and right edge meet: a 360 degree panorama."),
-                io.Boolean.Input("wrap_y", default=False, tooltip="Top and bottom edge meet."),
+                io.Boolean.Input(
+                    "wrap_x", default=False, tooltip="The left and the right edge meet (a 360 degree panorama)."
+                ),
+                io.Boolean.Input("wrap_y", default=False, tooltip="The top and the bottom edge meet."),
                 io.Combo.Input(
                     "weights",
                     options=["feathered", "gaussian", "uniform"],
                     default="feathered",
                     optional=True,
                     advanced=True,
-                    tooltip="How much a window says towards its edge: feathered falls linearly, gaussian smoothly, "
-                    "uniform is the plain average of the paper.",
+                    tooltip="How much a window counts towards its edge. feathered: falls linearly. gaussian: falls "
+                    "smoothly. uniform: the same everywhere, the plain average of the paper.",
                 ),
                 io.Int.Input(
                     "windows_per_batch",
@@ -90,8 +92,8 @@ class PanoramaWindows(io.ComfyNode):
                     max=1024,
                     optional=True,
                     advanced=True,
-                    tooltip="Most windows in one model call, fewer if memory does not hold them; the picture does not "
-                    "depend on it. 0: automatic.",
+                    tooltip="Largest number of windows in one model call. If memory does not hold them, fewer are "
+                    "used. The picture does not depend on it. 0: automatic.",
                 ),
             ],
             outputs=[io.Model.Output("model", display_name="MODEL", tooltip="The model, for any sampler.")],
@@ -107,7 +109,7 @@ class PanoramaWindows(io.ComfyNode):
         windows,
         wrap_x,
         wrap_y,
-        weights="feathered",
+        weights: WeightShape = "feathered",
         windows_per_batch=0,
     ):
         if not 0 <= overlap < 1:

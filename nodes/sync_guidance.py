@@ -6,7 +6,7 @@ from ..core.methods.syncdiffusion import ANCHORS, GUIDANCES, SyncParams
 from .host.gradients.vae import load_along
 from .host.perceptual_weights import load_lpips, load_style
 from .host.settings import PictureLoss
-from .host.windows.wrappers import with_settings
+from .host.windows.patch import with_settings
 
 DEFAULT = SyncParams()
 PERCEPTIONS = {"style": load_style, "lpips": load_lpips}
@@ -21,36 +21,43 @@ class SyncGuidance(io.ComfyNode):
             node_id="SyncGuidance",
             display_name="Sync Guidance",
             category="joint diffusion",
-            description="Pulls the look of every window towards that of an anchor window (SyncDiffusion), so that a "
-            "long panorama has one palette and one style. Uses the windows of Panorama Windows, else the model's "
-            "native window at half overlap.",
+            description="Pulls palette and style of every window towards those of an anchor window (SyncDiffusion), "
+            "so that a long panorama looks the same from end to end. Uses the windows of Panorama Windows; without "
+            "that node, windows of the size that the model was trained on, with half overlap.",
             search_aliases=["syncdiffusion", "coherence", "consistent style", "palette", "panorama", "lpips", "gram"],
             inputs=[
-                io.Model.Input("model", tooltip="Any image model, with Panorama Windows before or after, or without."),
+                io.Model.Input(
+                    "model",
+                    tooltip="Any image model. Panorama Windows can come before or after this node, or be left out.",
+                ),
                 io.Float.Input(
                     "weight",
                     default=DEFAULT.weight,
                     min=0.0,
                     max=1000.0,
                     step=1.0,
-                    tooltip="How strongly windows are pulled. 0 is plain MultiDiffusion.",
+                    tooltip="How strongly windows are pulled towards the anchor. 20 is the value of the paper. 0: "
+                    "plain MultiDiffusion.",
                 ),
                 io.Combo.Input(
                     "loss",
                     options=["latent", *PERCEPTIONS],
                     default="latent",
-                    tooltip="What is compared. latent: palette and contrast of the latent, no extra weights. style, "
-                    "lpips: decoded pictures as VGG-16 sees them; needs a VAE and weights in models/perceptual.",
+                    tooltip="What is compared. latent: palette and contrast of the latents; needs no other files. "
+                    "style, lpips: decoded pictures, seen by a VGG-16 network; needs vae, and files in "
+                    "models/perceptual.",
                 ),
-                io.Vae.Input("vae", optional=True, tooltip="Decodes what style and lpips compare. Not for latent."),
+                io.Vae.Input(
+                    "vae", optional=True, tooltip="Only for style and lpips: decodes the pictures that they compare."
+                ),
                 io.Combo.Input(
                     "guidance",
                     options=[*GUIDANCES],
                     default=DEFAULT.guidance,
                     optional=True,
                     advanced=True,
-                    tooltip="direct: the prediction is corrected, at hardly any cost, with any model and sampler. "
-                    "gradient: the paper to the letter, through the model, four times as slow.",
+                    tooltip="direct: corrects the prediction; hardly slower, for every model and sampler. gradient: "
+                    "as in the paper, with a gradient through the model; four times as slow.",
                 ),
                 io.Combo.Input(
                     "anchors",
@@ -58,8 +65,9 @@ class SyncGuidance(io.ComfyNode):
                     default=DEFAULT.anchors,
                     optional=True,
                     advanced=True,
-                    tooltip="one per row: upper and lower windows, which show different things, keep different looks. "
-                    "one: a single anchor for the whole canvas, as in the paper. The same on one row or one column.",
+                    tooltip="one per row: each row of windows has an anchor of its own, so upper and lower windows "
+                    "may look different. one: a single anchor for the whole canvas, as in the paper. Both are the "
+                    "same if there is only one row or one column.",
                 ),
                 io.Float.Input(
                     "anchor_x",
@@ -69,7 +77,7 @@ class SyncGuidance(io.ComfyNode):
                     step=0.05,
                     optional=True,
                     advanced=True,
-                    tooltip="Where the anchor is: 0 is the left edge, 1 the right one.",
+                    tooltip="Horizontal place of the anchor window. 0: left edge, 1: right edge.",
                 ),
                 io.Float.Input(
                     "anchor_y",
@@ -79,7 +87,7 @@ class SyncGuidance(io.ComfyNode):
                     step=0.05,
                     optional=True,
                     advanced=True,
-                    tooltip="Where the anchor is: 0 is the top edge, 1 the bottom. Only for anchors: one.",
+                    tooltip="Vertical place of the anchor window. 0: top edge, 1: bottom edge. Only for anchors: one.",
                 ),
             ],
             outputs=[io.Model.Output("model", display_name="MODEL", tooltip="The model, for any sampler.")],

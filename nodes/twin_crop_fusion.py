@@ -5,7 +5,7 @@ from comfy_api.latest import io
 from ..core.canvas.windows import Size
 from ..core.methods.twindiffusion import CropFusionParams, CrossSamplingParams
 from .host.latents import latent_space
-from .host.windows.wrappers import with_settings
+from .host.windows.patch import with_settings
 from .pixels import cells
 
 DEFAULT = CropFusionParams()
@@ -20,12 +20,16 @@ class TwinCropFusion(io.ComfyNode):
             node_id="TwinCropFusion",
             display_name="Twin Crop Fusion",
             category="joint diffusion",
-            description="Aligns every window with its neighbours before they are fused, and moves the windows from "
-            "step to step (TwinDiffusion), at no cost: windows that overlap little leave weaker seams. Uses the "
-            "windows of Panorama Windows, else the model's native window at half overlap.",
+            description="Makes seams weaker where windows overlap little, at almost no cost (TwinDiffusion). Crop "
+            "Fusion aligns every window with its neighbours; Cross Sampling moves the windows from step to step. Uses "
+            "the windows of Panorama Windows; without that node, windows of the size that the model was trained on, "
+            "with half overlap.",
             search_aliases=["twindiffusion", "crop fusion", "cross sampling", "seams", "panorama", "smooth"],
             inputs=[
-                io.Model.Input("model", tooltip="Any image model, with Panorama Windows before or after, or without."),
+                io.Model.Input(
+                    "model",
+                    tooltip="Any image model. Panorama Windows can come before or after this node, or be left out.",
+                ),
                 io.Float.Input(
                     "adjacency",
                     display_name="lambda",
@@ -33,8 +37,8 @@ class TwinCropFusion(io.ComfyNode):
                     min=0.01,
                     max=1000.0,
                     step=0.1,
-                    tooltip="How much a window holds on to itself where it overlaps its neighbour. 1 is the paper's; "
-                    "small values copy the neighbour, large ones are plain MultiDiffusion.",
+                    tooltip="How much a window keeps of its own prediction where it overlaps its neighbour. 1 is the "
+                    "value of the paper. Small values copy the neighbour. Large values are plain MultiDiffusion.",
                 ),
                 io.Float.Input(
                     "stop",
@@ -42,14 +46,14 @@ class TwinCropFusion(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.05,
-                    tooltip="Part of the way from noise to picture in which neighbours are aligned. 0: Cross Sampling "
-                    "only.",
+                    tooltip="Part of the way from noise to picture in which neighbours are aligned. 0: they are never "
+                    "aligned, and there is only Cross Sampling.",
                 ),
                 io.Boolean.Input(
                     "cross_sampling",
                     default=True,
-                    tooltip="The inner windows move from step to step, so that no border stays where it is. "
-                    "Lets windows overlap less. Not for windows that move by themselves.",
+                    tooltip="Moves the inner windows from step to step, so that their borders are at other places in "
+                    "each step. Windows can then overlap less. Cannot be combined with moving windows.",
                 ),
                 io.Int.Input(
                     "groups",
@@ -58,7 +62,7 @@ class TwinCropFusion(io.ComfyNode):
                     max=64,
                     optional=True,
                     advanced=True,
-                    tooltip="How many sets of windows take turns in Cross Sampling; the paper has 2 or 3.",
+                    tooltip="Number of sets of windows that take turns in Cross Sampling. The paper has 2 or 3.",
                 ),
                 io.Int.Input(
                     "cross_stride",
@@ -68,7 +72,7 @@ class TwinCropFusion(io.ComfyNode):
                     step=8,
                     optional=True,
                     advanced=True,
-                    tooltip="Pixels from one set of windows to the next. 0: evenly spaced.",
+                    tooltip="Distance in pixels between one set of windows and the next. 0: evenly spaced.",
                 ),
             ],
             outputs=[io.Model.Output("model", display_name="MODEL", tooltip="The model, for any sampler.")],

@@ -21,8 +21,8 @@ class TwinImages(io.ComfyNode):
             node_id="TwinImages",
             display_name="Twin Images",
             category="joint diffusion",
-            description="Samples two pictures that overlap, and the second once more so that its left part fits the "
-            "right part of the first (TwinDiffusion). Shows what Crop Fusion does to a single pair of windows.",
+            description="Samples two pictures that overlap, and the second once more, so that its left part fits the "
+            "right part of the first (TwinDiffusion). Shows what Crop Fusion does to one pair of windows.",
             search_aliases=["twindiffusion", "crop fusion", "twins", "outpaint", "panorama", "ksampler"],
             inputs=[
                 io.Model.Input("model", tooltip="Any image model."),
@@ -36,7 +36,8 @@ class TwinImages(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.05,
-                    tooltip="Part of the width that the pictures share, on the model's grid: 0.5 is half a picture.",
+                    tooltip="Part of the width that the pictures share. 0.5: half a picture. Rounded to the model's "
+                    "grid.",
                 ),
                 io.Float.Input(
                     "adjacency",
@@ -45,8 +46,8 @@ class TwinImages(io.ComfyNode):
                     min=0.01,
                     max=100.0,
                     step=0.05,
-                    tooltip="How much the twin holds on to itself where it overlaps the first picture. Small values "
-                    "copy the first picture, large ones leave the second as it is.",
+                    tooltip="How much the twin keeps of its own prediction where it overlaps the first picture. Small "
+                    "values copy the first picture. Large values leave the second picture as it is.",
                 ),
                 io.Float.Input(
                     "stop",
@@ -54,23 +55,24 @@ class TwinImages(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.05,
-                    tooltip="Part of the steps in which the twin is aligned. Less: it differs from the first picture. "
-                    "More: it copies its left part, and its halves fall apart.",
+                    tooltip="Part of the steps in which the twin is aligned with the first picture. Small: the twin "
+                    "stays nearly the second picture. Large: its left part copies the first picture, and it breaks in "
+                    "the middle.",
                 ),
                 io.Boolean.Input(
                     "fixed_reference",
                     default=False,
                     optional=True,
                     advanced=True,
-                    tooltip="The paper's stress test: the twin is held to the second picture, which is not aligned, "
-                    "instead of to itself.",
+                    tooltip="The stress test of the paper: the second picture, which is not aligned, takes the place "
+                    "of the twin itself in the alignment.",
                 ),
             ],
             outputs=[
                 io.Latent.Output(
                     "latent",
                     display_name="LATENT",
-                    tooltip="Three rows: the first picture, the second, and the second aligned with the first.",
+                    tooltip="Three pictures: the first, the second, and the second aligned with the first (the twin).",
                 )
             ],
         )

@@ -5,7 +5,6 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-import numpy as np
 import torch
 from av.video.reformatter import ColorRange, Colorspace
 from torch import Tensor
@@ -32,7 +31,7 @@ def picture_of(frame: Tensor) -> av.VideoFrame:
     picture = av.VideoFrame(width, height, "gbrp")
     bytes_ = (frame * 255).add_(0.5).clamp_(0, 255)
     for plane, channel in zip(picture.planes, GBR, strict=True):
-        memory = torch.from_numpy(np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size))
+        memory = torch.frombuffer(plane, dtype=torch.uint8).reshape(plane.height, plane.line_size)
         memory[:, :width].copy_(bytes_[channel])
     return picture
 

@@ -4,22 +4,23 @@ from comfy_api.latest import io
 from torch import Tensor
 
 IMAGES = io.Image.Input("images", tooltip="The levels of the zoom, outermost first, as Zoom Stack Sampler gives them.")
-P = io.Int.Input(
+ZOOM_FACTOR = io.Int.Input(
     "zoom_factor",
     default=2,
     min=2,
     max=64,
-    tooltip="How many times each level is enlarged over the one before; connect the p of Zoom Prompts.",
+    tooltip="How many times larger each level shows the centre of the level before. Connect zoom_factor of Zoom "
+    "Prompts.",
 )
-UNIT = io.Int.Input(
+PIXELS_PER_CELL = io.Int.Input(
     "pixels_per_cell",
     default=8,
     min=1,
     max=256,
     optional=True,
     advanced=True,
-    tooltip="Pixels of a latent cell of the model that painted the levels (8 for most), since its levels nest by whole "
-    "cells; 1 for pictures from elsewhere. It matters only where p does not divide the level evenly.",
+    tooltip="Pixels of a latent cell of the model that painted the levels: 8 for most models, 1 for pictures from "
+    "elsewhere. It matters only if zoom_factor does not divide the size of a level.",
 )
 
 

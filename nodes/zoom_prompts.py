@@ -7,7 +7,7 @@ from comfy_api.latest import io
 from .zoom_presets import PRESETS
 
 OWN = "own prompts"
-DEFAULT_P = 2
+DEFAULT_ZOOM_FACTOR = 2
 MOST_LEVELS = 100
 ZoomPromptsType = io.Custom("ZOOM_PROMPTS")
 
@@ -31,8 +31,8 @@ class ZoomPrompts(io.ComfyNode):
             node_id="ZoomPrompts",
             display_name="Zoom Prompts",
             category="joint diffusion",
-            description="The prompts of a zoom stack: one per level, the most zoomed out first. Each level shows the "
-            "centre of the one before, p times larger.",
+            description="One prompt for each level of a zoom stack, the most zoomed out first. Each level shows the "
+            "centre of the level before, zoom_factor times larger.",
             search_aliases=["powers of ten", "zoom", "infinite zoom", "zoom video", "prompt schedule", "zoom prompts"],
             inputs=[
                 io.Clip.Input("clip", tooltip="Encodes the prompts."),
@@ -40,50 +40,57 @@ class ZoomPrompts(io.ComfyNode):
                     "preset",
                     options=[OWN, *PRESETS],
                     default=OWN,
-                    tooltip="Ready-made prompts in place of your own. The last one speaks the words of the demo model.",
+                    tooltip="Ready-made prompts, or your own. The last preset uses the words of the demo model.",
                 ),
                 io.String.Input(
                     "prompts",
                     multiline=True,
                     default="",
-                    tooltip="One prompt per line, the most zoomed out first, at least two. Put the subject of the next "
-                    "line in the middle of this one and keep the viewpoint. With connected levels, their names.",
+                    tooltip="One prompt per line, the most zoomed out first, at least two. Put the subject of the "
+                    "next line in the middle of this one, and keep the viewpoint. If levels are connected, the lines "
+                    "are only their names.",
                 ),
                 io.String.Input(
-                    "negative", multiline=True, default="", tooltip="What no level should show; one text for all."
+                    "negative",
+                    multiline=True,
+                    default="",
+                    tooltip="What no level should show. One text for all levels.",
                 ),
                 io.Int.Input(
                     "zoom_factor",
                     default=0,
                     min=0,
                     max=64,
-                    tooltip=f"How much larger each level shows the centre of the one before: 2, 4, ... 0 is what the "
-                    f"preset was written for, and {DEFAULT_P} for your own prompts.",
+                    tooltip="How many times larger each level shows the centre of the level before: 2, 4, ... 0: the "
+                    f"factor that the preset was written for, and {DEFAULT_ZOOM_FACTOR} for your own prompts.",
                 ),
                 io.Autogrow.Input(
                     "levels",
                     template=io.Autogrow.TemplatePrefix(level, prefix="level_", min=0, max=MOST_LEVELS),
                     optional=True,
-                    tooltip="In place of text: a conditioning for each level, the most zoomed out first, with whatever "
-                    "ControlNets, LoRA hooks or regions it has.",
+                    tooltip="In place of text: a conditioning for each level, the most zoomed out first. Each can "
+                    "have its own ControlNets, LoRA hooks or regions.",
                 ),
             ],
             outputs=[
-                ZoomPromptsType.Output(
-                    "zoom_prompts", display_name="ZOOM_PROMPTS", tooltip="For Zoom Stack Sampler and the explorer."
+                ZoomPromptsType.Output("zoom_prompts", display_name="ZOOM_PROMPTS", tooltip="For Zoom Stack Sampler."),
+                io.String.Output(
+                    "text",
+                    display_name="prompts",
+                    tooltip="The prompts, one per line: to read, to edit, or for the captions of Explore Zoom Stack.",
                 ),
-                io.String.Output("text", display_name="prompts", tooltip="The prompts, one per line, to read or edit."),
                 io.Int.Output(
-                    "factor",
+                    "used_zoom_factor",
                     display_name="zoom_factor",
-                    tooltip="The zoom factor in use, for Zoom Video and the explorer.",
+                    tooltip="The zoom factor in use, for Zoom Video, Zoom Frames and Explore Zoom Stack.",
                 ),
             ],
         )
 
     @classmethod
     def execute(cls, clip, preset, prompts, negative, zoom_factor, levels=None):
-        connected = [levels[name] for name in sorted(levels or {}, key=_number) if levels[name] is not None]
+        levels = levels or {}
+        connected = [levels[name] for name in sorted(levels, key=_number) if levels[name] is not None]
         lines = _lines(preset, prompts, bool(connected))
         if connected:
             lines = lines or tuple(f"level {number}" for number in range(len(connected)))
@@ -94,7 +101,7 @@ class ZoomPrompts(io.ComfyNode):
                 "lines, choose a preset, or connect levels."
             )
         if zoom_factor == 0:
-            zoom_factor = DEFAULT_P if preset == OWN else PRESETS[preset].zoom_factor
+            zoom_factor = DEFAULT_ZOOM_FACTOR if preset == OWN else PRESETS[preset].zoom_factor
         if zoom_factor < 2:
             raise ValueError(f"zoom_factor: must be at least 2, or 0 for the usual one, got {zoom_factor}.")
         stack = StackPrompts(

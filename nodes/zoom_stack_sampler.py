@@ -22,12 +22,15 @@ class ZoomStackSampler(io.ComfyNode):
             node_id="ZoomStackSampler",
             display_name="Zoom Stack Sampler",
             category="joint diffusion",
-            description="Samples one scene at many zoom levels at once, each with its own prompt, so that each level "
-            "is the centre of the one before (Generative Powers of Ten). Optionally zooms into a photograph.",
+            description="Samples one scene at many zoom levels at once. Each level has its own prompt, and is the "
+            "centre of the level before (Generative Powers of Ten). Can zoom into a photograph.",
             search_aliases=["powers of ten", "zoom", "infinite zoom", "zoom video", "zoom stack", "ksampler"],
             inputs=[
-                io.Model.Input("model", tooltip="Any image model; with Panorama Windows levels may be larger."),
-                ZoomPromptsType.Input("zoom_prompts", tooltip="What each level shows, from Zoom Prompts."),
+                io.Model.Input(
+                    "model",
+                    tooltip="Any image model. With Panorama Windows, levels can be larger than the model's own size.",
+                ),
+                ZoomPromptsType.Input("zoom_prompts", tooltip="What each level shows. Comes from Zoom Prompts."),
                 io.Vae.Input("vae", tooltip="The VAE of the model."),
                 *ksampler_inputs(
                     steps=30,
@@ -40,17 +43,18 @@ class ZoomStackSampler(io.ComfyNode):
                     "blending",
                     options=list(SPACES),
                     default=DEFAULT.space,
-                    tooltip="Where levels are joined. pixel: through the VAE at every step, as in the paper. latent: "
-                    "no VAE, fast, less exact. mixed: pixels in some steps, latents in the others.",
+                    tooltip="How levels are joined. pixel: as pictures, through the VAE at every step, as in the "
+                    "paper. latent: as latents, without the VAE; fast, less exact. mixed: as pictures in some steps, "
+                    "as latents in the others.",
                 ),
                 io.Latent.Input(
                     "latent_image",
                     optional=True,
-                    tooltip="A stack to start from, one row for each level (with denoise below 1), or an empty latent "
+                    tooltip="A stack to start from, one row for each level (set denoise below 1). Or an empty latent, "
                     "for the size.",
                 ),
                 io.Image.Input(
-                    "photograph", optional=True, tooltip="What the outermost level must show: zooms into it."
+                    "photograph", optional=True, tooltip="What the outermost level must show. The stack zooms into it."
                 ),
                 io.Int.Input(
                     "pixel_every",
@@ -59,7 +63,8 @@ class ZoomStackSampler(io.ComfyNode):
                     max=1000,
                     optional=True,
                     advanced=True,
-                    tooltip="Mixed: every so many steps in pixels, counted from the last; 1 is every step.",
+                    tooltip="Only for mixed: every how many steps levels are joined as pictures, counted from the "
+                    "last step. 1: in every step.",
                 ),
                 io.Float.Input(
                     "pixel_from",
@@ -69,7 +74,7 @@ class ZoomStackSampler(io.ComfyNode):
                     step=0.05,
                     optional=True,
                     advanced=True,
-                    tooltip="Mixed: no pixels before this part of the steps.",
+                    tooltip="Only for mixed: levels are joined as latents before this part of the steps.",
                 ),
                 io.Float.Input(
                     "pixel_to",
@@ -79,7 +84,7 @@ class ZoomStackSampler(io.ComfyNode):
                     step=0.05,
                     optional=True,
                     advanced=True,
-                    tooltip="Mixed: no pixels after this part of the steps.",
+                    tooltip="Only for mixed: levels are joined as latents after this part of the steps.",
                 ),
                 io.Int.Input(
                     "photograph_steps",
@@ -88,7 +93,7 @@ class ZoomStackSampler(io.ComfyNode):
                     max=100,
                     optional=True,
                     advanced=True,
-                    tooltip="Steps of the optimiser towards the photograph at each denoising step; 5 in the paper.",
+                    tooltip="Steps of the optimiser towards the photograph at each denoising step. The paper has 5.",
                 ),
                 io.Float.Input(
                     "photograph_rate",
@@ -98,13 +103,17 @@ class ZoomStackSampler(io.ComfyNode):
                     step=0.01,
                     optional=True,
                     advanced=True,
-                    tooltip="Learning rate of those steps; 0.1 in the paper.",
+                    tooltip="Learning rate of these steps. The paper has 0.1.",
                 ),
             ],
             outputs=[
-                io.Latent.Output("latent", display_name="LATENT", tooltip="One row for each level."),
+                io.Latent.Output(
+                    "latent", display_name="LATENT", tooltip="One row for each level. To refine the stack."
+                ),
                 io.Image.Output(
-                    "image", display_name="IMAGE", tooltip="The levels, each the exact centre of the one before."
+                    "image",
+                    display_name="IMAGE",
+                    tooltip="The levels. Each one is the exact centre of the level before.",
                 ),
             ],
         )

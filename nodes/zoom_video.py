@@ -4,11 +4,11 @@ import torch
 from comfy_api.latest import InputImpl, io, ui
 
 from ..core.canvas.windows import Size
-from ..core.zoom.path import DIRECTIONS, EASINGS, ZoomPath
+from ..core.zoom.path import DIRECTIONS, EASINGS, Direction, Easing, ZoomPath
 from ..core.zoom.view import render_frames
 from .host.video import counted, free_memory, output_file, workflow_of
 from .video_file import ENCODERS, even, write_video
-from .zoom_levels import IMAGES, UNIT, P, zoom_levels
+from .zoom_levels import IMAGES, PIXELS_PER_CELL, ZOOM_FACTOR, zoom_levels
 
 PATH = [
     io.Float.Input(
@@ -31,7 +31,13 @@ PATH = [
 
 
 def frames_of(
-    images, zoom_factor: int, pixels_per_cell: int, seconds_per_level: float, fps: float, easing: str, direction: str
+    images,
+    zoom_factor: int,
+    pixels_per_cell: int,
+    seconds_per_level: float,
+    fps: float,
+    easing: Easing,
+    direction: Direction,
 ):
     """The frames (3, H, W) one by one, their number and their size, cut to even sides."""
     levels = zoom_levels(images, pixels_per_cell)
@@ -52,13 +58,13 @@ class ZoomVideo(io.ComfyNode):
             node_id="ZoomVideo",
             display_name="Zoom Video",
             category="joint diffusion",
-            description="Zooms smoothly through the levels of a stack and saves that as a video, frame by frame: a "
-            "long video takes no more memory than a short one.",
+            description="Saves a smooth zoom through the levels of a stack as a video. Frames are written one by one: "
+            "a long video takes no more memory than a short one.",
             search_aliases=["zoom", "video", "powers of ten", "infinite zoom", "mp4", "webm"],
             is_output_node=True,
             inputs=[
                 IMAGES,
-                P,
+                ZOOM_FACTOR,
                 *PATH,
                 io.Combo.Input(
                     "format",
@@ -72,7 +78,7 @@ class ZoomVideo(io.ComfyNode):
                 io.String.Input(
                     "filename_prefix", default="video/zoom", tooltip="Where to save, in ComfyUI's output folder."
                 ),
-                UNIT,
+                PIXELS_PER_CELL,
             ],
             outputs=[io.Video.Output("video", display_name="VIDEO", tooltip="The saved file, for other video nodes.")],
         )
@@ -106,10 +112,10 @@ class ZoomFrames(io.ComfyNode):
             node_id="ZoomFrames",
             display_name="Zoom Frames",
             category="joint diffusion",
-            description="The frames of Zoom Video as images, for nodes that work on them. All of them are in memory at "
+            description="The frames of Zoom Video as images, for nodes that need images. All of them are in memory at "
             "once: 12 MB for a frame of 1024 x 1024 pixels.",
             search_aliases=["zoom", "frames", "powers of ten", "infinite zoom", "interpolate"],
-            inputs=[IMAGES, P, *PATH, UNIT],
+            inputs=[IMAGES, ZOOM_FACTOR, *PATH, PIXELS_PER_CELL],
             outputs=[io.Image.Output("frames", display_name="IMAGE", tooltip="One image per frame.")],
         )
 

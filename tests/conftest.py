@@ -23,6 +23,13 @@ if sys.dont_write_bytecode and not sys.pycache_prefix:
 load_pack()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_core():
+    """The pack is imported as `joint_diffusion`, and no part of it a second time by another name."""
+    yield
+    assert not {"core", "demo"} & sys.modules.keys()
+
+
 def pytest_report_header() -> str:
     return f"ComfyUI: {HOST}" if HOST else WITHOUT_HOST
 

@@ -136,7 +136,7 @@ def sync_diffusion_step(canvas, sigma, sigma_next, denoise, windows, weights, w,
 
 def style_of_latent(view):
     """Mean and covariance of the channels, cell by cell."""
-    channels, height, width = view.shape
+    _, height, width = view.shape
     cells = [view[:, i, j] for i, j in product(range(height), range(width))]
     mean = sum(cells) / len(cells)
     covariance = sum(torch.outer(cell - mean, cell - mean) for cell in cells) / len(cells)
@@ -153,6 +153,19 @@ def latent_distance(view, anchor):
     return cells * (palette + texture) / 40
 
 
+def grid_neighbours(tops, lefts, window, wrap):
+    """Where the left and the upper neighbour of a window start; where an edge wraps, the first of row or column too."""
+    row, column = tops.index(window.top), lefts.index(window.left)
+    if column > 0:
+        yield window.top, lefts[column - 1]
+    if row > 0:
+        yield tops[row - 1], window.left
+    if wrap[1] and column == len(lefts) - 1:
+        yield window.top, lefts[0]
+    if wrap[0] and row == len(tops) - 1:
+        yield tops[0], window.left
+
+
 def crop_fusion(views, windows, canvas_size, lam, wrap=(False, False)):
     """x_i* of TwinDiffusion: minimises Eq. 6 cell by cell, window after window, against the neighbours already done.
 
@@ -166,17 +179,7 @@ def crop_fusion(views, windows, canvas_size, lam, wrap=(False, False)):
     place = {(w.top, w.left): i for i, w in enumerate(windows)}
     done = []
     for index, window in enumerate(windows):
-        row, column = tops.index(window.top), lefts.index(window.left)
-        neighbours = set()
-        if column > 0:
-            neighbours.add(place[window.top, lefts[column - 1]])
-        if row > 0:
-            neighbours.add(place[tops[row - 1], window.left])
-        if wrap[1] and column == len(lefts) - 1:
-            neighbours.add(place[window.top, lefts[0]])
-        if wrap[0] and row == len(tops) - 1:
-            neighbours.add(place[tops[0], window.left])
-        neighbours.discard(index)
+        neighbours = {place[corner] for corner in grid_neighbours(tops, lefts, window, wrap)} - {index}
         optimum = views[index].clone()
         for i, j in product(range(window.height), range(window.width)):
             seen = []
@@ -405,7 +408,7 @@ def zoom_view(levels, zoom, p, outer, inner, frame):
     `outer` and `inner` are where level i + 1 begins in level i, and what of it level i shows: row y of level i + 1 is
     row outer + (y - inner) / p of level i.
     """
-    count, channels, *sides = levels.shape
+    _, channels, *sides = levels.shape
     out = torch.empty(channels, *frame, dtype=levels.dtype)
     coarse = int(zoom)
     stay = [(p * o - i) / (p - 1) for o, i in zip(outer, inner, strict=True)]

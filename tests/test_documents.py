@@ -1,4 +1,4 @@
-"""Tables in the documents are what benchmarks/results/ has, and everything there is shown."""
+"""Tables and numbers in the documents are what benchmarks/results/ has, and everything there is shown."""
 
 import re
 import subprocess
@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from host import ROOT
-from joint_diffusion.benchmarks.table import Table, markdown, read
+from joint_diffusion.benchmarks.table import Table, markdown, number, read
 
 DOCUMENTS = ["README.md", "benchmarks/README.md", "demo/README.md"]
 DOCUMENTS += [f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))]
@@ -92,9 +92,33 @@ def test_a_table_takes_the_place_of_the_one_before(saved):
     result = run("import sys; from tools.fill_tables import filled; print(filled(sys.argv[1]), end='')", document)
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
-    assert lines[0] == "before" and lines[-1] == "after" and "old" not in lines
-    assert "| plain | 900 |" in lines and "| method | calls |" in lines
+    assert lines[0] == "before"
+    assert lines[-1] == "after"
+    assert "old" not in lines
+    assert "| plain | 900 |" in lines
+    assert "| method | calls |" in lines
     assert any(line.startswith("`python -m benchmarks.two` (CPU, ") and line.endswith(": 2 seeds.") for line in lines)
+
+
+def test_a_number_takes_the_place_of_the_one_before(saved):
+    document = f"costs <!-- number {saved} [plain: calls] -->1<!-- /number --> calls, not 2\n"
+    result = run("import sys; from tools.fill_tables import filled; print(filled(sys.argv[1]), end='')", document)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == document.replace("-->1<", "-->900<")
+
+
+def test_a_number_that_is_not_there_is_named(saved):
+    with pytest.raises(ValueError, match=r"two\.csv: no number 'calls' of 'guided'"):
+        number(saved, "guided", "calls")
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_number_is_closed_and_within_a_line(name):
+    """One that the pattern misses would stay as it is for good; one that begins a line would end its paragraph."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    found = re.findall(r"<!-- number \S+ \[[^\]:]+: [^\]]+\] -->[\d.e-]+<!-- /number -->", text)
+    assert len(found) == text.count("<!-- number ") == text.count("<!-- /number -->")
+    assert "\n<!-- number " not in text
 
 
 def test_a_missing_file_is_named():

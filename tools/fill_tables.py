@@ -1,21 +1,24 @@
-"""Put the tables of benchmarks/results/ into the documents: `make tables` runs it.
+"""Put the tables and numbers of benchmarks/results/ into the documents: `make tables` runs it.
 
 A table stands between two comments, below the command that printed it, and everything there is written anew:
 
     <!-- table benchmarks/results/msd.csv [metrics: FID, order violations] -->
     <!-- /table -->
 
-Without the bracket all metrics are shown.
+Without the bracket all metrics are shown. A single number within a sentence names its row and its metric:
+
+    <!-- number benchmarks/results/msd.csv [MSD: order violations] -->0.2<!-- /number -->
 """
 
 import re
 from pathlib import Path
 
-from benchmarks.table import markdown, read
+from benchmarks.table import markdown, number, read
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "benchmarks/README.md", "demo/README.md", "docs/*.md")
-BLOCK = re.compile(r"(<!-- table (\S+)(?: \[metrics: ([^\]]+)\])? -->\n).*?(<!-- /table -->)", re.DOTALL)
+TABLE = re.compile(r"(<!-- table (\S+)(?: \[metrics: ([^\]]+)\])? -->\n).*?(<!-- /table -->)", re.DOTALL)
+NUMBER = re.compile(r"(<!-- number (\S+) \[([^\]:]+): ([^\]]+)\] -->).*?(<!-- /number -->)")
 
 
 def documents() -> list[Path]:
@@ -24,13 +27,18 @@ def documents() -> list[Path]:
 
 
 def filled(text: str) -> str:
-    """A document with its tables as the CSV files have them."""
-    return BLOCK.sub(lambda block: block[1] + _table(ROOT / block[2], block[3]) + block[4], text)
+    """A document with its tables and numbers as the CSV files have them."""
+    text = NUMBER.sub(lambda found: found[1] + number(_existing(found[2]), found[3], found[4]) + found[5], text)
+    return TABLE.sub(lambda found: found[1] + _table(_existing(found[2]), found[3]) + found[4], text)
+
+
+def _existing(name: str) -> Path:
+    if not (path := ROOT / name).exists():
+        raise FileNotFoundError(f"{name}: no such table; run the benchmark that writes it first.")
+    return path
 
 
 def _table(path: Path, metrics: str | None) -> str:
-    if not path.exists():
-        raise FileNotFoundError(f"{path.relative_to(ROOT)}: no such table; run the benchmark that writes it first.")
     origin, *notes = read(path)[0]
     command, *where = origin.split("; ")
     note = ": " + " ".join(notes) if notes else "."

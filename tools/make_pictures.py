@@ -19,7 +19,7 @@ from PIL import Image
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "docs" / "images"
 FIRST_WORKFLOW = "panorama_msd_demo"
-VIEW = {"width": 1600, "height": 760}
+VIEW = (1600, 760)
 PATIENCE_MS = 300_000
 WIDTH = 1200  # pixels of a screenshot in the document
 SHOWN = """app.canvas.setDirty(true, true), app.graph.nodes.find(node => node.type === 'SaveImage').imgs?.length"""
@@ -70,7 +70,7 @@ def in_front_end(picture: Callable[[FrontEnd], Image.Image]) -> Image.Image:
     """A picture of a fresh front end."""
     with tempfile.TemporaryDirectory() as base, running_server(Path(base)) as server, front_end(server) as editor:
         editor.page.set_default_timeout(PATIENCE_MS)
-        editor.page.set_viewport_size(VIEW)
+        editor.page.set_viewport_size({"width": VIEW[0], "height": VIEW[1]})
         return picture(editor)
 
 

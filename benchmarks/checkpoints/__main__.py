@@ -36,7 +36,7 @@ WEIGHTS = WeightParams()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="benchmarks.checkpoints", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="benchmarks.checkpoints", description=(__doc__ or "").partition("\n")[0])
     commands = parser.add_subparsers(required=True)
     _add_paint(commands.add_parser("paint", help="panoramas by every method, and single pictures"))
     _add_measure(commands.add_parser("measure", help="the table"))
@@ -76,7 +76,8 @@ def paint(args: argparse.Namespace) -> None:
     """The pictures of this process."""
     fields = ("rows", "columns", "overlap", "steps", "cfg", "sampler", "scheduler")
     settings = Settings(checkpoint=Path(args.checkpoint).name, **{name: getattr(args, name) for name in fields})
-    counts = {method: args.seeds for method in args.methods} | {REFERENCE: args.references}
+    seeds: int = args.seeds
+    counts = dict.fromkeys(args.methods, seeds) | {REFERENCE: args.references}
     pictures = [
         Picture(Group(method, prompt), seed)
         for method, count in counts.items()  # first, so that every share has as many of the slow ones

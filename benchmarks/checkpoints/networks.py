@@ -31,15 +31,17 @@ class Networks:
     def inception(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """Features (N, 2048) for FID and KID, and logits (N, 1008) for IS."""
         features = self._in_batches(self._inception, pictures)
-        return features, features @ self._inception.fc.weight.T.cpu()
+        last = self._inception.get_parameter("fc.weight")
+        return features, features @ last.T.cpu()
 
     def clip(self, pictures: Tensor, prompt: str) -> tuple[Tensor, Tensor]:
         """100 times the cosine of pictures and prompt, (N,), and the mark for beauty, about 1..10, (N,)."""
         model, processor = self._clip
-        text = processor(text=[prompt], return_tensors="pt", truncation=True).to(self.device)
+        text = processor(text=[prompt], text_kwargs={"return_tensors": "pt", "truncation": True}).to(self.device)
 
         def embed(batch: Tensor) -> Tensor:
-            seen = model(**text, **processor(images=list(batch.cpu()), return_tensors="pt").to(self.device))
+            shown = processor(images=list(batch.cpu()), images_kwargs={"return_tensors": "pt"}).to(self.device)
+            seen = model(**text, **shown)
             return torch.cat([seen.image_embeds, seen.text_embeds.expand_as(seen.image_embeds)], dim=1)
 
         images, texts = self._in_batches(embed, pictures).chunk(2, dim=1)
@@ -76,7 +78,9 @@ class Networks:
     @cached_property
     def _clip(self) -> tuple[CLIPModel, CLIPProcessor]:
         name = self.params.clip_model
-        return CLIPModel.from_pretrained(name).eval().to(self.device), CLIPProcessor.from_pretrained(name)
+        model = CLIPModel.from_pretrained(name).eval()
+        nn.Module.to(model, self.device)  # in place; the `to` of transformers has lost its types
+        return model, CLIPProcessor.from_pretrained(name)
 
     @cached_property
     def _aesthetic(self) -> nn.Linear:

@@ -21,7 +21,7 @@ from joint_diffusion.core.methods.twindiffusion import CropFusionParams, CrossSa
 from joint_diffusion.nodes.host.families import native_window  # noqa: E402
 from joint_diffusion.nodes.host.ksampler import SAMPLERS, SCHEDULERS, sample  # noqa: E402
 from joint_diffusion.nodes.host.latents import latent_space  # noqa: E402
-from joint_diffusion.nodes.host.windows.wrappers import with_settings  # noqa: E402
+from joint_diffusion.nodes.host.windows.patch import with_settings  # noqa: E402
 from joint_diffusion.nodes.load_demo_model import LoadDemoModel  # noqa: E402
 from joint_diffusion.nodes.panorama_decode import PanoramaDecode  # noqa: E402
 from joint_diffusion.nodes.panorama_latent import PanoramaLatent  # noqa: E402

@@ -5,94 +5,28 @@
     python -m benchmarks.figures twin --weights feathered
 
 Each prints a table and writes it and a plot to benchmarks/results/. Pictures are kept, so a run that was stopped goes
-on where it was. `measures.py` says what the metrics are, `figures.py` what is painted for each figure.
+on where it was. `measures.py` says what the metrics are, `panoramas.py` what is painted for each figure.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from demo.autoencoder import CHANNELS
-from demo.panorama import PanoramaParams, paint_panorama
-from demo.pipeline import AUTOENCODER, DENOISER, LandscapePipeline
+from demo.panorama import PanoramaParams
+from demo.pipeline import LandscapePipeline
 
 from ..table import RESULTS, Table, Value
-from .features import WINDOW, FeatureNetwork, load_features
-from .gallery import KEPT, Gallery, Kept
-from .measures import SETS, Row, all_features, measure
-from .panoramas import FIGURES, Figure, Line
-from .plots import Point, draw
-from .truth import true_panorama
+from .features import load_features
+from .gallery import KEPT, Gallery
+from .measures import SETS, Row, measure
+from .painter import PAINTED_BY, Painter
+from .panoramas import FIGURES, Figure
+from .plots import Point, draw, middle
 from .zooms import zoom_figure
-
-TRUE_PICTURES = 48  # for FID and KID
-ALONE = 1000  # seeds of windows painted alone, and of true pictures in a row of the table, start here
-
-
-class Painter:
-    """Paints the rows of a figure, or takes them from the gallery."""
-
-    def __init__(self, pipeline: LandscapePipeline, gallery: Gallery, figure: Figure, bfloat16: bool):
-        self.pipeline, self.gallery, self.figure, self.bfloat16 = pipeline, gallery, figure, bfloat16
-
-    def row(self, line: Line) -> list[Kept]:
-        """A panorama for every prompt and seed."""
-        kept = []
-        for prompt in self.figure.prompts:
-            for seed in range(self.figure.seeds):
-                params = PanoramaParams(prompt=prompt, seed=seed, **self.figure.fields(line))
-                kept.append(self.picture(line.source, params))
-                print(f"\r{line.label}: {len(kept)}", end="", file=sys.stderr, flush=True)
-        print(file=sys.stderr)
-        return kept
-
-    def picture(self, source: str, params: PanoramaParams) -> Kept:
-        """One panorama."""
-        if source == "world":
-            return self.true_picture(params.prompt, ALONE + params.seed)
-        if source == "alone":
-            return self.gallery.picture(("alone", params), lambda: self.alone(params))
-        if source == "without map":
-            return self.gallery.picture(("without map", params), lambda: self.joint(params, self.without_map))
-        return self.gallery.picture(params, lambda: self.joint(params))
-
-    def joint(self, params: PanoramaParams, pipeline: LandscapePipeline | None = None) -> tuple[Tensor, int]:
-        """By the core."""
-        with torch.autocast(self.pipeline.device.type, torch.bfloat16, enabled=self.bfloat16):
-            image, views = paint_panorama(pipeline or self.pipeline, params)
-        return image[0], views
-
-    @cached_property
-    def without_map(self) -> LandscapePipeline:
-        """The same model, but the latents of small pictures are taken for those of large ones."""
-        pipeline = deepcopy(self.pipeline)
-        pipeline.autoencoder.half_matrix.copy_(torch.eye(CHANNELS))
-        pipeline.autoencoder.half_offset.zero_()
-        return pipeline
-
-    def alone(self, params: PanoramaParams) -> tuple[Tensor, int]:
-        """Native windows side by side that know nothing of each other."""
-        seeds = range(ALONE + params.seed * self.figure.columns, ALONE + (params.seed + 1) * self.figure.columns)
-        painted = [self.joint(replace(params, width=WINDOW, seed=seed)) for seed in seeds]
-        return torch.cat([image for image, _ in painted], dim=2), sum(calls for _, calls in painted)
-
-    def true_picture(self, prompt: str, seed: int) -> Kept:
-        """From the world."""
-        size = self.figure.size
-        return self.gallery.picture(("world", prompt, seed, size), lambda: (true_panorama(prompt, seed, **size), 0))
-
-    def truth(self, network: FeatureNetwork) -> Tensor:
-        """(windows, 64) features of true pictures of all prompts."""
-        prompts = self.figure.prompts
-        images = [self.true_picture(prompts[seed % len(prompts)], seed).image for seed in range(TRUE_PICTURES)]
-        return torch.cat([all_features(network, image) for image in images])
 
 
 def show(name: str, figure: Figure, painter: Painter, device: str, results: Path) -> None:
@@ -116,7 +50,7 @@ def show(name: str, figure: Figure, painter: Painter, device: str, results: Path
         if line.label not in measured:
             table.row(line.label, values, panoramas=len(prompts))
         measured[line.label] = values
-        x = values.get(figure.axis, line.x)
+        x = middle(values[figure.axis]) if figure.axis in values else line.x
         for metric in figure.drawn:
             panels[metric].append(Point(line.label, values[metric], x, line.series))
     table.save(results)
@@ -134,7 +68,7 @@ def chosen(args: argparse.Namespace) -> tuple[str, Figure]:
 
 
 def options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("figure", choices=[*FIGURES, "zoom"])
     parser.add_argument("--seeds", type=int, help="panoramas per prompt")
     parser.add_argument("--columns", type=int, help="windows from left to right")
@@ -151,7 +85,7 @@ def options(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; see the module's first lines."""
     args = options(arguments)
-    gallery = Gallery(args.out, (DENOISER, AUTOENCODER), device=args.device, bfloat16=args.bfloat16)
+    gallery = Gallery(args.out, PAINTED_BY, device=args.device, bfloat16=args.bfloat16)
     pipeline = LandscapePipeline(args.device)
     if args.figure == "zoom":
         zoom_figure(pipeline, gallery, args)

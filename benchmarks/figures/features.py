@@ -7,6 +7,7 @@ numbers can be compared with each other and not with those of other networks.
 
 import warnings
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -27,6 +28,9 @@ KNOWN, DETAIL = 64, sum(WIDTHS[:2])
 class FeatureNetwork(nn.Module):
     """Windows (N, 3, 128, 128) in [0, 1] to features (N, 64), over true windows white."""
 
+    mean: Tensor
+    whitening: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         channels = (12, *WIDTHS)
@@ -35,7 +39,7 @@ class FeatureNetwork(nn.Module):
             nn.Sequential(
                 nn.Conv2d(before, after, 3, padding=1, stride=1 if i == 0 else 2), nn.BatchNorm2d(after), nn.SiLU()
             )
-            for i, (before, after) in enumerate(zip(channels, channels[1:], strict=False))
+            for i, (before, after) in enumerate(pairwise(channels))
         )
         # Where something is belongs to what a window shows, and how much of a texture there is to how well it is made.
         self.places = nn.Sequential(nn.Conv2d(WIDTHS[-1], 32, 1), nn.Flatten())

@@ -1,15 +1,15 @@
 """Painted pictures, kept: a run that was stopped goes on where it was, and figures share what they have in common.
 
-A picture is a PNG file named after everything that it depends on: parameters, weights and precision, but not the code;
-who changes the code starts with an empty folder. What it cost is written in the file, which appears whole or not at
-all, so several runs may fill one folder.
+A picture is a PNG file named after everything that it depends on: parameters, precision, weights and the code that
+paints it; who changes a line of that code has every picture painted again. What it cost is written in the file, which
+appears whole or not at all, so several runs may fill one folder.
 """
 
 import hashlib
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,13 +34,13 @@ class Gallery:
 
     Args:
         directory: it is made where there is none.
-        weights: files whose content the pictures depend on.
+        painted_by: files whose content the pictures depend on, and folders, of which it is the Python files.
         setting: all else that they depend on, such as the precision.
     """
 
-    def __init__(self, directory: Path, weights: tuple[Path, ...] = (), **setting: Any):
+    def __init__(self, directory: Path, painted_by: Iterable[Path] = (), **setting: Any):
         self.directory = directory
-        self.setting = setting | {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in weights}
+        self.setting = setting | {"painted by": [_content(path) for path in painted_by]}
         self.painted = 0  # since the start of this run
         directory.mkdir(parents=True, exist_ok=True)
 
@@ -68,3 +68,11 @@ class Gallery:
         partial = path.with_suffix(f".{os.getpid()}.partial")
         Image.fromarray(pixels).save(partial, format="PNG", pnginfo=text)
         partial.replace(path)
+
+
+def _content(path: Path) -> str:
+    """A hash of a file, or of the names and contents of the Python files in a folder."""
+    if path.is_file():
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    files = {file.relative_to(path).as_posix(): _content(file) for file in path.rglob("*.py")}
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()

@@ -15,8 +15,10 @@ sharpness           contrast of the details, RGB units
 FID, KID            of the features of native windows half a window apart, against true pictures for the same prompts
 """
 
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import torch
@@ -28,7 +30,7 @@ from core.measure.seams import seam_energy, window_borders
 from demo.autoencoder import PIXELS_PER_CELL
 from demo.metrics import grid_energy, order_violations_per_column, palette_deviation, sharpness, window_deviation
 
-from ..bootstrap import mean_interval, set_interval
+from ..bootstrap import Interval, mean_interval, set_interval
 from ..table import Value
 from .features import WINDOW, FeatureNetwork, feature_distance, features_of, fid, kid
 from .gallery import Kept
@@ -49,7 +51,15 @@ class Row:
         pairs = zip(self.kept, self.prompts, strict=True)
         return torch.cat([measure(kept.image[None], prompt).reshape(1) for kept, prompt in pairs])
 
-    def features(self) -> Tensor:
+    def from_truth(self, distance: Callable[[Tensor, Tensor], float]) -> Interval:
+        """A distance of the features of all windows from those of true pictures."""
+        truth = self.truth
+        if truth is None:
+            raise ValueError("truth: FID and KID need features of true pictures, and this row has none.")
+        return set_interval(lambda drawn: distance(self._features[drawn].flatten(0, 1), truth), len(self.kept))
+
+    @cached_property
+    def _features(self) -> Tensor:
         """(N, windows, 64)."""
         return torch.stack([all_features(self.network, kept.image) for kept in self.kept])
 
@@ -60,7 +70,7 @@ def all_features(network: FeatureNetwork, image: Tensor) -> Tensor:
     return features_of(network, image, plan_windows(canvas_size(image), Size(WINDOW, WINDOW), half))
 
 
-def native_windows(image: Tensor) -> list[Window]:
+def native_windows(image: Tensor) -> tuple[Window, ...]:
     """Windows of the model's size, side by side."""
     return plan_windows(canvas_size(image), Size(WINDOW, WINDOW), Size(WINDOW, WINDOW))
 
@@ -120,21 +130,20 @@ EACH: dict[str, Callable[[Row], Tensor]] = {
     "sharpness": lambda row: row.each(lambda image, _: sharpness(image)),
 }
 SETS: dict[str, Callable[[Tensor, Tensor], float]] = {"FID": fid, "KID": kid}
+COSTS: dict[str, Callable[[Sequence[Kept]], float]] = {
+    "views denoised": lambda row: statistics.fmean(kept.views for kept in row),
+    "seconds": lambda row: statistics.median(kept.seconds for kept in row),
+}
 
 
 def measure(row: Row, metrics: Sequence[str]) -> dict[str, Value]:
     """The metrics of one row, with 95 % intervals; of the cost mean and median."""
     values: dict[str, Value] = {}
-    features = row.features() if any(metric in SETS for metric in metrics) else None
     for metric in metrics:
         if metric in EACH:
             values[metric] = mean_interval(EACH[metric](row))
         elif metric in SETS:
-            values[metric] = set_interval(
-                lambda drawn, distance=SETS[metric]: distance(features[drawn].flatten(0, 1), row.truth), len(row.kept)
-            )
-    if "views denoised" in metrics:
-        values["views denoised"] = sum(kept.views for kept in row.kept) / len(row.kept)
-    if "seconds" in metrics:
-        values["seconds"] = torch.tensor([kept.seconds for kept in row.kept]).median().item()
+            values[metric] = row.from_truth(SETS[metric])
+        else:
+            values[metric] = COSTS[metric](row.kept)
     return values

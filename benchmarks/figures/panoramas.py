@@ -13,10 +13,8 @@ from core.methods.twindiffusion import CropFusionParams, CrossSamplingParams
 from demo.panorama import METHODS
 
 from .features import WINDOW
+from .prompts import PROMPTS, SCENE, STRIP
 
-SCENE = "sky mountains forest meadow"  # no season and no hour: every window may choose its own
-PROMPTS = (f"summer day {SCENE}", f"autumn dusk {SCENE}", f"winter dawn {SCENE}")
-STRIP = f"far {SCENE}"  # whole scenes side by side
 COSTS = ("views denoised", "seconds")
 MOVING = {"moving": True}
 
@@ -104,12 +102,11 @@ def _high_lines() -> list[Line]:
 def _sync_weight_lines() -> list[Line]:
     """Of weight 0 there is one, which is MultiDiffusion."""
     lines = [Line("0", x=0, series=guidance) for guidance in SYNC_GUIDANCES]
-    for guidance in SYNC_GUIDANCES:
-        for weight in (5, 10, 20, 40):
-            lines.append(
-                Line(f"{guidance}, {weight}", _sync(guidance=guidance, weight=float(weight)), weight, guidance)
-            )
-    return lines
+    return lines + [
+        Line(f"{guidance}, {weight}", _sync(guidance=guidance, weight=float(weight)), weight, guidance)
+        for guidance in SYNC_GUIDANCES
+        for weight in (5, 10, 20, 40)
+    ]
 
 
 def _twin_lines() -> list[Line]:

@@ -1,6 +1,6 @@
 """Plots of what a table has: bars for methods, curves for settings, each number with its 95 % interval."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +29,7 @@ class Point(NamedTuple):
     series: str = ""
 
 
-def draw(path: Path, title: str, panels: dict[str, Sequence[Point]], axis: str = "", log: bool = False) -> None:
+def draw(path: Path, title: str, panels: Mapping[str, Sequence[Point]], axis: str = "", log: bool = False) -> None:
     """Write an SVG file with a panel for each metric, side by side.
 
     Args:
@@ -58,22 +58,22 @@ def draw(path: Path, title: str, panels: dict[str, Sequence[Point]], axis: str =
 
 def _curves(panel: Axes, points: Sequence[Point]) -> None:
     for series in dict.fromkeys(point.series for point in points):
-        those = sorted((point for point in points if point.series == series), key=lambda point: point.x)
-        x, y = [point.x for point in those], [_middle(point.value) for point in those]
-        panel.errorbar(
-            x, y, _reach([point.value for point in those]), marker="o", markersize=3, capsize=2, label=series
-        )
+        those = [(point.x, point.value) for point in points if point.series == series and point.x is not None]
+        x, values = zip(*sorted(those, key=lambda pair: pair[0]), strict=True)
+        y = [middle(value) for value in values]
+        panel.errorbar(x, y, _reach(values), marker="o", markersize=3, capsize=2, label=series)
     panel.set_ylim(bottom=min(0, panel.get_ylim()[0]))
 
 
 def _bars(panel: Axes, points: Sequence[Point]) -> None:
     values = [point.value for point in points]
     colours = [f"C{i}" for i in range(len(points))]
-    panel.bar(range(len(points)), list(map(_middle, values)), yerr=_reach(values), capsize=3, color=colours)
+    panel.bar(range(len(points)), list(map(middle, values)), yerr=_reach(values), capsize=3, color=colours)
     panel.set_xticks(range(len(points)), [point.label for point in points], rotation=35, ha="right")
 
 
-def _middle(value: Value) -> float:
+def middle(value: Value) -> float:
+    """A number without its interval."""
     return value[0] if isinstance(value, tuple) else value
 
 

@@ -28,6 +28,7 @@ from .features import KNOWN, SIZE, WEIGHTS, WINDOW, FeatureNetwork
 GRID = 4  # rows and columns of places whose layers are asked for
 DAMAGES = ("none", "blur", "noise", "mixture", "seam")
 HELD_BACK = 200  # pictures for the test at the end
+ASKED, WHITENED = 1000, 1600  # windows: of the test, and to whiten the features with
 
 
 class Batch(NamedTuple):
@@ -125,7 +126,7 @@ def train(network: FeatureNetwork, pictures: list[Picture], steps: int, batch: i
 @torch.no_grad()
 def report(network: FeatureNetwork, answers: Answers, pictures: list[Picture]) -> None:
     """How often the answers are right on pictures that were held back."""
-    batch = draw_batch(pictures, 1000, np.random.default_rng(1))
+    batch = draw_batch(pictures, ASKED, np.random.default_rng(1))
     *words, layers, kind = answers(network.known(network.maps(batch.windows)))
     one = batch.damage == 0
     for i, name in enumerate(("season", "hour", "zoom")):
@@ -137,7 +138,7 @@ def report(network: FeatureNetwork, answers: Answers, pictures: list[Picture]) -
 @torch.no_grad()
 def whiten(network: FeatureNetwork, pictures: list[Picture]) -> None:
     """Features are the directions in which true windows differ most, and none counts more than another."""
-    batch = draw_batch(pictures, 1600, np.random.default_rng(2))
+    batch = draw_batch(pictures, WHITENED, np.random.default_rng(2))
     described = network.described(batch.windows[batch.damage == 0])
     mean, std = described.mean(dim=0), described.std(dim=0)
     variances, directions = torch.linalg.eigh(((described - mean) / std).T.cov())  # rising
@@ -146,11 +147,12 @@ def whiten(network: FeatureNetwork, pictures: list[Picture]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--pictures", type=int, default=2600, help="drawn pictures of the world")
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--batch", type=int, default=48)
     parser.add_argument("--cache", type=Path, help="file of drawn pictures, as `python -m demo.train --cache` keeps it")
+    parser.add_argument("--out", type=Path, default=WEIGHTS, help="where the weights go")
     args = parser.parse_args()
     torch.manual_seed(0)
     pictures = pickle.loads(args.cache.read_bytes()) if args.cache else draw_pictures(args.pictures, workers=1)
@@ -161,7 +163,7 @@ def main() -> None:
     whiten(network, pictures)
     state = network.state_dict()
     halves = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
-    save_file({name: value.contiguous() for name, value in halves.items()}, WEIGHTS)
+    save_file({name: value.contiguous() for name, value in halves.items()}, args.out)
 
 
 if __name__ == "__main__":

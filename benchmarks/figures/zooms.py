@@ -61,7 +61,7 @@ def average(observed: Tensor, zoom_factor: int, pixels_per_cell: int) -> Tensor:
     return torch.stack(layers)
 
 
-def as_they_are(observed: Tensor, _p: int, _unit: int) -> Tensor:
+def as_they_are(observed: Tensor, _zoom_factor: int, _pixels_per_cell: int) -> Tensor:
     """Every layer is its own observation."""
     return observed
 
@@ -80,9 +80,7 @@ def zoom_figure(pipeline: LandscapePipeline, gallery: Gallery, args: argparse.Na
     steps, seeds = args.steps or STEPS, args.seeds or SEEDS
     prompts = [tuple(f"{scene} {level}" for level in LEVELS) for scene in SCENES]
     stacks = [
-        ZoomParams(prompts=zoom_factor, seed=seed, zoom_factor=P, steps=steps)
-        for zoom_factor in prompts
-        for seed in range(seeds)
+        ZoomParams(prompts=lines, seed=seed, zoom_factor=P, steps=steps) for lines in prompts for seed in range(seeds)
     ]
     note = f"{OF}. {len(stacks)} zoom stacks a row ({seeds} of each of {len(SCENES)} scenes), {len(LEVELS)} levels, "
     note += f"p = {P}, {steps} steps; in brackets 95 % bootstrap intervals."

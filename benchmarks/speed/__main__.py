@@ -102,7 +102,7 @@ def peak_here(contenders: "Contenders", name: str) -> float:
 
 
 def options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--models", nargs="+", choices=("demo", "sd15", "sdxl"), default=["demo"])
     parser.add_argument("--peer", type=Path, help="folder of another pack with a TiledDiffusion node")
     parser.add_argument("--canvas", type=int, nargs=2, default=(2, 8), help="rows and columns of windows side by side")

@@ -5,6 +5,7 @@ Import only after `host.start_host`.
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import comfy.sample
@@ -19,7 +20,7 @@ from joint_diffusion.core.methods.syncdiffusion import SyncParams
 from joint_diffusion.core.methods.twindiffusion import CropFusionParams
 from joint_diffusion.core.perception.similarity import LatentSimilarity
 from joint_diffusion.core.step import Step
-from joint_diffusion.nodes.host.windows.wrappers import with_settings
+from joint_diffusion.nodes.host.windows.patch import with_settings
 from torch import Tensor
 
 from . import literal
@@ -173,7 +174,7 @@ class Contenders(NamedTuple):
 
         def run(steps: int, tick: Tick) -> Tensor:
             x, sigmas = self._start(steps)
-            for index, (sigma, after) in enumerate(zip(sigmas, sigmas[1:], strict=False)):
+            for index, (sigma, after) in enumerate(pairwise(sigmas)):
                 x = step(x, sigma, after, index, steps)
                 tick()
             return self.subject.patcher.model.process_latent_out(x.cpu())

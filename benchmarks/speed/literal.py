@@ -54,7 +54,8 @@ def multi_scale(
     below = multidiffusion(coarse, sigma, after, denoise, boxes(coarse.shape[-2:], window, stride))
     windows, stepped = boxes(x.shape[-2:], window, stride), []
     for box in windows:
-        wanted = look(below, tuple(side // 2 for side in box))
+        top, left, height, width = (length // 2 for length in box)
+        wanted = look(below, (top, left, height, width))
         view = look(x, box).clone().requires_grad_()
         with torch.enable_grad():
             seen = torch.nn.functional.avg_pool2d(step(view, sigma, after, denoise), 2)

@@ -5,6 +5,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,7 +46,7 @@ class Clock(list[float]):
     @property
     def steps(self) -> list[float]:
         """Seconds of each step but the first, which sets things up."""
-        return [after - before for before, after in zip(self, self[1:], strict=False)]
+        return [after - before for before, after in pairwise(self)]
 
 
 def take_turns(runs: Mapping[str, Run], network: torch.nn.Module, steps: int, repetitions: int) -> dict[str, Measured]:
@@ -62,7 +63,7 @@ def take_turns(runs: Mapping[str, Run], network: torch.nn.Module, steps: int, re
     for _ in range(repetitions):
         for name, run in runs.items():
             clock, rows = Clock(), list[int]()
-            hook = network.register_forward_pre_hook(lambda _module, inputs, rows=rows: rows.append(len(inputs[0])))
+            hook = network.register_forward_pre_hook(_counting(rows))
             last[name] = rows, run(steps, clock)
             hook.remove()
             seconds[name] += clock.steps
@@ -72,6 +73,10 @@ def take_turns(runs: Mapping[str, Run], network: torch.nn.Module, steps: int, re
         name: Measured(statistics.median(seconds[name]), sum(rows) // steps, len(rows) // steps, result)
         for name, (rows, result) in last.items()
     }
+
+
+def _counting(rows: list[int]) -> Callable[[torch.nn.Module, tuple[Tensor, ...]], None]:
+    return lambda _module, inputs: rows.append(len(inputs[0]))
 
 
 def peak_memory(work: Callable[[], object]) -> float:

@@ -17,42 +17,42 @@ from joint_diffusion.nodes.host.families import grid
 from torch import Tensor
 
 CFG = 4.0
-UNET = dict(
-    image_size=32,
-    in_channels=4,
-    out_channels=4,
-    model_channels=320,
-    use_checkpoint=False,
-    use_spatial_transformer=True,
-    use_temporal_attention=False,
-    use_temporal_resblock=False,
-    legacy=False,
-)
-SD15 = dict(
+UNET = {
+    "image_size": 32,
+    "in_channels": 4,
+    "out_channels": 4,
+    "model_channels": 320,
+    "use_checkpoint": False,
+    "use_spatial_transformer": True,
+    "use_temporal_attention": False,
+    "use_temporal_resblock": False,
+    "legacy": False,
+}
+SD15 = {
     **UNET,
-    adm_in_channels=None,
-    num_res_blocks=[2, 2, 2, 2],
-    channel_mult=[1, 2, 4, 4],
-    transformer_depth=[1, 1, 1, 1, 1, 1, 0, 0],
-    transformer_depth_middle=1,
-    transformer_depth_output=[1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0],
-    use_linear_in_transformer=False,
-    context_dim=768,
-    num_heads=8,
-)
-SDXL = dict(
+    "adm_in_channels": None,
+    "num_res_blocks": [2, 2, 2, 2],
+    "channel_mult": [1, 2, 4, 4],
+    "transformer_depth": [1, 1, 1, 1, 1, 1, 0, 0],
+    "transformer_depth_middle": 1,
+    "transformer_depth_output": [1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0],
+    "use_linear_in_transformer": False,
+    "context_dim": 768,
+    "num_heads": 8,
+}
+SDXL = {
     **UNET,
-    num_classes="sequential",
-    adm_in_channels=2816,
-    num_res_blocks=[2, 2, 2],
-    channel_mult=[1, 2, 4],
-    transformer_depth=[0, 0, 2, 2, 10, 10],
-    transformer_depth_middle=10,
-    transformer_depth_output=[0, 0, 0, 2, 2, 2, 10, 10, 10],
-    use_linear_in_transformer=True,
-    context_dim=2048,
-    num_head_channels=64,
-)
+    "num_classes": "sequential",
+    "adm_in_channels": 2816,
+    "num_res_blocks": [2, 2, 2],
+    "channel_mult": [1, 2, 4],
+    "transformer_depth": [0, 0, 2, 2, 10, 10],
+    "transformer_depth_middle": 10,
+    "transformer_depth_output": [0, 0, 0, 2, 2, 2, 10, 10, 10],
+    "use_linear_in_transformer": True,
+    "context_dim": 2048,
+    "num_head_channels": 64,
+}
 
 Conditioning = list[list[Any]]  # as text encoders give it
 

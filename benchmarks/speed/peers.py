@@ -27,7 +27,7 @@ class Peer:
         """
         node = _load(path).get(NODE)
         inputs = tuple(node.INPUT_TYPES()["required"]) if node else ()
-        if inputs != ARGUMENTS:
+        if node is None or inputs != ARGUMENTS:
             sys.exit(
                 f"--peer: must be the folder of a ComfyUI pack with a node {NODE} that takes {', '.join(ARGUMENTS)} "
                 f"(ComfyUI-TiledDiffusion), got {path}, "
@@ -46,7 +46,8 @@ def _load(path: Path) -> dict[str, Any]:
     if not (path / "__init__.py").is_file():
         sys.exit(f"--peer: must be the folder of a ComfyUI pack, got {path}, which has no __init__.py.")
     spec = importlib.util.spec_from_file_location("peer", path / "__init__.py", submodule_search_locations=[str(path)])
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     sys.modules["peer"] = package = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(package)
     return getattr(package, "NODE_CLASS_MAPPINGS", {})

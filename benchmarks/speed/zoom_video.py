@@ -108,7 +108,7 @@ def memory(zooms: list[float], ending: str, stack_file: Path) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--levels", type=int, default=16)
     parser.add_argument("--side", type=int, default=1024, help="pixels")
     parser.add_argument("--frames", type=int, default=60, help="frames a level")

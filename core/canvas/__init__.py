@@ -1,1 +1,1 @@
-"""Where things are on a canvas: windows, their fusion, sizes, and the way to and from pictures."""
+"""The canvas: windows, their fusion, resampling, decoding, and images placed on it."""

@@ -1,18 +1,18 @@
-"""Any rectangle of a picture at any size: the crop may begin and end between cells, and shrinking does not alias."""
+"""Crop and resize: any rectangle of a picture at any size. It may begin and end between cells."""
 
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-# Outputs that share one small matrix. A wider block multiplies by more zeros, a narrower one calls more often.
+# Outputs that share one small matrix. A larger block multiplies by more zeros, a smaller one needs more calls.
 BLOCK = 32
 
 
 class Sampling(NamedTuple):
-    """Where the `outputs` cells of one axis lie on the input: the i-th is centred at start + (i + 0.5) * step.
+    """Where the output cells lie on the input, along one axis: the centre of cell i is at start + (i + 0.5) * step.
 
-    Coordinates are those of edges: the first input cell reaches from 0 to 1.
+    The first input cell reaches from 0 to 1.
     """
 
     start: float
@@ -24,16 +24,16 @@ def crop_resize(rows: Tensor, y: Sampling, x: Sampling) -> Tensor:
     """Resample a picture along both axes: (H, C, W) to (y.outputs, C, x.outputs).
 
     Convention:
-        - the kernel is the cubic of Keys (a = -0.5, also Catmull-Rom): it interpolates where it enlarges, so that
-          start 0 and step 1 return the picture itself, and is stretched by `step` where it shrinks
-        - at the border of the picture the weights inside it are divided by their sum, as Pillow and torch do: for
-          start 0 and step H / outputs this is `interpolate(mode="bicubic", antialias=True)`
-        - the channels lie between the rows and the columns, so that both axes are plain matrix products
+        - the kernel is the cubic of Keys, a = -0.5 (Catmull-Rom). It interpolates when it enlarges: start 0 and step 1
+          return the picture itself. When it downsamples it is stretched by `step`, which avoids aliasing
+        - at the border of the picture the weights inside are divided by their sum, as in Pillow and torch: start 0 and
+          step H / outputs give `interpolate(mode="bicubic", antialias=True)`
+        - the channels lie between rows and columns, so that both axes are matrix products
 
     Args:
         rows: (H, C, W), float32 or float64.
-        y: rows to take; their centres lie on the picture.
-        x: columns to take.
+        y: the rows; their centres lie on the picture.
+        x: the columns; their centres lie on the picture.
     """
     height, channels, width = rows.shape
     first_rows, row_weights = _kernels(height, y, rows)
@@ -56,7 +56,7 @@ def crop_resize(rows: Tensor, y: Sampling, x: Sampling) -> Tensor:
 
 
 def _kernels(length: int, sampling: Sampling, like: Tensor) -> tuple[list[int], Tensor]:
-    """First input of each block of outputs, and the weights (blocks, BLOCK, inputs) of the inputs from there on."""
+    """For each block of outputs its first input, and the weights (blocks, BLOCK, inputs) of the inputs after it."""
     start, step, count = sampling
     stretch = max(step, 1.0)
     blocks = -(-count // BLOCK)
@@ -71,7 +71,7 @@ def _kernels(length: int, sampling: Sampling, like: Tensor) -> tuple[list[int], 
 
 
 def _cubic(distance: Tensor) -> Tensor:
-    """Keys 1981, Eq. 4: 1 at 0, 0 at 1 and from 2 on."""
+    """The kernel of Keys 1981, Eq. 4."""
     near = (1.5 * distance - 2.5) * distance**2 + 1
     far = ((2.5 - 0.5 * distance) * distance - 4) * distance + 2
     return torch.where(distance < 1, near, torch.where(distance < 2, far, 0.0))

@@ -1,4 +1,4 @@
-"""Decoding a large canvas in windows: bounded memory, and no seam where the windows meet."""
+"""Decoding a large canvas in windows: with bounded memory, and without seams."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,23 +6,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .fusion import Fusion, fusion_precision, normalised, shared_weights
-from .windows import NO_WRAP, Size, Window, Wrap, canvas_size, plan_windows
+from .fusion import Fusion, shared_weights
+from .windows import NO_WRAP, Size, Window, Wrap, canvas_size, crop, plan_windows
 
 Decoder = Callable[[Tensor], Tensor]
-"""Latent (B, C, ..., h, w) to pixels (..., channels, H, W), so many pixels per cell."""
+"""Latent (B, C, ..., h, w) to pixels (..., channels, H, W), with a constant number of pixels per cell."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DecodeParams:
     """How a canvas is decoded, in latent cells.
 
-    Convention:
-        - `window` is what the decoder sees at once, context included
-        - `context` cells at each inner edge of a window are seen by the decoder and then thrown away; a decoder that
-          looks no further than that gives in windows exactly what it gives at once
-        - neighbouring windows fade into each other over `blend` cells, which hides what is left of the difference
-        - wrapping edges are inner edges
+    Attributes:
+        window: size of one call of the decoder, context included.
+        context: cells at each inner edge of a window whose pixels are not used. If the receptive field of the decoder
+            is not larger, the result equals that of a single call.
+        blend: cells over which neighbouring windows fade into each other, which hides the remaining difference.
+        wrap: edges that are joined; they are inner edges.
     """
 
     window: Size
@@ -35,12 +35,16 @@ class DecodeParams:
             if cells < 0:
                 raise ValueError(f"{name}: must be 0 or more latent cells, got {cells}.")
 
+    def whole(self, canvas: Size) -> Size:
+        """The window that decodes the canvas at once: its size and the context of wrapping edges."""
+        return Size(*(side + 2 * self.context * wraps for side, wraps in zip(canvas, self.wrap, strict=True)))
+
 
 def decode_plan(canvas: Size, params: DecodeParams) -> tuple[Window, ...]:
-    """The parts of the canvas that the single calls of the decoder draw, without their context.
+    """The windows of the canvas that are decoded one by one, without their context.
 
     Raises:
-        ValueError: the window is below the `least_window`.
+        ValueError: a window smaller than `least_window`.
     """
     for axis, cells, least in zip(("height", "width"), params.window, least_window(canvas, params), strict=True):
         if cells < least:
@@ -48,31 +52,23 @@ def decode_plan(canvas: Size, params: DecodeParams) -> tuple[Window, ...]:
                 f"{axis}: a decode window smaller than the canvas must be larger than twice the context "
                 f"({params.context}) plus the blend ({params.blend}), here at least {least} latent cells, got {cells}."
             )
-    height, row_stride = _drawn(canvas.height, params.window.height, params.wrap.y, params)
-    width, column_stride = _drawn(canvas.width, params.window.width, params.wrap.x, params)
+    without_context = (window - 2 * params.context for window in params.window)
+    sides = zip(canvas, params.whole(canvas), params.window, without_context, strict=True)
+    parts = [(side, side) if whole <= window else (part, part - params.blend) for side, whole, window, part in sides]
+    (height, row_stride), (width, column_stride) = parts
     return plan_windows(canvas, Size(height, width), Size(row_stride, column_stride), params.wrap)
 
 
 def least_window(canvas: Size, params: DecodeParams) -> Size:
-    """Along each axis what draws one cell besides context and blend, or the whole canvas if that is less."""
-    context = 2 * params.context
-    whole = (canvas.height + context * params.wrap.y, canvas.width + context * params.wrap.x)
-    return Size(*(min(side, context + params.blend + 1) for side in whole))
-
-
-def _drawn(canvas: int, window: int, wrap: bool, params: DecodeParams) -> tuple[int, int]:
-    """Length and stride of the drawn parts along one axis."""
-    context = 2 * params.context
-    if canvas + context * wrap <= window:
-        return canvas, canvas
-    return window - context, window - context - params.blend
+    """Smallest window: along each axis one cell more than context and blend, or the whole canvas if that is less."""
+    return Size(*(min(side, 2 * params.context + params.blend + 1) for side in params.whole(canvas)))
 
 
 def decode_in_windows(latent: Tensor, decode: Decoder, params: DecodeParams) -> Tensor:
-    """Decode `latent` (B, C, ..., H, W) window by window to pixels (..., channels, pixels per cell times H, W).
+    """Decode `latent` (B, C, ..., H, W) window by window to pixels (..., channels, s H, s W), s pixels per cell.
 
-    One call of `decode` for each window of `decode_plan`. Where a single window holds everything, the result is that
-    call's, bit for bit.
+    `decode` is called once for each window of `decode_plan`. With a single window the result is that of the call, bit
+    for bit. Errors as in `decode_plan`.
     """
     canvas = canvas_size(latent)
     windows = decode_plan(canvas, params)
@@ -82,8 +78,7 @@ def decode_in_windows(latent: Tensor, decode: Decoder, params: DecodeParams) -> 
     shape = (*first.shape[:-2], canvas.height * pixels_per_cell, canvas.width * pixels_per_cell)
     in_pixels = [window.scaled(pixels_per_cell) for window in windows]
     pixels = first.new_empty(1).expand(shape)
-    weights = shared_weights("feathered", in_pixels, first.device, fusion_precision(first))
-    fusion = Fusion(pixels, normalised(weights, canvas_size(pixels)))
+    fusion = Fusion(pixels, shared_weights("feathered", in_pixels, pixels))
     fusion.add([first], in_pixels[:1])
     for window, drawn in zip(windows[1:], in_pixels[1:], strict=True):
         part, _ = _decode_part(latent, decode, window, params)
@@ -92,32 +87,32 @@ def decode_in_windows(latent: Tensor, decode: Decoder, params: DecodeParams) -> 
 
 
 def _decode_part(latent: Tensor, decode: Decoder, window: Window, params: DecodeParams) -> tuple[Tensor, int]:
-    """The pixels of `window`, decoded with its context, and the pixels per cell."""
+    """The pixels of `window`, decoded with its context, and the number of pixels per cell."""
     canvas = canvas_size(latent)
-    top, bottom = _with_context(window.top, window.height, canvas.height, params.context, params.wrap.y)
-    left, right = _with_context(window.left, window.width, canvas.width, params.context, params.wrap.x)
+    top, bottom = with_context(window.top, window.height, canvas.height, params.context, params.wrap.y)
+    left, right = with_context(window.left, window.width, canvas.width, params.context, params.wrap.x)
     rows = torch.arange(top, bottom, device=latent.device) % canvas.height
     columns = torch.arange(left, right, device=latent.device) % canvas.width
     pixels = decode(latent[..., rows[:, None], columns])
     pixels_per_cell = pixels.shape[-1] // (right - left)
     drawn = Window(window.top - top, window.left - left, window.height, window.width).scaled(pixels_per_cell)
-    return pixels[..., drawn.top : drawn.top + drawn.height, drawn.left : drawn.left + drawn.width], pixels_per_cell
+    return crop(pixels, drawn), pixels_per_cell
 
 
-def _with_context(start: int, length: int, canvas: int, context: int, wrap: bool) -> tuple[int, int]:
+def with_context(start: int, length: int, canvas: int, context: int, wrap: bool) -> tuple[int, int]:
+    """Along one axis, first and last cell of a window with its context; beyond the canvas where it wraps."""
     if wrap:
         return start - context, start + length + context
     return max(start - context, 0), min(start + length + context, canvas)
 
 
 def largest_window(canvas: Size, params: DecodeParams, fits: Callable[[Size], bool], least: int = 64) -> Size:
-    """The whole canvas (with the context of wrapping edges), its longer side halved until it `fits`.
+    """The largest window that `fits`: the canvas with the context of wrapping edges, its longer side halved repeatedly.
 
-    No side goes below `least` cells, or what context and blend need: there the decoder is on its own.
+    No side becomes smaller than `least` cells or than context and blend need, even if that does not fit.
     """
-    context = 2 * params.context
-    least = max(least, context + params.blend + 1)
-    window = Size(canvas.height + context * params.wrap.y, canvas.width + context * params.wrap.x)
+    least = max(least, 2 * params.context + params.blend + 1)
+    window = params.whole(canvas)
     while not fits(window) and max(window) > least:
         longer = max(-(-max(window) // 2), least)
         window = Size(window.height, longer) if window.width >= window.height else Size(longer, window.width)

@@ -11,18 +11,21 @@ from .windows import Size, Window, add_to, canvas_size, crop
 WeightShape = Literal["uniform", "feathered", "gaussian"]
 WEIGHT_SHAPES: tuple[WeightShape, ...] = get_args(WeightShape)
 
-# Standard deviation of the gaussian weights, as a part of the window: the edge still weighs exp(-3.1) = 4 %.
+# Standard deviation of the gaussian weights, as a part of the window. At the edge the weight is exp(-3.1) = 4 %.
 GAUSSIAN_WIDTH = 0.2
 
 WindowWeights = Mapping[Window, Tensor]
-"""For each window the weights (height, width) of its cells, where and in the precision in which they are needed."""
+"""For each window the weights (height, width) of its cells, on the device and in the precision of the fusion."""
 
 
 def window_weights(shape: WeightShape, size: Size) -> Tensor:
-    """Weights W of the cells of a window (MSD Eq. 5): (height, width), float32, symmetric, strictly positive.
+    """Weights W of the cells of a window (MSD Eq. 5): (height, width), float32, symmetric, above 0.
 
-    `uniform` is the plain average of MultiDiffusion; `feathered` falls linearly to the edge and `gaussian` smoothly,
-    so that a window speaks loudest where it has seen the surroundings on all sides.
+    `uniform` is the plain average of MultiDiffusion. `feathered` falls linearly to the edge, `gaussian` smoothly: a
+    window then counts most where it sees the surroundings on all sides.
+
+    Raises:
+        ValueError: an unknown shape.
     """
     rows, columns = (_profile(shape, length) for length in size)
     return torch.outer(rows, columns)
@@ -39,45 +42,45 @@ def _profile(shape: WeightShape, length: int) -> Tensor:
     raise ValueError(f"weights: must be uniform, feathered or gaussian, got {shape!r}.")
 
 
-def shared_weights(
-    shape: WeightShape, windows: Sequence[Window], device: torch.device, precision: torch.dtype
-) -> WindowWeights:
-    """The same weights for all windows, as MultiDiffusion has them."""
-    first = windows[0]
-    return dict.fromkeys(windows, window_weights(shape, Size(first.height, first.width)).to(device, precision))
+def shared_weights(shape: WeightShape, windows: Sequence[Window], canvas: Tensor) -> WindowWeights:
+    """`normalised` weights of MultiDiffusion: before that, all windows have the same `window_weights`.
+
+    Of `canvas` (..., H, W) only size, dtype and device are read.
+    """
+    weights = window_weights(shape, windows[0].size).to(canvas.device, fusion_precision(canvas))
+    return normalised(dict.fromkeys(windows, weights), canvas_size(canvas))
 
 
 def normalised(weights: WindowWeights, canvas: Size) -> WindowWeights:
-    """The weights divided by their sum at every cell of the canvas: with these a weighted sum is the weighted average.
+    """The weights divided by their sum at every cell of the canvas. A weighted sum is then the weighted average.
 
-    Exact, with no epsilon below: `plan_windows` leaves no cell uncovered.
+    No epsilon is needed in the division: `plan_windows` covers every cell.
     """
     total = next(iter(weights.values())).new_zeros(canvas)
-    for window, cells in weights.items():
-        add_to(total, cells, window)
+    add_to(total, weights.values(), weights)
     return {window: cells / crop(total, window) for window, cells in weights.items()}
 
 
 def fusion_precision(canvas: Tensor) -> torch.dtype:
-    """In which sums are kept: float32, or float64 for a float64 canvas."""
+    """The dtype of sums: float32, or float64 for a float64 canvas."""
     return torch.promote_types(canvas.dtype, torch.float32)
 
 
 class Fusion:
-    """Running weighted averages of views on one canvas: sum_i F_i^-1(W_i * x_i) / sum_i F_i^-1(W_i), MSD Eq. 6.
+    """Weighted averages of views on one canvas: sum_i F_i^-1(W_i * x_i) / sum_i F_i^-1(W_i), MSD Eq. 6.
 
-    One average or several of the same windows, such as those of cond and uncond. Views arrive batch by batch, so memory
-    holds the canvas and one batch, whatever the number of windows. A window costs one addition for all averages
-    together: of a GPU every single operation takes as long as many cells do.
+    Several averages of the same windows, such as cond and uncond, are computed together: one addition per window,
+    because a small operation costs a GPU as much as a large one. Views are added batch by batch, so memory holds the
+    averages and one batch.
     """
 
     def __init__(self, canvas: Tensor, weights: WindowWeights, count: int = 1):
         """Start `count` empty averages.
 
         Args:
-            canvas: (B, ..., H, W); only its shape, dtype and device are read.
-            weights: of every window, `normalised`.
-            count: how many averages.
+            canvas: (B, ..., H, W); only shape, dtype and device are read.
+            weights: `normalised` weights of every window.
+            count: number of averages.
         """
         self._dtype = canvas.dtype
         self._weights = weights
@@ -89,8 +92,7 @@ class Fusion:
         together = torch.stack([*views]).to(self._total)
         together = together.view(len(views), len(windows), -1, *views[0].shape[1:])
         together *= weights.view(len(windows), *[1] * (together.ndim - 4), *weights.shape[1:])
-        for view, window in zip(together.unbind(1), windows, strict=True):
-            add_to(self._total, view, window)
+        add_to(self._total, together.unbind(1), windows)
 
     def result(self) -> list[Tensor]:
         """The averages (B, ..., H, W), with the dtype of the canvas."""
@@ -98,7 +100,7 @@ class Fusion:
 
 
 def fuse(canvas: Tensor, views: Tensor, windows: Sequence[Window], weights: WindowWeights) -> Tensor:
-    """Weighted average of all views (N*B, ..., height, width) at once, on a canvas shaped like `canvas`."""
-    fusion = Fusion(canvas, normalised(weights, canvas_size(canvas)))
+    """One average of all views (N*B, ..., height, width) on a canvas shaped like `canvas`; `normalised` weights."""
+    fusion = Fusion(canvas, weights)
     fusion.add([views], windows)
     return fusion.result()[0]

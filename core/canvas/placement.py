@@ -1,4 +1,4 @@
-"""Placing an image on a larger canvas, and the mask of what is left to paint."""
+"""An image placed on a larger canvas, and the mask of the rest, for outpainting."""
 
 import torch
 from torch import Tensor
@@ -7,20 +7,30 @@ from .windows import Size, Window
 
 
 def fit_inside(canvas: Size, image: Size, image_scale: float = 1.0) -> Size:
-    """Size of an image of any unit on the canvas, its proportions kept to the nearest cell.
+    """Size of an image on the canvas, in cells of the canvas; proportions are kept, up to rounding.
 
-    Scale 1 is the largest size that the canvas holds, 0.5 half of that.
+    Args:
+        canvas: size of the canvas.
+        image: size of the image in any unit.
+        image_scale: above 0, at most 1: part of the largest size that fits.
+
+    Raises:
+        ValueError: an `image_scale` outside that range.
     """
     if not 0 < image_scale <= 1:
         raise ValueError(
             f"image_scale: must be above 0 and at most 1 (as large as the canvas holds), got {image_scale}."
         )
-    factor = image_scale * min(canvas.height / image.height, canvas.width / image.width)
-    return Size(max(round(image.height * factor), 1), max(round(image.width * factor), 1))
+    scale_factor = image_scale * min(canvas.height / image.height, canvas.width / image.width)
+    return Size(max(round(image.height * scale_factor), 1), max(round(image.width * scale_factor), 1))
 
 
 def place(canvas: Size, image: Size, image_x: float, image_y: float) -> Window:
-    """The window that the image takes: image_x and image_y are 0 at the left and top, 1 at the right and bottom."""
+    """The window of the image. image_x and image_y, 0..1, are 0 at the left and top edge, 1 at the opposite edge.
+
+    Raises:
+        ValueError: image_x or image_y outside 0..1.
+    """
     for name, anchor in (("image_x", image_x), ("image_y", image_y)):
         if not 0 <= anchor <= 1:
             raise ValueError(f"{name}: must be in 0..1 (0 is the left or top edge, 1 the opposite one), got {anchor}.")
@@ -29,10 +39,12 @@ def place(canvas: Size, image: Size, image_x: float, image_y: float) -> Window:
 
 
 def mask_outside(canvas: Size, image: Window, feather: int = 0) -> Tensor:
-    """What to paint, (H, W) float32: 1 outside the image, 0 in it.
+    """The mask of what is to be painted, (H, W) float32: 1 outside the image, 0 in it.
 
-    Over the `feather` outermost cells of the image the mask falls linearly from 1 to 0, except where the image ends
-    at the canvas edge and there is nothing to meet.
+    It falls linearly from 1 to 0 over the `feather` outermost cells of the image, but not at an edge of the canvas.
+
+    Raises:
+        ValueError: a negative feather.
     """
     if feather < 0:
         raise ValueError(f"feather: must be 0 or more latent cells, got {feather}.")

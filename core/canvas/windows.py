@@ -1,6 +1,6 @@
-"""Windows: where on the canvas the model looks, and how a view is cut out and put back."""
+"""Windows: which parts of the canvas the model sees, and how a view is cropped and added back."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -14,13 +14,13 @@ class Size(NamedTuple):
     height: int
     width: int
 
-    def scaled(self, factor: int) -> "Size":
-        """The same in parts of a cell, `factor` to a cell: in pixels, for instance."""
-        return Size(*(factor * cells for cells in self))
+    def scaled(self, parts_per_cell: int) -> "Size":
+        """The same size in parts of a cell, such as pixels."""
+        return Size(*(parts_per_cell * cells for cells in self))
 
 
 class Window(NamedTuple):
-    """A rectangle on the canvas, in latent cells. It may run over a wrapping edge and go on at the other side."""
+    """A rectangle on the canvas, in latent cells. It may cross a wrapping edge and continue at the opposite side."""
 
     top: int
     left: int
@@ -32,13 +32,13 @@ class Window(NamedTuple):
         """Its height and width."""
         return Size(self.height, self.width)
 
-    def scaled(self, factor: int) -> "Window":
-        """The same in parts of a cell, `factor` to a cell: in pixels, for instance."""
-        return Window(*(factor * cells for cells in self))
+    def scaled(self, parts_per_cell: int) -> "Window":
+        """The same window in parts of a cell, such as pixels."""
+        return Window(*(parts_per_cell * cells for cells in self))
 
 
 class Wrap(NamedTuple):
-    """Which edges of the canvas meet: `y` top and bottom, `x` left and right (a 360-degree panorama)."""
+    """Which opposite edges of the canvas are joined: `y` top and bottom, `x` left and right (360-degree panorama)."""
 
     y: bool = False
     x: bool = False
@@ -53,40 +53,40 @@ def canvas_size(canvas: Tensor) -> Size:
     return Size(canvas.shape[-2], canvas.shape[-1])
 
 
-@lru_cache(maxsize=64)  # asked several times in every step
+@lru_cache(maxsize=64)  # called several times in every step
 def plan_windows(
     canvas: Size, window: Size, stride: Size, wrap: Wrap = NO_WRAP, grid: int = 1, offset: Size = NO_OFFSET
 ) -> tuple[Window, ...]:
     """Windows that cover the canvas, row by row.
 
     Convention:
-        - a window larger than the canvas is cut to the canvas, in that direction only
-        - without wrap, the last window always ends at the edge, even where the stride does not divide the rest
-          (the papers' own `get_views` drops the remainder and leaves columns that nothing denoises)
-        - with wrap, the windows are spread evenly around the loop, as few as keep every gap at most `stride`,
-          so the seam is covered exactly as densely as everything else
-        - a shift moves the inner windows down and to the right; the outer ones stay at the edges, and where the gap
-          that this leaves behind the first one is too wide, a window fills it. With wrap all windows move.
+        - a window larger than the canvas is cut to the canvas, along that axis only
+        - without wrap, the last window ends at the edge. Where the stride does not divide the rest, it is closer to
+          the window before it. (The authors' `get_views` drops the remainder, so some columns are never denoised.)
+        - with wrap, the windows are spaced evenly around the loop. Their number is the smallest for which no distance
+          exceeds `stride`
+        - `offset` moves the inner windows down and to the right. The outer windows stay at the edges. If the first gap
+          becomes larger than a window, another window fills it. With wrap, all windows move
 
     Args:
         canvas: size to cover.
         window: size of each window, the model's native size.
         stride: largest distance between neighbouring windows; 1..window.
-        wrap: edges that meet. A wrapping canvas must be at least as large as the window.
-        grid: offsets are multiples of it wherever the canvas, the stride and the shift are.
-        offset: 0..stride - 1, for Cross Sampling; without meaning where a single window reaches from edge to edge.
+        wrap: edges that are joined. A wrapping canvas must be at least as large as the window.
+        grid: positions are multiples of it if canvas, stride and offset are.
+        offset: 0..stride - 1, for Cross Sampling. Ignored along an axis with a single window and no wrap.
 
     Raises:
-        ValueError: a size or stride below 1, a stride above the window, a shift outside of the stride, or a wrapping
+        ValueError: a size or stride below 1, a stride above the window, an offset outside 0..stride - 1, or a wrapping
             canvas below the window.
     """
-    rows = _offsets("height", canvas.height, window.height, stride.height, wrap.y, grid, offset.height)
-    columns = _offsets("width", canvas.width, window.width, stride.width, wrap.x, grid, offset.width)
+    rows = _positions("height", canvas.height, window.height, stride.height, wrap.y, grid, offset.height)
+    columns = _positions("width", canvas.width, window.width, stride.width, wrap.x, grid, offset.width)
     height, width = min(window.height, canvas.height), min(window.width, canvas.width)
     return tuple(Window(top, left, height, width) for top in rows for left in columns)
 
 
-def _offsets(axis: str, canvas: int, window: int, stride: int, wrap: bool, grid: int, offset: int) -> list[int]:
+def _positions(axis: str, canvas: int, window: int, stride: int, wrap: bool, grid: int, offset: int) -> list[int]:
     if canvas < 1 or window < 1:
         raise ValueError(f"{axis}: canvas and window must be at least 1 latent cell, got {canvas} and {window}.")
     if not 1 <= stride <= window:
@@ -97,7 +97,7 @@ def _offsets(axis: str, canvas: int, window: int, stride: int, wrap: bool, grid:
     if not last and not wrap:
         return [0]
     if not 0 <= offset < stride:
-        raise ValueError(f"{axis}: shift must be in 0..{stride - 1} (below the stride), got {offset}.")
+        raise ValueError(f"{axis}: offset must be in 0..{stride - 1} (below the stride), got {offset}.")
     if wrap:
         if canvas < window:
             raise ValueError(
@@ -112,7 +112,7 @@ def _offsets(axis: str, canvas: int, window: int, stride: int, wrap: bool, grid:
 
 
 def crop(canvas: Tensor, window: Window) -> Tensor:
-    """The view of `canvas` (..., H, W) through `window`: (..., height, width). A copy only where it wraps."""
+    """The view of `canvas` (..., H, W) through `window`: (..., height, width). Copies only if the window wraps."""
     return _take(_take(canvas, -2, window.top, window.height), -1, window.left, window.width)
 
 
@@ -129,15 +129,16 @@ def crop_batch(canvas: Tensor, windows: Sequence[Window]) -> Tensor:
     return torch.cat([crop(canvas, window) for window in windows])
 
 
-def add_to(canvas: Tensor, view: Tensor, window: Window) -> None:
-    """Add `view` to `canvas` through `window`, in place: the transpose of `crop`, F_i^-1 in the papers."""
-    for rows, view_rows in _parts(canvas, view, -2, window.top):
-        for cells, view_cells in _parts(rows, view_rows, -1, window.left):
-            cells.add_(view_cells)
+def add_to(canvas: Tensor, views: Iterable[Tensor], windows: Iterable[Window]) -> None:
+    """Add each view to the canvas (..., H, W) through its window, in place: the transpose of `crop`, F_i^-1."""
+    for view, window in zip(views, windows, strict=True):
+        for rows, view_rows in _parts(canvas, view, -2, window.top):
+            for cells, view_cells in _parts(rows, view_rows, -1, window.left):
+                cells.add_(view_cells)
 
 
 def _parts(canvas: Tensor, view: Tensor, dim: int, start: int) -> list[tuple[Tensor, Tensor]]:
-    """Where a side of the view lies on the canvas, and the view there: two parts where it runs over the edge."""
+    """Pairs (part of the canvas, part of the view) along `dim`: two pairs if the view crosses the edge, else one."""
     length = view.shape[dim]
     inside = min(length, canvas.shape[dim] - start)
     head = canvas.narrow(dim, start, inside)

@@ -1,1 +1,1 @@
-"""What can be said of a picture or of a plan in numbers."""
+"""Measures of a panorama from its pixels, and the cost of a step before it runs."""

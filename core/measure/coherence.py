@@ -1,7 +1,7 @@
-"""Coherence: do distant windows of a panorama look like parts of one picture?
+"""Coherence: whether distant windows of a panorama have one appearance.
 
-Two distances between windows: of their palettes, and of their textures. Neither knows what a window shows, or where in
-it, and neither needs a network.
+There are two distances between windows: of their palettes and of their textures. Neither depends on what a window shows
+or where, and neither needs a network.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,10 +19,10 @@ STYLE_LEVELS = 4  # resolutions at which textures are compared
 
 
 def pairs_apart(windows: Sequence[Window], canvas: Size, wrap: Wrap = NO_WRAP) -> list[Pair]:
-    """Those pairs of windows that neither overlap nor touch; around a loop neither way.
+    """The pairs of windows that neither overlap nor touch, also not across a wrapping edge.
 
-    Only windows of one row are compared, or of one column where there are more rows than columns: the upper part of a
-    picture shows other things than the lower one, and may.
+    Both windows are in one row, or in one column if there are more rows than columns: the upper and the lower part of a
+    picture may look different.
     """
     columns, rows = {window.left for window in windows}, {window.top for window in windows}
     along, across = (1, 0) if len(columns) >= len(rows) else (0, 1)  # of (y, x)
@@ -42,27 +42,25 @@ def palette(images: Tensor) -> Tensor:
 
 
 def palette_distance(image: Tensor, pairs: Sequence[Pair]) -> Tensor:
-    """How much the palette changes from window to window: (B,), in RGB units, 0 (the same everywhere) to about 1.
-
-    The Euclidean distance of the `palette` of two windows, averaged over the pairs.
+    """Euclidean distance between the `palette` of two windows, averaged over the pairs: (B,), 0 to about 1.
 
     Args:
         image: (B, C, H, W) in [0, 1].
-        pairs: windows in pixels, of one size, as from `pairs_apart`; without any, the distance is 0.
+        pairs: windows in pixels, of one size, as from `pairs_apart`; the result is 0 if there are none.
     """
     return _mean_over_pairs(image, pairs, palette, relative=False)
 
 
 def style_distance(image: Tensor, pairs: Sequence[Pair]) -> Tensor:
-    """How much the texture changes from window to window: (B,), 0 (the same everywhere) to 2.
+    """Distance between the textures of two windows, averaged over the pairs: (B,), 0 (equal) to 2.
 
-    A style loss (Gatys et al. 2016) without a network: in place of its feature maps stand the steps of colour from
-    pixel to pixel, to the right and down, of the picture at full, half, quarter and eighth resolution. Compared are
-    the Gram matrices of two windows, by the norm of their difference over the mean of their norms; averaged over
-    resolutions and pairs. The palette has no part in it. Arguments as in `palette_distance`.
+    It is a style loss (Gatys et al. 2016) without a network. The features are the colour steps from pixel to pixel, to
+    the right and down, at full, half, quarter and eighth resolution. The distance of two Gram matrices is the norm of
+    their difference divided by the mean of their norms, averaged over resolutions. The palette does not matter.
+    Arguments as in `palette_distance`.
 
     Raises:
-        ValueError: windows below 16 x 16 pixels, which have no texture at an eighth of the resolution.
+        ValueError: windows below 16 x 16 pixels: they have no texture at an eighth of the resolution.
     """
     least = 2**STYLE_LEVELS
     for window in {window for pair in pairs for window in pair}:
@@ -76,7 +74,7 @@ def style_distance(image: Tensor, pairs: Sequence[Pair]) -> Tensor:
 
 
 def _gram(level: int, view: Tensor) -> Tensor:
-    """(B, C, h, w) to the second moments of its steps at 1 / 2^level of the resolution, (B, 4 C^2)."""
+    """(B, C, h, w) to the Gram matrix of its colour steps at 1 / 2^level of the resolution, (B, 4 C^2)."""
     view = nn.functional.avg_pool2d(view, 2**level)
     steps = torch.cat([view.diff(dim=-1)[..., :-1, :], view.diff(dim=-2)[..., :-1]], dim=1).flatten(2)
     return (steps @ steps.transpose(1, 2) / steps.shape[2]).flatten(1)
@@ -85,13 +83,13 @@ def _gram(level: int, view: Tensor) -> Tensor:
 def _mean_over_pairs(
     image: Tensor, pairs: Sequence[Pair], features: Callable[[Tensor], Tensor], relative: bool
 ) -> Tensor:
-    """The mean distance of the (B, D) features of two windows, or that over the mean of their norms: (B,)."""
+    """(B,): the distance of the (B, D) features of two windows, averaged; `relative` to the mean of their norms."""
     image = image.to(torch.promote_types(image.dtype, torch.float32))
     if not pairs:
         return torch.zeros_like(image[:, 0, 0, 0])
-    place = {window: index for index, window in enumerate(dict.fromkeys(window for pair in pairs for window in pair))}
-    known = torch.stack([features(crop(image, window)) for window in place])
-    one, other = known[[place[pair[0]] for pair in pairs]], known[[place[pair[1]] for pair in pairs]]
+    index = {window: i for i, window in enumerate(dict.fromkeys(window for pair in pairs for window in pair))}
+    all_features = torch.stack([features(crop(image, window)) for window in index])
+    one, other = (all_features[[index[window] for window in side]] for side in zip(*pairs, strict=True))
     distance = _norm(one - other)
     if relative:
         distance = 2 * distance / (_norm(one) + _norm(other)).clamp(min=1e-12)

@@ -1,4 +1,4 @@
-"""All that can be said of a panorama by its pixels and its windows alone: no network, no prompt, no other picture."""
+"""All measures of a panorama that need only its pixels and windows: no network, no prompt, no other picture."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,14 +12,14 @@ from .seams import PIXELS_PER_CELL, mean_energy, seam_energies, window_borders, 
 
 
 class Metrics(NamedTuple):
-    """Numbers for a batch of B panoramas.
+    """Measures of B panoramas.
 
     Attributes:
         seams: (B, rows + columns), `seam_energies` at the `window_borders`; 1 is no seam.
-        wrap_error_x: (B,), `wrap_error` of left and right; 1 is no seam. Without meaning where they need not meet.
-        wrap_error_y: (B,), likewise of top and bottom.
-        palette_distance: (B,) in RGB units, of windows that do not touch; 0 is one palette, and 0 without such windows.
-        style_distance: (B,), 0..2, likewise of textures.
+        wrap_error_x: (B,), `wrap_error` of left and right; 1 is no seam. It says nothing if these edges are not joined.
+        wrap_error_y: (B,), the same for top and bottom.
+        palette_distance: (B,) in RGB units, between windows that do not touch; 0 for one palette, or if all touch.
+        style_distance: (B,), 0..2, the same for textures.
     """
 
     seams: Tensor
@@ -30,12 +30,12 @@ class Metrics(NamedTuple):
 
     @property
     def seam_energy(self) -> Tensor:
-        """Mean of all borders, (B,)."""
+        """Mean over all borders, (B,)."""
         return mean_energy(self.seams)
 
     @staticmethod
     def mean(several: Sequence["Metrics"]) -> "Metrics":
-        """Means over all panoramas of several batches: a batch of one."""
+        """Means over all panoramas of several batches, as a batch of one."""
         return Metrics(*(torch.cat(numbers).mean(dim=0, keepdim=True) for numbers in zip(*several, strict=True)))
 
 
@@ -46,12 +46,12 @@ def panorama_metrics(
 
     Args:
         image: (B, C, H, W) in [0, 1].
-        windows: through which it was denoised, in pixels, of one size.
-        wrap: edges that meet.
-        pixels_per_cell: pixels of a latent cell.
+        windows: those of the denoising, in pixels, of one size.
+        wrap: edges that are joined.
+        pixels_per_cell: pixels per side of a latent cell.
 
     Raises:
-        ValueError: see `seam_energies` and `style_distance`.
+        ValueError: as `seam_energies` and `style_distance`.
     """
     canvas = canvas_size(image)
     pairs = pairs_apart(windows, canvas, wrap)

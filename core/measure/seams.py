@@ -1,8 +1,8 @@
-"""Seams: does a picture show where its windows begin and end, and do its edges meet?
+"""Seams: colour steps at the borders of windows and at edges that are joined.
 
-Both are answered by the colour step from pixel to pixel, relative to the steps one and two latent cells away. Compared
-is only with places nearby, because texture differs from layer to layer, and whole cells away, because a decoder leaves
-a faint grid of its cells everywhere, which is no seam of windows.
+A colour step from pixel to pixel is compared with the steps one and two latent cells away: with near places, because
+texture differs from place to place, and at a distance of whole cells, because decoders print a faint grid of cells
+everywhere, which is no seam.
 """
 
 from collections.abc import Sequence
@@ -13,22 +13,22 @@ from torch import Tensor
 
 from ..canvas.windows import Size, Window
 
-PIXELS_PER_CELL = 8  # pixels of a latent cell, of most models
+PIXELS_PER_CELL = 8  # pixels per side of a latent cell, for most models
 AWAY = (-2, -1, 1, 2)  # cells from a step to those it is compared with
 NO_STEP = 1e-6  # added to both, so that a flat picture has no seam
 
 
 class Borders(NamedTuple):
-    """Where windows begin or end: before these rows and columns of pixels, 1..height - 1 and 1..width - 1."""
+    """Borders of windows: they lie before these rows and columns of pixels, 1..height - 1 and 1..width - 1."""
 
     rows: Sequence[int] = ()
     columns: Sequence[int] = ()
 
 
 def window_borders(windows: Sequence[Window], canvas: Size) -> Borders:
-    """The borders of all windows, both in pixels, in rising order.
+    """The borders of all windows in rising order; windows and canvas are in pixels.
 
-    The edges of the canvas are not among them, even if windows run over them: `wrap_error` says how they meet.
+    The edges of the canvas are not borders, even if windows cross them: `wrap_error` measures them.
     """
     rows = {place % canvas.height for window in windows for place in (window.top, window.top + window.height)}
     columns = {place % canvas.width for window in windows for place in (window.left, window.left + window.width)}
@@ -36,16 +36,14 @@ def window_borders(windows: Sequence[Window], canvas: Size) -> Borders:
 
 
 def seam_energies(image: Tensor, borders: Borders, pixels_per_cell: int = PIXELS_PER_CELL) -> Tensor:
-    """The colour step across each border, relative to the steps in its neighbourhood: (B, rows + columns).
+    """The colour step across each border divided by the steps nearby: (B, rows + columns); 1 is no seam.
 
-    Convention:
-        - 1 means that a border looks like any other place, 2 that the step there is twice as large
-        - a step is the absolute difference of two neighbouring pixels, averaged over channels and along the border
+    A step is the absolute difference of two neighbouring pixels, averaged over channels and along the border.
 
     Args:
         image: (B, C, H, W), any range.
-        borders: the rows come first.
-        pixels_per_cell: pixels of a latent cell.
+        borders: the result has the rows first.
+        pixels_per_cell: pixels per side of a latent cell.
 
     Raises:
         ValueError: a border that is not inside the image, or a side of a single cell.
@@ -71,23 +69,22 @@ def mean_energy(energies: Tensor) -> Tensor:
 
 
 def wrap_error(image: Tensor, axis: Literal["y", "x"], pixels_per_cell: int = PIXELS_PER_CELL) -> Tensor:
-    """The colour step from the last row (y) or column (x) to the first, relative to the steps near both edges: (B,).
+    """The colour step from the last row (y) or column (x) to the first, divided by the steps near both: (B,).
 
-    1 means that the edges meet as if the picture went on there, 2 that the step is twice as large. Image, cell and
-    errors as in `seam_energies`.
+    1 is no seam. Other arguments and errors as in `seam_energies`.
     """
     steps = _steps(image, 2 if axis == "y" else 3)
     return _relative(steps, 0, [cells * pixels_per_cell % steps.shape[1] for cells in AWAY])
 
 
 def _steps(image: Tensor, dim: int) -> Tensor:
-    """(B, length): the mean step from place - 1 to place, at 0 from the last to the first."""
+    """(B, length): the mean step from each row or column to the next; entry 0 is from the last to the first."""
     image = image.to(torch.promote_types(image.dtype, torch.float32))
     return (image - image.roll(1, dim)).abs().mean(dim=(1, 5 - dim))
 
 
 def _relative(steps: Tensor, place: int, others: Sequence[int]) -> Tensor:
-    """One step relative to the mean of the others, but for those that are not in the image or lead over its edge."""
+    """One step divided by the mean of those of the others that lie inside the image."""
     near = [other for other in others if 0 < other < steps.shape[1]]
     if not near:
         raise ValueError(

@@ -1,1 +1,1 @@
-"""The papers, a file each, and what several of them use."""
+"""The methods, one file for each paper, and what several of them use."""

@@ -1,9 +1,9 @@
-"""MultiDiffusion: one canvas, many windows, fused at every step.
+"""MultiDiffusion: one canvas and many windows, which are denoised separately and fused at every step.
 
 Bar-Tal et al., "MultiDiffusion: Fusing Diffusion Paths for Controlled Image Generation", 2023; Eq. 3-6 of Multi-Scale
-Diffusion. The papers fuse x_{t-1}; here the denoised predictions are fused, and any sampler steps with the result.
-Both are linear, so for first-order samplers they are the same, and for multistep samplers only this one is right,
-because there is a single history: that of the canvas.
+Diffusion. The papers fuse x_{t-1}. Here the denoised predictions are fused, and any sampler steps with the result. Both
+are linear, so they are equal for first-order samplers. For multistep samplers only fused predictions are correct: the
+sampler then has one history, that of the canvas.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,18 +12,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..canvas.fusion import (
-    WEIGHT_SHAPES,
-    Fusion,
-    WeightShape,
-    WindowWeights,
-    fusion_precision,
-    normalised,
-    shared_weights,
-)
+from ..canvas.fusion import WEIGHT_SHAPES, Fusion, WeightShape, WindowWeights, shared_weights
 from ..canvas.windows import NO_OFFSET, NO_WRAP, Size, Window, Wrap, canvas_size, crop_batch, plan_windows
 from ..denoiser import Denoiser
-from .spotdiffusion import moved, tile
+from .spotdiffusion import random_offset, side_by_side
 
 Predict = Callable[[Tensor, Sequence[Window]], Sequence[Tensor]]
 
@@ -33,15 +25,15 @@ class WindowParams:
     """How a canvas is divided into windows.
 
     Attributes:
-        window: (height, width) of a window in latent cells: what the model was trained on.
+        window: (height, width) of a window in latent cells: the size that the model was trained on.
         stride: largest distance between neighbouring windows in latent cells, 1..window; overlap = window - stride.
-        wrap: edges that meet.
+        wrap: edges that are joined.
         weights: shape of the weights in the fusion.
-        batch: most windows in one model call; 0 leaves it to the caller (the host goes by free memory).
-        grid: the model's patch or U-Net depth in latent cells; windows and offsets are multiples of it.
-        offset: how far the windows have moved on, for Cross Sampling and `spotdiffusion`.
-        moving: windows side by side that move from step to step, instead of overlapping ones (`spotdiffusion`).
-        seed: of the moves.
+        batch: most windows in one model call; 0 leaves it to the caller (ComfyUI decides by free memory).
+        grid: the model's patch size or U-Net depth in latent cells; windows and offsets are multiples of it.
+        offset: how far the windows are moved, for Cross Sampling and moving windows.
+        moving: on the canvas itself, windows without overlap that move from step to step (`spotdiffusion`).
+        seed: of the random offsets of moving windows.
     """
 
     window: Size
@@ -72,19 +64,21 @@ class WindowParams:
     def plan(self, canvas: Size) -> tuple[Window, ...]:
         """The windows on a canvas of this size."""
         if self.moving:
-            return tile(canvas, self.window, self.wrap, self.grid, self.offset)
+            return side_by_side(canvas, self.window, self.wrap, self.grid, self.offset)
         return plan_windows(canvas, self.window, self.stride, self.wrap, self.grid, self.offset)
 
     def at(self, sigma: float) -> "WindowParams":
-        """The windows at this noise level: others at each if they move."""
-        return replace(self, offset=moved(self.window, self.grid, self.seed, sigma)) if self.moving else self
+        """The windows at this noise level. They differ between noise levels only if they move."""
+        if not self.moving:
+            return self
+        return replace(self, offset=random_offset(self.window, self.grid, self.seed, sigma))
 
     def overlapping(self) -> "WindowParams":
-        """The windows at rest: where others than the model look at the canvas."""
+        """Windows with overlap that do not move: for coarse canvases and for SyncDiffusion."""
         return replace(self, moving=False, offset=NO_OFFSET)
 
     def batches(self, windows: Sequence[Window]) -> list[Sequence[Window]]:
-        """Some windows, in batches of at most `batch`."""
+        """These windows in batches of at most `batch`."""
         size = self.batch or len(windows)
         return [windows[start : start + size] for start in range(0, len(windows), size)]
 
@@ -97,21 +91,21 @@ def predict_jointly(
     shifts: Mapping[Window, Tensor] | None = None,
     shift_kept: float = 0.0,
 ) -> list[Tensor]:
-    """Fuse one or more predictions of all windows; with shifts, the *effective* predictions of guided windows.
+    """Fuse one or more predictions of all windows; with `shifts`, the *effective* predictions of guided windows.
 
-    Guidance moves a window before it is denoised, x^_i = x_i + shift_i, and the papers step the moved window. A
-    sampler only receives a denoised image, so it gets the one that makes its own step land there. For a step
-    x' = r x + (1 - r) D this is
+    Guidance by gradients shifts a view before it is denoised, x^_i = x_i + shift_i, and the papers step from the
+    shifted view. A sampler steps from the canvas x. So it is given the prediction D_eff with which its own step gives
+    the result of the papers. For a step x' = r x + (1 - r) D this is
 
         D_eff = (fuse(r x^_i + (1 - r) D(x^_i)) - r x) / (1 - r) = fuse(D(x^_i)) + r / (1 - r) fuse(shift_i)
 
     Args:
         x: (B, C, ..., H, W) noisy canvas.
-        batches: the windows, all of one size, in the batches in which `predict` takes them.
+        batches: the windows, all of one size, in the batches in which `predict` gets them.
         predict: (views (N*B, ...), N windows) -> predictions, each (N*B, ...): one, or cond and uncond, ...
-        weights: of every window in the fusion, `normalised`.
-        shifts: for every window the (B, C, ..., h, w) that guidance adds to its view.
-        shift_kept: r / (1 - r), the second term above; 0 where a step forgets x altogether.
+        weights: `normalised` weights of every window.
+        shifts: for every window the shift of its view, (B, C, ..., h, w).
+        shift_kept: r / (1 - r), the factor above (`Step.shift_kept`); 0 if the step keeps nothing of x.
 
     Returns:
         One canvas for each prediction.
@@ -135,14 +129,18 @@ def denoise_jointly(
     params: WindowParams,
     shifts: Mapping[Window, Tensor] | None = None,
     shift_kept: float = 0.0,
+    weights: WindowWeights | None = None,
 ) -> Tensor:
-    """MultiDiffusion's denoised prediction of a whole canvas (B, C, ..., H, W); arguments as in `predict_jointly`."""
+    """The fused prediction of a whole canvas x (B, C, ..., H, W). By default this is MultiDiffusion.
+
+    `weights` are the `shared_weights` of the windows if None. Other arguments as in `predict_jointly`.
+    """
     canvas = canvas_size(x)
     windows = params.plan(canvas)
 
     def predict(views: Tensor, windows: Sequence[Window]) -> tuple[Tensor]:
         return (denoise(views, sigma, windows, canvas),)
 
-    weights = normalised(shared_weights(params.weights, windows, x.device, fusion_precision(x)), canvas)
+    weights = weights or shared_weights(params.weights, windows, x)
     (denoised,) = predict_jointly(x, params.batches(windows), predict, weights, shifts, shift_kept)
     return denoised

@@ -1,9 +1,12 @@
 """Generative Powers of Ten: one scene at many zoom levels, consistent with one another at every step.
 
-Wang et al., "Generative Powers of Ten", 2023, sections 4.1 to 4.4. All levels are a batch (N, C, ..., H, W), the most
-zoomed out first, level i + 1 showing the centre of level i p times larger; `zoom.geometry` says which cells that are.
-A step of Algorithm 2 is `denoised = render_image(blend(D(x)))`, and stochastic samplers take their noise from
-`render_noise`.
+Wang et al., "Generative Powers of Ten", 2023, sections 4.1 to 4.4. All levels are one batch (N, C, ..., H, W), the most
+zoomed out first; level i + 1 shows the centre of level i, p times larger (`zoom.geometry`). A step of Algorithm 2 is
+`denoised = render_image(blend(D(x)))`. Noise that a sampler adds comes from `render_noise`.
+
+Two things differ from Algorithm 2. Its first line starts each level from independent noise; callers here start from
+`render_noise`, because a sampler that adds no noise has no other. And its first update takes the empty stack (L_T = 0)
+for the prediction; here every update takes a prediction of the model.
 """
 
 from collections.abc import Sequence
@@ -15,8 +18,9 @@ from ..canvas.resample import downsample
 from ..canvas.windows import Size, canvas_size, crop
 from ..zoom.geometry import Nesting, footprints, levels_nesting
 from ..zoom.pyramid import enlarge, join, split
+from ..zoom.smoothstep import smoothstep
 
-FEATHER = 0.125  # sides of a level; more takes the frames away no better
+FEATHER = 0.125  # sides of a level; `python -m benchmarks.figures zoom`: energy of frames 1.05, and 1 is none
 ADAM_DECAY = (0.9, 0.999)
 ADAM_EPSILON = 1e-8
 
@@ -25,18 +29,19 @@ def render_image(levels: Tensor, zoom_factor: int, pixels_per_cell: int = 1) -> 
     """Pi_image of Algorithm 1 for every level: the centre of level i shows the levels inside it.
 
     Convention:
-        - shrinking is the mean over p x p cells. The paper's truncated Gaussian would not let rendered levels agree
-          exactly, and would change the variance of noise
-        - the centre of rendered level i is rendered level i + 1, shrunk; on sizes that nest without rest this is
-          Algorithm 1 literally, and on the others a cell may be half of one layer and half of the next
+        - downsampling is the mean over p x p cells. With the paper's truncated Gaussian (section 4.1) the rendered
+          levels would not agree exactly
+        - the centre of rendered level i is the downsampled rendered level i + 1. For sizes that nest without a rest
+          this is Algorithm 1; for others a cell may show parts of two layers
 
     Args:
         levels: (N, C, ..., H, W), two or more layers L_i of the zoom stack.
-        zoom_factor: p, between them, 2 or more.
-        pixels_per_cell: cells of `levels` that stay together, for pixels that must nest as the latents do.
+        zoom_factor: p, between neighbouring levels, 2 or more.
+        pixels_per_cell: side of the blocks of `levels` that are not divided; for pictures that must nest like their
+            latents.
 
     Returns:
-        (N, C, ..., H, W), of the dtype of `levels`; half precision is computed in float32.
+        (N, C, ..., H, W), with the dtype of `levels`; half precision is computed in float32.
 
     Raises:
         ValueError: as `levels_nesting`.
@@ -45,11 +50,12 @@ def render_image(levels: Tensor, zoom_factor: int, pixels_per_cell: int = 1) -> 
 
 
 def render_noise(noise: Tensor, zoom_factor: int) -> Tensor:
-    """Pi_noise of Algorithm 1: unit noise whose levels agree as those of `render_image` do.
+    """Pi_noise of Algorithm 1 for every level: the centre of level i is the noise of the levels inside it.
 
-    Each mean over p x p cells is multiplied by p, so independent N(0, 1) in (N, C, ..., H, W) stays exactly N(0, 1) and
-    independent within each level, and a cell of level i has covariance 1 / p with each of the p x p cells of level
-    i + 1 that it shows. Errors as `render_image`.
+    The centre of level i is p times the mean over p x p cells of level i + 1. The mean has variance 1 / p^2, so
+    independent N(0, 1) noise gives exactly independent N(0, 1) noise within each level. The paper multiplies by the
+    same p_j / p_i = p^(j-i), but after a truncated Gaussian filter (section 4.1), which leaves more variance than the
+    mean. Arguments and errors as in `render_image`.
     """
     return _render(noise, zoom_factor, pixels_per_cell=1, gain=zoom_factor)
 
@@ -65,34 +71,33 @@ def _render(levels: Tensor, zoom_factor: int, pixels_per_cell: int, gain: int) -
 def blend(
     denoised: Tensor, zoom_factor: int, pixels_per_cell: int = 1, feather: float = FEATHER, decoded: bool = False
 ) -> Tensor:
-    """Multi-resolution blending, section 4.2: observations of all levels to the layers of one zoom stack.
+    """Multi-resolution blending (section 4.2): the denoised levels become the layers of one zoom stack.
 
-    Layer i is merged from the observations j <= i, each cropped to what level i shows and enlarged p^(i-j) times: their
-    Laplacian pyramids are averaged band by band, over those that have information in the band and place.
+    Layer i is an average of the observations x_j, j <= i: each is cropped to the area of level i and enlarged p^(i-j)
+    times. The average is taken in every band of their Laplacian pyramids, over the observations that have information
+    in the band.
 
     Convention:
-        - **j <= i**, zoomed out levels. The text of section 4.2 says "all samples j >= i", and in the same sentence
-          "cropping to match the content of the i-th level" and "collecting from all further zoomed-out levels", which
-          only j <= i allows; the caption of Figure 5 has j <= i. Levels j > i enter the picture by `render_image`
-        - bands are a factor p apart, so an observation j of layer i speaks in the bands from i - j on: the finest band
-          is level i's own, the next one the mean of two, and so on; `pyramid` keeps the others' enlargement out of it
-        - an observation of which level i does not cover one whole cell says nothing
-        - at its border, where it has not seen what is around, level i leaves all but its finest band to the others.
-          The rendered level outside then has no frame around it, which the paper's plain average leaves (`feather` 0)
+        - **j <= i**, as in the caption of Figure 5. The text of section 4.2 says "all samples j >= i", but also "from
+          all further zoomed-out levels", which are j <= i. The levels j > i reach the picture by `render_image`
+        - bands are a factor p apart. An observation that is enlarged p^k times has nothing in the k finest bands
+          (`pyramid`). So the finest band of layer i is that of x_i, the next one is the mean of two, and so on
+        - if level i covers less than one cell of x_j, then x_j does not count
+        - near its border, x_i does not depend on the surroundings of level i. There its weight falls to 0 in all bands
+          except the finest. The paper's plain average (`feather` 0) leaves a frame in the level outside
+        - a decoder blurs the finest band of its pictures. The plain average would reduce the contrast of the second
+          band of layer i, and a little more at every step. So if `decoded`, the finest band of x_j counts in the
+          layers i > j only near the border of level i
 
-    A decoder blurs the finest band of its pictures. Averaged with that, level i would lose contrast in its second band,
-    and a little more at every step of sampling: the finest band of `decoded` observations j < i is heard only where
-    level i is not, at its border.
-
-    Since the bands do not leak, nothing is ever enlarged to full size: the sum of pyramids is the pyramid of the sum,
-    to which observation j is added at its own resolution. Time and memory are a small multiple of the levels' own.
+    The sum of pyramids is the pyramid of the sum, so x_j is added at its own resolution and nothing is enlarged to full
+    size. Time and memory are a small multiple of those of the levels.
 
     Args:
         denoised: (N, C, ..., H, W), two or more observations x_i.
         zoom_factor: p.
-        pixels_per_cell: as `render_image`.
-        feather: how far inside its border level i speaks as loud as the others, in sides, 0..0.5.
-        decoded: the observations are pictures from a decoder of latents. False is the paper's, for models of pixels.
+        pixels_per_cell: as in `render_image`.
+        feather: width of the border of level i in sides, 0..0.5.
+        decoded: whether the observations were decoded from latents; False is the paper, whose model has no latents.
 
     Raises:
         ValueError: a feather outside 0..0.5, and as `levels_nesting`.
@@ -102,30 +107,32 @@ def blend(
         raise ValueError(f"feather: must be in 0..0.5 sides of a level, got {feather}; 0 is the paper's plain average.")
     observed = _computable(denoised)
 
-    def merge(own: Tensor, others: Tensor, newest: Tensor, count: int, steps: Sequence[Nesting]) -> Tensor:
-        """Layers from their own observation and the sum of `count` others, the newest of which is the nearest level's.
+    def merge(own: Tensor, others: Tensor, nearest: Tensor, count: int, nestings: Sequence[Nesting]) -> Tensor:
+        """The coarse part of the last len(own) layers, at one resolution.
 
-        In the coarser bands there are more: none for the first layer, `observed[0]` for the second, and so on.
+        `own` are their own observations and `others` the sums of `count` zoomed-out ones. `nearest` is the last one
+        that was added to `others`: its finest band is the finest band here. The next band gets one observation more,
+        except in the first of these layers: the most zoomed-out observation is already in its sum.
         """
-        whole = 0 if decoded else 1  # of the first layer all that is left has the same observations, but for `newest`
-        if not steps or len(own) == whole:
+        complete = 0 if decoded else 1  # the first layer can be averaged in all bands at once, unless `nearest` matters
+        if not nestings or len(own) == complete:
             return _mean(own, others, count, feather)
-        (outer, inner), *further = steps
-        own_band, own_coarse = split(own[whole:], zoom_factor, inner)
-        band, coarse = split(others[whole:], zoom_factor, inner)
+        (outer, inner), *further = nestings
+        own_band, own_coarse = split(own[complete:], zoom_factor, inner)
+        band, coarse = split(others[complete:], zoom_factor, inner)
         if decoded:
-            instead = _inwards(canvas_size(own), feather).to(own)
-            band = (band + instead * (own_band - split(newest, zoom_factor, inner).band)) / count
+            inside = _border_weight(canvas_size(own), feather).to(own)
+            band = (band + inside * (own_band - split(nearest, zoom_factor, inner).band)) / count
         else:
             band = _mean(own_band, band, count, feather)
-        merged = _mean(own_coarse[: 1 - whole], coarse[: 1 - whole], count, feather)
+        merged = _mean(own_coarse[: 1 - complete], coarse[: 1 - complete], count, feather)
         if len(own) > 1:
-            newest, inside = crop(observed[: len(own) - 1], outer), own_coarse[1 - whole :]
-            inside = merge(inside, coarse[1 - whole :] + newest, newest, count + 1, further)
-            merged = torch.cat([merged, inside])
-        # Weights that vary within a coarse cell let a band leak into the coarser ones: once more, only the band of it.
+            nearest, own_coarse = crop(observed[: len(own) - 1], outer), own_coarse[1 - complete :]
+            inner_layers = merge(own_coarse, coarse[1 - complete :] + nearest, nearest, count + 1, further)
+            merged = torch.cat([merged, inner_layers])
+        # Weights that vary within a coarse cell change its mean. The second split removes that from the band.
         layers = join(split(band, zoom_factor, inner).band, merged, zoom_factor, inner)
-        return torch.cat([_mean(own[:whole], others[:whole], count, feather), layers])
+        return torch.cat([_mean(own[:complete], others[:complete], count, feather), layers])
 
     (outer, inner), *further = footprints(canvas_size(denoised), zoom_factor, pixels_per_cell)
     band, coarse = split(observed[1:], zoom_factor, inner)
@@ -135,13 +142,13 @@ def blend(
 
 
 def _mean(own: Tensor, others: Tensor, count: int, feather: float) -> Tensor:
-    """Of an observation and the sum of `count` others, towards its border of the others alone."""
-    weight = _inwards(canvas_size(own), feather).to(own)
+    """The mean of an observation and the sum of `count` others; near its border the mean of the others."""
+    weight = _border_weight(canvas_size(own), feather).to(own)
     return (others + weight * own) / (count + weight)
 
 
-def _inwards(size: Size, feather: float) -> Tensor:
-    """(height, width) float64: 1, falling smoothly towards the border over `feather` sides."""
+def _border_weight(size: Size, feather: float) -> Tensor:
+    """(height, width) float64: 1 inside, falls smoothly towards the border over `feather` sides."""
     rows, columns = (_ramp(length, feather) for length in size)
     return torch.minimum(rows[:, None], columns)
 
@@ -149,31 +156,29 @@ def _inwards(size: Size, feather: float) -> Tensor:
 def _ramp(length: int, feather: float) -> Tensor:
     if feather == 0:
         return torch.ones(length, dtype=torch.float64)
-    start = (torch.arange(length, dtype=torch.float64) + 0.5) / length
-    t = (torch.minimum(start, 1 - start) / feather).clamp(max=1)
-    return t * t * (3 - 2 * t)
+    place = (torch.arange(length, dtype=torch.float64) + 0.5) / length
+    return smoothstep((torch.minimum(place, 1 - place) / feather).clamp(max=1))
 
 
 def fit_photograph(
     denoised: Tensor, photograph: Tensor, zoom_factor: int, steps: int = 5, lr: float = 0.1, pixels_per_cell: int = 1
 ) -> Tensor:
-    """Section 4.4: move every level towards what the photograph shows of it, before blending.
+    """Section 4.4: before the blending, Adam moves every level towards the part of the photograph that it shows.
 
-    `steps` steps of Adam on Eq. 1, sum_i |D_i(x_i) - M_i photograph|^2. All cells under one cell of the photograph have
-    the same gradient and so the same history in Adam: the optimisation runs on the shrunk levels, without autograd,
-    and gives what Adam on the full ones gives. The change is then enlarged smoothly instead of as blocks, which
-    is the same for Eq. 1. Levels that cover less than one cell of the photograph stay as they are.
+    Adam minimises Eq. 1, sum_i |D_i(x_i) - M_i photograph|^2. All cells of x_i that belong to one cell of the
+    photograph have the same gradient, so Adam changes them alike. It can run on the downsampled level, without
+    autograd. The change is then enlarged smoothly, not as blocks, which is the same for Eq. 1. Levels that cover less
+    than one cell of the photograph are not changed.
 
-    Adam's steps are about `lr` long however little is left to do: cells end up within about half of it of the
-    photograph, closer with more steps at a lower rate.
+    A step of Adam has about the length `lr`. So cells end within about `lr` / 2 of the photograph.
 
     Args:
         denoised: (N, C, ..., H, W), two or more levels.
         photograph: (C, ..., H, W), what level 0 must show.
         zoom_factor: p.
-        steps: steps of Adam, 0 or more.
-        lr: its learning rate, about the largest change of a cell in one step; 0.1 is for images in -1..1.
-        pixels_per_cell: as `render_image`.
+        steps: steps of Adam, 0 or more; 5 in the paper.
+        lr: learning rate; 0.1 in the paper, for values in -1..1.
+        pixels_per_cell: as in `render_image`.
 
     Raises:
         ValueError: a photograph of another shape than a level, negative steps, and as `levels_nesting`.
@@ -188,22 +193,21 @@ def fit_photograph(
     fitted, wanted = _computable(denoised).clone(), _computable(photograph)
     nested = footprints(canvas_size(denoised), zoom_factor, pixels_per_cell)
     for level in range(min(len(fitted), len(nested) + 1)):
-        path = nested[:level]
-        shown, seen = fitted[level], wanted
+        small, target = fitted[level], wanted
         sizes: list[Size] = []
-        for step in path:
-            sizes.append(canvas_size(shown))
-            shown = downsample(crop(shown, step.inner), zoom_factor)
-            seen = crop(wanted, step.outer)
-        change = _adam(shown, seen, steps, lr, 1 / zoom_factor ** (2 * level)) - shown
-        for step, size in zip(reversed(path), reversed(sizes), strict=True):
-            change = enlarge(change, zoom_factor, step.inner, size)
+        for outer, inner in nested[:level]:
+            sizes.append(canvas_size(small))
+            small = downsample(crop(small, inner), zoom_factor)
+            target = crop(wanted, outer)
+        change = _adam(small, target, steps, lr, 1 / zoom_factor ** (2 * level)) - small
+        for (_, inner), size in zip(reversed(nested[:level]), reversed(sizes), strict=True):
+            change = enlarge(change, zoom_factor, inner, size)
         fitted[level] += change
     return fitted.to(denoised.dtype)
 
 
 def _adam(x: Tensor, target: Tensor, steps: int, lr: float, scale: float) -> Tensor:
-    """Adam (Kingma and Ba, Algorithm 1) from x on scale * |x - target|^2."""
+    """x after Adam (Kingma and Ba, Algorithm 1) on scale * |x - target|^2."""
     (keep_mean, keep_square), mean, square = ADAM_DECAY, torch.zeros_like(x), torch.zeros_like(x)
     for step in range(1, steps + 1):
         gradient = 2 * scale * (x - target)
@@ -215,4 +219,5 @@ def _adam(x: Tensor, target: Tensor, steps: int, lr: float, scale: float) -> Ten
 
 
 def _computable(levels: Tensor) -> Tensor:
+    """In float32 at least."""
     return levels.to(torch.promote_types(levels.dtype, torch.float32))

@@ -1,8 +1,8 @@
-"""Windows that move: no overlap, and at every noise level all windows somewhere else, so that no border stays.
+"""SpotDiffusion: windows without overlap that move at every noise level, so that no border stays in one place.
 
 Frolov, Moser and Dengel, "SpotDiffusion: A Fast Approach For Seamless Panorama Generation Over Time", WACV 2025. The
-model looks at every cell about once, where MultiDiffusion with half overlap looks four times. The paper rolls the
-canvas around both edges; here an edge that does not wrap is covered by windows that end at it, so that sky and ground
+model denoises every cell about once per step. MultiDiffusion with half overlap denoises it four times. The paper rolls
+the canvas around all edges. Here only wrapping edges are crossed: at the others the windows end, so that sky and ground
 never become neighbours.
 """
 
@@ -14,37 +14,38 @@ from ..canvas.windows import NO_OFFSET, NO_WRAP, Size, Window, Wrap, plan_window
 from ..step import noise_level_key
 
 
-def moved(window: Size, grid: int, seed: int, sigma: float) -> Size:
-    """How far the windows are moved at this noise level: a multiple of `grid` below the window, drawn by lot.
+def random_offset(window: Size, grid: int, seed: int, sigma: float) -> Size:
+    """A random offset of the windows for a noise level: multiples of `grid`, at least 0 and below the window.
 
-    The same for the same seed and noise level, so a run that was cut in two has the windows of the whole run.
+    It depends on seed and noise level only, so a run that was cut in two has the windows of the whole run.
     """
-    lot = random.Random(f"{seed} {noise_level_key(sigma)}")
-    return Size(*(lot.randrange(0, side, grid) for side in window))
+    generator = random.Random(f"{seed} {noise_level_key(sigma)}")
+    return Size(*(generator.randrange(0, side, grid) for side in window))
 
 
-@lru_cache(maxsize=64)  # asked several times in every step
-def tile(
+@lru_cache(maxsize=64)  # called several times in every step
+def side_by_side(
     canvas: Size, window: Size, wrap: Wrap = NO_WRAP, grid: int = 1, offset: Size = NO_OFFSET
 ) -> tuple[Window, ...]:
     """Windows side by side that cover the canvas, row by row, moved by `offset`.
 
-    Without wrap, the outermost windows are pushed back inside of the canvas and overlap their neighbours there.
-    Arguments and errors as in `plan_windows`.
+    Without wrap, the outermost windows are moved back onto the canvas and overlap their neighbours. Arguments and
+    errors as in `plan_windows`.
     """
     loops = (
         plan_windows(canvas, window, window, wrap, grid, Size(*map(operator.mul, offset, wrap))) if any(wrap) else ()
     )
     tops, lefts = (
-        sorted({place[axis] for place in loops}) if wrap[axis] else _places(canvas[axis], window[axis], offset[axis])
+        sorted({place[axis] for place in loops}) if wrap[axis] else _positions(canvas[axis], window[axis], offset[axis])
         for axis in (0, 1)
     )
     height, width = min(window.height, canvas.height), min(window.width, canvas.width)
     return tuple(Window(top, left, height, width) for top in tops for left in lefts)
 
 
-def _places(canvas: int, window: int, offset: int) -> list[int]:
+def _positions(canvas: int, window: int, offset: int) -> list[int]:
+    """Where the windows start along an axis that does not wrap."""
     if canvas <= window:
         return [0]
     first = offset - window if offset else 0
-    return sorted({min(max(place, 0), canvas - window) for place in range(first, canvas, window)})
+    return sorted({min(max(position, 0), canvas - window) for position in range(first, canvas, window)})

@@ -1,16 +1,20 @@
-"""SyncDiffusion: every window is moved towards the look of an anchor window.
+"""SyncDiffusion: every window gets the appearance of an anchor window.
 
 Lee et al., "SyncDiffusion: Coherent Montage via Synchronized Joint Diffusions", NeurIPS 2023, Algorithm 1 and Eq. 14:
 
-    x^_i = x_i - w grad L(decode(D(x_i)), decode(D(x_anchor)))       the anchor stays
+    x^_i = x_i - w grad L(decode(D(x_i)), decode(D(x_anchor)))       the anchor is not changed
 
-Compared are denoised predictions, because noisy pictures all look alike (Fig. 3 of the paper). That is
-`guidance: gradient`, with the gradient through decoder, CFG and model and a second look at every window. `direct` takes
-the gradient with respect to the prediction and corrects that, so the model is asked once:
+The loss compares denoised predictions, because noisy pictures are all alike (Fig. 3 of the paper). There are two kinds
+of guidance:
 
-    D' = D - fuse(k grad L(decode(D_i), decode(D_anchor)))
+gradient    Eq. 14 itself. The gradient goes through decoder, classifier-free guidance and model, and the model denoises
+            every view a second time.
+direct      A correction of the fused canvas D. The gradient is taken with respect to its views D_i, not through the
+            model, so the model denoises every view once:
 
-The D_i are parts of the *fused* canvas, so the windows of the loss need not be those that were denoised.
+                D' = D - fuse(k grad L(decode(D_i), decode(D_anchor)))
+
+            The windows of the loss need not be those that were denoised.
 """
 
 from collections import Counter
@@ -21,12 +25,12 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from ..canvas.fusion import fuse, fusion_precision, shared_weights
+from ..canvas.fusion import fuse, shared_weights
 from ..canvas.windows import NO_WRAP, Size, Window, Wrap, canvas_size, crop_batch
 from ..correction import RollOff
 from ..perception.similarity import Features, LatentSimilarity, Similarity
 from ..step import Step
-from .gradient_guidance import Term
+from .gradient_guidance import Term, gradient
 from .multidiffusion import WindowParams
 
 Guidance = Literal["direct", "gradient"]
@@ -34,29 +38,33 @@ GUIDANCES: tuple[Guidance, ...] = get_args(Guidance)
 Anchors = Literal["one per row", "one"]
 ANCHORS: tuple[Anchors, ...] = get_args(Anchors)
 
-PAPER_WEIGHT = 20.0  # section 5.1
-PAPER_STEPS = 50  # section 5.1: the decay of `gradient` is one for each of them
-DIRECT = 3.0  # k of `direct` over the weight
+PAPER_WEIGHT = 20.0  # of Fig. 4
+PAPER_STEPS = 50  # of Fig. 3; the weight decays once per step (section 5.1)
+# k of `direct` divided by the weight. `python -m benchmarks.figures sync`, 16 panoramas of 1 x 8 windows: `direct` has
+# palette distance 0.021 and FID 34.5, `gradient` 0.059 and 32.1, MultiDiffusion 0.253 and 35.1.
+DIRECT = 3.0
+ROLL_OFF = RollOff()
 
 
 @dataclass(frozen=True, kw_only=True)
 class SyncParams:
-    """How strongly windows are pulled towards the look of an anchor.
+    """How strongly windows are guided towards the appearance of an anchor.
 
     Attributes:
-        weight: w of Eq. 14, >= 0; 0 is MultiDiffusion.
+        weight: w of Eq. 14, >= 0; 0 is MultiDiffusion. The default is the paper's (Fig. 4).
         guidance: `direct` or `gradient`, see above.
-        roll_off: of `direct`: where in the sampling the weight falls.
-        decay: of `gradient`: factor on the weight after each fiftieth of the way from noise to picture, 0..1.
-        anchors: `one` for the whole canvas as in the paper, whose canvases are a single row; `one per row` lets upper
-            and lower windows, which show different things, keep different looks. The same on a single row, and on a
-            single column, where each window would be its own anchor.
-        anchor_place: (y, x) on the canvas, 0..1; the window whose centre is nearest is the anchor.
+        roll_off: for `direct`: how the weight falls with the noise level.
+        decay: for `gradient`: factor of the weight after each fiftieth of the progress, 0..1; 0.95 in section 5.1.
+        anchors: `one` for the whole canvas, as in the paper, whose canvases are a single row; or `one per row`, because
+            upper and lower windows show different things (`python -m benchmarks.figures sync-anchors` compares them).
+            On a single row or a single column both mean one anchor.
+        anchor_place: (y, x) on the canvas, 0..1. The window whose centre is nearest is the anchor. The default is the
+            centre, as in section 5.1.
     """
 
     weight: float = PAPER_WEIGHT
     guidance: Guidance = "direct"
-    roll_off: RollOff = RollOff()
+    roll_off: RollOff = ROLL_OFF
     decay: float = 0.95
     anchors: Anchors = "one per row"
     anchor_place: tuple[float, float] = (0.5, 0.5)
@@ -79,22 +87,27 @@ class SyncParams:
         """Whether a backward pass through the model is needed."""
         return self.guidance == "gradient"
 
+    @property
+    def is_on(self) -> bool:
+        """Whether any step is guided."""
+        return self.weight > 0
+
     def weight_at(self, step: Step) -> float:
-        """The weight in this step; k of `direct`."""
+        """The weight in this step: w of `gradient`, k of `direct`."""
         if self.needs_gradients:
             return self.weight * self.decay ** (PAPER_STEPS * step.progress)
         return DIRECT * self.weight * self.roll_off.at(step.noise)
 
     def anchor_of(self, windows: Sequence[Window], canvas: Size, wrap: Wrap = NO_WRAP) -> dict[Window, Window]:
-        """For every window the one whose look it is given; an anchor is its own."""
+        """The anchor of every window of the canvas; an anchor is its own anchor."""
 
         def distance(window: Window) -> float:
-            """Of its centre to the place of the anchor; around a loop the shorter way."""
+            """From the centre of the window to `anchor_place`; the shorter way around a wrapping axis."""
             centre = (window.top + window.height / 2, window.left + window.width / 2)
             total = 0.0
-            for at, place, side, loop in zip(centre, self.anchor_place, canvas, wrap, strict=True):
+            for at, place, side, wraps in zip(centre, self.anchor_place, canvas, wrap, strict=True):
                 straight = abs(at % side - place * side)
-                total += min(straight, side - straight) if loop else straight
+                total += min(straight, side - straight) if wraps else straight
             return total
 
         if self.anchors == "one" or len({window.left for window in windows}) == 1:
@@ -107,9 +120,9 @@ class SyncParams:
 
 
 def anchors_first(windows: Sequence[Window], anchor_of: Mapping[Window, Window]) -> list[Window]:
-    """The windows in an order in which each follows its anchor, so that the anchor needs no pass of its own.
+    """The windows in an order in which every anchor comes before its followers, as `sync_term` needs it.
 
-    Row by row, so that few anchors are remembered at a time.
+    Windows of one anchor stay together, so few anchors are kept in memory at a time.
     """
     return sorted(windows, key=lambda window: (anchor_of[window], anchor_of[window] != window))
 
@@ -117,54 +130,47 @@ def anchors_first(windows: Sequence[Window], anchor_of: Mapping[Window, Window])
 def sync_term(
     anchor_of: Mapping[Window, Window], step: Step, params: SyncParams, similarity: Similarity
 ) -> Term | None:
-    """What pulls windows towards the look of their anchors (`SyncParams.anchor_of`); None where guidance is off.
+    """The loss of Eq. 14 for all windows, with the weight of this step; None if the weight is 0.
 
-    The loss must see the windows in the order of `anchors_first`: it remembers the anchors that pass by. The anchor's
-    prediction is a constant in the gradient, and the anchor itself gets none.
+    Call the loss with the windows in the order of `anchors_first`: it stores the features of an anchor until the last
+    follower is done. They are constants in the gradient, and the gradient of the anchor itself is 0.
 
     Convention:
-        - Eq. 14 is meant in the paper's x_t of unit variance (`Term.unit_variance`), and so are its weights: losses of
-          pictures are taken so. `direct` needs no such scale: for data of unit variance the scaled gradient is that
-          with respect to the prediction
-        - `LatentSimilarity` is not. It compares the statistics of whole windows, which the model knows long before it
-          knows their cells: a gradient that is scaled so would overshoot at high noise
+        - losses of pictures have `Term.unit_variance`, because the weights of the paper are meant for its x_t
+        - `LatentSimilarity` does not. It compares statistics of whole windows. The model predicts these well at noise
+          levels at which it does not yet know single cells, and a gradient in x_t would overshoot there
+        - `direct` ignores this scale: it uses the gradient with respect to the prediction
     """
     weight = params.weight_at(step)
     if weight == 0:
         return None
-    waiting = Counter(anchor_of.values())
-    known: dict[Window, list[Features]] = {}  # of every picture of the batch, while somebody waits for them
+    windows_left = Counter(anchor_of.values())  # of each anchor, those that the loss has not seen yet
+    anchor_features: dict[Window, list[Features]] = {}  # for every image of the batch
 
     def loss(_views: Tensor, denoised: Tensor, batch: Sequence[Window]) -> Tensor:
-        by_window = dict(zip(batch, denoised.chunk(len(batch)), strict=True))
         followers: dict[Window, list[Tensor]] = {}
-        for window, views in by_window.items():
+        for window, views in zip(batch, denoised.chunk(len(batch)), strict=True):
             if anchor_of[window] == window:
-                known[window] = [similarity.features(view) for view in views.detach().chunk(len(views))]
+                anchor_features[window] = [similarity.features(view) for view in views.detach().chunk(len(views))]
             else:
                 followers.setdefault(anchor_of[window], []).append(views)
-        total = 0 * denoised.sum()  # anchors do not move, but even if all are, this is a function of the views
+        total = 0 * denoised.sum()  # a batch of anchors only must still depend on the views
         for anchor, its_followers in followers.items():
-            for picture, features in enumerate(known[anchor]):
-                views = torch.cat([views[picture : picture + 1] for views in its_followers])
+            for image, features in enumerate(anchor_features[anchor]):
+                views = torch.cat([views[image : image + 1] for views in its_followers])
                 total = total + similarity.distance(views, features).sum()
-        waiting.subtract(anchor_of[window] for window in batch)
-        for anchor in [anchor for anchor in known if not waiting[anchor]]:
-            del known[anchor]
+        windows_left.subtract(anchor_of[window] for window in batch)
+        for anchor in [anchor for anchor in anchor_features if not windows_left[anchor]]:
+            del anchor_features[anchor]
         return weight * total
 
-    of_pictures = not isinstance(similarity, LatentSimilarity)
-    return Term(loss=loss, unit_variance=of_pictures)
+    return Term(loss=loss, unit_variance=not isinstance(similarity, LatentSimilarity))
 
 
 def synchronised(
     denoised: Tensor, step: Step, windows: WindowParams, params: SyncParams, similarity: Similarity
 ) -> Tensor:
-    """`direct`: the denoised canvas (B, C, ..., H, W) with its windows moved towards their anchors.
-
-    Raises:
-        FloatingPointError: a non-finite gradient, which would become a black picture.
-    """
+    """The correction of `direct`: the denoised canvas (B, C, ..., H, W), its windows moved towards their anchors."""
     canvas = canvas_size(denoised)
     plan = windows.overlapping().plan(canvas)
     anchor_of = params.anchor_of(plan, canvas, windows.wrap)
@@ -172,8 +178,5 @@ def synchronised(
     if term is None or len(plan) == 1:
         return denoised
     plan = anchors_first(plan, anchor_of)
-    with torch.inference_mode(False), torch.enable_grad():
-        leaf = crop_batch(denoised, plan).detach().clone().requires_grad_()
-        (gradient,) = torch.autograd.grad(term.loss(leaf, leaf, plan), leaf)
-    weights = shared_weights(windows.weights, plan, denoised.device, fusion_precision(denoised))
-    return denoised - fuse(denoised, gradient, plan, weights)
+    shift = gradient(lambda views: term.loss(views, views, plan), crop_batch(denoised, plan))
+    return denoised - fuse(denoised, shift, plan, shared_weights(windows.weights, plan, denoised))

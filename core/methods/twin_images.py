@@ -1,22 +1,20 @@
-"""Twin images, the single mode of TwinDiffusion: two pictures that overlap, and the second aligned with the first.
+"""Twin images, the single mode of TwinDiffusion: two pictures that overlap, the second aligned with the first.
 
-Zhou and Tang, ECAI 2024, section 4.1 and Fig. 3. The noise of I1 and I2 satisfies M_r z1 = M_l z2; I2* starts as I2
-does, and Crop Fusion (Eq. 4-6) follows each of its first steps Phi: on the overlap, with x1 the right part of I1,
+Zhou and Tang, ECAI 2024, section 4.1 and Fig. 3. The pictures are I1, I2 and I2*, the aligned I2. The noise of I1 and
+I2 satisfies M_r z1 = M_l z2, and I2* starts like I2. In the first steps of the sampler, Crop Fusion (Eq. 4-6) follows
+each step Phi of I2*. On the overlap, where x1 is the right part of I1, this is
 
     x*' = (x1' + lambda Phi(x*)) / (1 + lambda)
 
-Seen from I1 that is simple. Phi, a sampler's step x' = r x + (1 - r) D, is linear in x and D, so the difference
-e = x* - x1 takes the same step, and is then made smaller:
+The code follows the difference e = x* - x1. Phi, the step x' = r x + (1 - r) D, is linear in x and D, so
 
     e' = mu (r e + (1 - r) (D* - D1)),   mu = lambda / (1 + lambda)
 
-So the sampler gets u = e / mu^k after k fusions in the place of x*, and the prediction (D* - D1) / mu^k. Its step
-u' = r u + (1 - r) D_u is the line above, whatever r is, and the model is shown x* = x1 + mu^k u. Where a sampler asks
-between two steps k is a fraction, which is Crop Fusion in continuous time.
-
-The alternative is an effective prediction for x* itself, as for guided windows (`multidiffusion.predict_jointly`):
-D_eff = (D1 + lambda D*) / (1 + lambda) + r / (1 - r) (x1 - x*) / (1 + lambda). It needs the r of every step, equals
-this for first-order samplers, and is lost on those that ask between steps (dpm_2, dpm_fast, dpm_adaptive, seeds_2).
+The sampler steps u = e / mu^k, where k is the number of fusions so far, and gets the prediction (D* - D1) / mu^k. Its
+own step then gives the line above for any r. The model gets x* = x1 + mu^k u. Some samplers (dpm_2, dpm_fast,
+dpm_adaptive, seeds_2) ask for predictions between two steps. There k is a fraction: Crop Fusion in continuous time. An
+effective prediction for x*, as in `multidiffusion.predict_jointly`, would be equal for first-order samplers, but fails
+for these.
 """
 
 from dataclasses import dataclass
@@ -25,26 +23,29 @@ from torch import Tensor
 
 from .twindiffusion import CropFusionParams
 
-SMALLEST = 1e-30  # of mu^(k/2), so that what samplers reckon with, e / mu^k, stays within the range of float32
+SMALLEST = 1e-30  # least mu^(k/2): u must stay in the range of float32
+
+
+CROP_FUSION = CropFusionParams()
 
 
 @dataclass(frozen=True, kw_only=True)
 class TwinImages:
-    """How three pictures I1, I2, I2* (3, C, ..., H, W) depend on one another.
+    """The three pictures I1, I2, I2* and the three rows that the sampler steps, (3, C, ..., H, W) each.
 
-    Rows are what a sampler steps: the pictures themselves, but for the left part of I2*, where u is (see above). Of
-    noise u has none, as I1 and I2* share it.
+    Rows are the pictures, except for the left part of I2*, where they have u (see above). Its noise is 0, because I1
+    and I2* have the same noise.
 
     Attributes:
-        overlap: columns that the right part of I1 shares with the left parts of I2 and I2*, in latent cells, >= 1.
+        overlap: width of the overlap of I1 (right part) with I2 and I2* (left part) in latent cells, >= 1.
         crop_fusion: lambda and tau.
-        fixed_reference: the stress test of the paper. The second term of Eq. 4 holds I2* to I2, which is not aligned,
-            instead of to itself: x*' = (x1' + lambda x2') / (1 + lambda) on the overlap, x2' elsewhere. That has no
-            memory, so it holds for x if it holds for the predictions and the noise, and rows are pictures.
+        fixed_reference: the paper's stress test: the second term of Eq. 4 refers to I2 instead of I2*. So
+            x*' = (x1' + lambda x2') / (1 + lambda) on the overlap and x2' elsewhere. This can be applied to the
+            predictions and the noise, so rows are the pictures.
     """
 
     overlap: int
-    crop_fusion: CropFusionParams = CropFusionParams()
+    crop_fusion: CropFusionParams = CROP_FUSION
     fixed_reference: bool = False
 
     def __post_init__(self) -> None:
@@ -52,7 +53,7 @@ class TwinImages:
             raise ValueError(f"overlap: must be at least 1 latent cell, got {self.overlap}.")
 
     def noise(self, noise: Tensor) -> Tensor:
-        """Rows of noise, before the first step or in it, of independent noise: I1's counts where pictures meet."""
+        """Independent noise to the noise of the rows, for the start and for every step; the overlap gets that of I1."""
         rows = noise.clone()
         self._left(rows[1])[:] = self._right(rows[0])
         rows[2] = rows[1]
@@ -61,7 +62,7 @@ class TwinImages:
         return rows
 
     def pictures(self, rows: Tensor, done: float, steps: int) -> Tensor:
-        """The pictures of rows after `done` of the steps, 0..steps; a fraction between two steps."""
+        """Rows to pictures after `done` of the steps, 0..steps; between two steps `done` is a fraction."""
         if self.fixed_reference:
             return rows
         pictures = rows.clone()
@@ -69,7 +70,7 @@ class TwinImages:
         return pictures
 
     def rows(self, denoised: Tensor, done: float, steps: int) -> Tensor:
-        """The predictions with which to step rows, of those for the pictures; `done` and `steps` as in `pictures`."""
+        """Predictions for the pictures to predictions for the rows; `done` and `steps` as in `pictures`."""
         rows = denoised.clone()
         if not self.fixed_reference:
             self._left(rows[2])[:] = (self._left(denoised[2]) - self._right(denoised[0])) / self._scale(done, steps)
@@ -80,18 +81,22 @@ class TwinImages:
         return rows
 
     def fusions(self, steps: int) -> int:
-        """The number of steps that Crop Fusion follows: those of which less than tau is done before."""
+        """The number of steps with Crop Fusion: those that start before the part tau of all steps."""
         return sum(index / steps < self.crop_fusion.stop for index in range(steps))
 
     def _scale(self, done: float, steps: int) -> float:
-        """mu^k, divided by its value half way: so twice as many fusions fit into the range of numbers."""
+        """mu^k divided by its value at half of the fusions, which doubles the number of fusions that float32 allows.
+
+        Raises:
+            ValueError: lambda is too small for so many fusions.
+        """
         count = self.fusions(steps)
         lam = self.crop_fusion.adjacency
         mu = lam / (1 + lam)
         if mu ** (count / 2) < SMALLEST:
             raise ValueError(
-                f"lambda: {lam} in {count} steps makes the difference between the pictures smaller than numbers can "
-                "be; choose a larger lambda or fewer steps, or stop earlier."
+                f"lambda: {lam} in {count} steps makes the difference between the pictures too small for float32 "
+                "numbers; choose a larger lambda or fewer steps, or stop earlier."
             )
         return mu ** (min(done, count) - count / 2)
 

@@ -1,1 +1,1 @@
-"""Networks that look at pictures, and what they say of two."""
+"""Networks that see pictures, and distances between pictures."""

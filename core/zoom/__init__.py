@@ -1,1 +1,1 @@
-"""The geometry of a stack of zoom levels, and what it shows."""
+"""Stacks of zoom levels: their geometry, and the picture at any zoom."""

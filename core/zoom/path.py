@@ -1,7 +1,9 @@
-"""The way of a zoom video: which zoom each frame shows."""
+"""The path of a zoom video: the zoom of every frame."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
+
+from .smoothstep import smoothstep
 
 Easing = Literal["linear", "ease in-out"]
 Direction = Literal["in", "out", "in and out", "out and in"]
@@ -12,10 +14,16 @@ DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 
 @dataclass(frozen=True, kw_only=True)
 class ZoomPath:
-    """From one end of a stack to the other, or there and back."""
+    """From one end of a zoom stack to the other, or there and back.
 
-    frames_per_level: float  # above 0; a way between whole zooms is rounded to whole frames
-    easing: Easing = "linear"  # linear: every second enlarges equally; in-out: starts and stops gently
+    Attributes:
+        frames_per_level: above 0; the length of the whole path is rounded to whole frames.
+        easing: `linear` enlarges equally in every second, `ease in-out` starts and stops softly.
+        direction: `in` begins at level 0.
+    """
+
+    frames_per_level: float
+    easing: Easing = "linear"
     direction: Direction = "in"
 
     def __post_init__(self) -> None:
@@ -26,12 +34,12 @@ class ZoomPath:
                 raise ValueError(f"{name}: must be one of {', '.join(known)}, got {value!r}.")
 
     def zooms(self, levels: int) -> list[float]:
-        """The zoom of each frame, both ends included; on the way back the far end is not shown twice."""
+        """The zoom of each frame, 0..levels - 1, both ends included. There and back, the far end is one frame."""
         last = max(round(self.frames_per_level * (levels - 1)), 1)
-        way = [self._eased(frame / last) * (levels - 1) for frame in range(last + 1)]
+        path = [frame / last for frame in range(last + 1)]
+        if self.easing != "linear":
+            path = [smoothstep(t) for t in path]
+        path = [t * (levels - 1) for t in path]
         if self.direction.startswith("out"):
-            way.reverse()
-        return way + way[-2::-1] if " and " in self.direction else way
-
-    def _eased(self, t: float) -> float:
-        return t if self.easing == "linear" else t * t * (3 - 2 * t)
+            path.reverse()
+        return path + path[-2::-1] if " and " in self.direction else path

@@ -1,8 +1,8 @@
-"""A Laplacian pyramid whose bands do not leak into one another, with any factor p between them.
+"""A Laplacian pyramid with any factor p between its bands, whose bands do not leak into one another.
 
-Shrinking is the mean over p x p cells. Enlarging is its exact inverse: smooth, and with each coarse cell as the mean of
-the p x p cells that it becomes. An image enlarged k times therefore has nothing in its k finest bands, to rounding
-error; with the usual bilinear or Gaussian filters it would have a little everywhere.
+Downsampling is the mean over p x p cells. Enlarging is smooth, and each coarse cell is exactly the mean of the p x p
+cells that it becomes. So an image that was enlarged k times has nothing in its k finest bands, up to rounding. With the
+usual bilinear or Gaussian filters it would have a little in every band.
 """
 
 from typing import NamedTuple
@@ -13,42 +13,40 @@ from torch import Tensor
 from ..canvas.resample import downsample
 from ..canvas.windows import Size, Window, canvas_size, crop
 
-# Value at the border between two cells from the means of the two before and the two after it: fourth order, Colella and
-# Woodward, "The Piecewise Parabolic Method", 1984, Eq. 1.6 with even spacing.
+# The value at the border of two cells is computed from the means of two cells before and two cells after it: Colella
+# and Woodward, "The Piecewise Parabolic Method", 1984, Eq. 1.6 for cells of one size.
 BORDER = (-1 / 12, 7 / 12, 7 / 12, -1 / 12)
-REACH = 2  # coarse cells to either side that a fine one depends on
+REACH = 2  # coarse cells on either side that a fine cell depends on
 
 
 class Bands(NamedTuple):
     """One step of the pyramid."""
 
-    band: Tensor  # (..., H, W) what the coarse image cannot show
+    band: Tensor  # (..., H, W) the image minus the enlarged coarse image
     coarse: Tensor  # (..., h, w) means over p x p cells
 
 
 def split(image: Tensor, zoom_factor: int, block: Window) -> Bands:
-    """Split off the finest band of an image (..., H, W); split the coarse image again for the next one.
+    """Split an image (..., H, W) into its finest band and a coarse image, which can be split again.
 
-    Convention:
-        - `block` is the part of the image that the coarse image covers, p h x p w; around it, where p does not divide
-          the size, the coarse image goes on as at its edge
-        - `join` inverts it to rounding error, whatever the size
+    `block` is the part of the image that the coarse image covers, p h x p w. Outside of it, where p does not divide the
+    size, the edge cells of the coarse image are continued. `join` is the inverse, up to rounding.
     """
     coarse = downsample(crop(image, block), zoom_factor)
     return Bands(image - enlarge(coarse, zoom_factor, block, canvas_size(image)), coarse)
 
 
 def join(band: Tensor, coarse: Tensor, zoom_factor: int, block: Window) -> Tensor:
-    """The image (..., H, W) with this finest band (..., H, W) and this coarse image (..., h, w)."""
+    """The image (..., H, W) of a finest band (..., H, W) and a coarse image (..., h, w)."""
     return band + enlarge(coarse, zoom_factor, block, canvas_size(band))
 
 
 def enlarge(coarse: Tensor, zoom_factor: int, block: Window, size: Size) -> Tensor:
-    """(..., h, w) to (..., H, W), smooth, with the coarse image at `block`; the inverse of the mean over p x p cells.
+    """Enlarge (..., h, w) smoothly to (..., H, W); the coarse image lies at `block`.
 
-    In each direction the running sum is interpolated by cubics through the cell borders, and its differences are the
-    fine cells: parabolas that meet at the borders and have the coarse cells as their means. Ramps stay ramps; next to
-    an edge the values overshoot, as every smooth interpolation of means must.
+    Along each axis every coarse cell becomes a parabola whose mean is the cell; parabolas meet at the borders of cells.
+    A fine cell is the mean of the parabola over it. A linear ramp stays one. Next to an edge the values overshoot, as
+    every smooth interpolation of means must.
     """
     cells = canvas_size(coarse)
     rows = _enlarging(cells.height, zoom_factor, block.top, size.height).to(coarse)
@@ -57,7 +55,7 @@ def enlarge(coarse: Tensor, zoom_factor: int, block: Window, size: Size) -> Tens
 
 
 def _enlarging(cells: int, zoom_factor: int, start: int, length: int) -> Tensor:
-    """(length, cells) float64: `enlarge` in one direction. Dense, yet faster than five shifted sums at 1024 cells."""
+    """(length, cells) float64: the matrix of `enlarge` along one axis."""
     position = torch.arange(length) - start
     around = (position // zoom_factor)[:, None] + torch.arange(-REACH, REACH + 1)
     matrix = torch.zeros(length, cells, dtype=torch.float64)
@@ -65,13 +63,13 @@ def _enlarging(cells: int, zoom_factor: int, start: int, length: int) -> Tensor:
 
 
 def _subcell_weights(zoom_factor: int) -> Tensor:
-    """(p, 5) float64: how the p parts of a cell follow from the cell and its two neighbours to either side."""
+    """(p, 5) float64: the p parts of a cell as weighted sums of the cell and two neighbours on either side."""
     x = torch.linspace(0, 1, zoom_factor + 1, dtype=torch.float64)
     left, mean, right = torch.tensor(((*BORDER, 0), (0, 0, 1, 0, 0), (0, *BORDER)), dtype=torch.float64)
-    # The cubic from 0 to `mean` with slopes `left` and `right`.
-    running_sum = (
+    # The integral of the parabola: the cubic from 0 to `mean` with slopes `left` and `right`.
+    integral = (
         torch.outer(x - 2 * x**2 + x**3, left)
         + torch.outer(3 * x**2 - 2 * x**3, mean)
         + torch.outer(x**3 - x**2, right)
     )
-    return zoom_factor * running_sum.diff(dim=0)
+    return zoom_factor * integral.diff(dim=0)

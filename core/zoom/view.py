@@ -1,14 +1,14 @@
-"""A zoom stack as one continuous picture: what is seen at any zoom, between the levels as well.
+"""A zoom stack as a continuous picture: the frame at any zoom, also between the levels.
 
-All levels share one fixed point, the zoom centre. In fractions of a side, with the centre at c: at zoom z, level k
-fills the frame from c (1 - q) on for a length of q = p^(z - k); q = 1 is the whole frame, q = 1 / p the middle of the
-level before it. `web/zoom_view.mjs` has the same formulas.
+All levels share one fixed point, the zoom centre c. Positions are fractions of a side. At zoom z, level k begins at
+c (1 - q) in the frame and has the length q = p^(z - k): 1 is the whole frame, 1 / p is the middle of the level before.
+`web/zoom_view.mjs` has the same formulas.
 """
 
 import math
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,22 +16,21 @@ from torch import Tensor
 from ..canvas.crop_resize import Sampling, crop_resize
 from ..canvas.windows import Size, canvas_size
 from .geometry import Nesting, levels_nesting
+from .smoothstep import smoothstep
 
-FADE = 0.5  # levels of zoom over which a finer level appears where it is not at its border
-FEATHER = 0.25  # widest border over which it does, in sides of the finer level
-
-Number = TypeVar("Number", float, Tensor)
+FADE = 0.5  # levels of zoom over which a finer level appears away from its border
+FEATHER = 0.25  # largest width of the soft border, in sides of the finer level
 
 
 class Centre(NamedTuple):
-    """The point that stays where it is, in fractions of the height and the width."""
+    """The fixed point of the zoom, in fractions of the height and the width."""
 
     y: float
     x: float
 
 
 class Span(NamedTuple):
-    """What a level fills of one axis of the frame, in fractions of the frame."""
+    """The part of an axis of the frame that a level fills, in fractions of the frame."""
 
     start: float
     length: float
@@ -40,29 +39,27 @@ class Span(NamedTuple):
 def zoom_centre(nested: Nesting, size: Size, zoom_factor: int) -> Centre:
     """The fixed point of the map from each level to the next, y = outer.top + (y - inner.top) / p."""
     outer, inner = nested
-    y, x = (
-        (zoom_factor * outer.top - inner.top) / (zoom_factor - 1),
-        (zoom_factor * outer.left - inner.left) / (zoom_factor - 1),
-    )
+    y = (zoom_factor * outer.top - inner.top) / (zoom_factor - 1)
+    x = (zoom_factor * outer.left - inner.left) / (zoom_factor - 1)
     return Centre(y / size.height, x / size.width)
 
 
 def level_span(centre: float, zoom_factor: int, zoom: float, level: int) -> Span:
-    """Where a level lies in the frame at a zoom, along one axis."""
+    """The span of a level at a zoom, along one axis."""
     enlarged = zoom_factor ** (zoom - level)
     return Span(centre * (1 - enlarged), enlarged)
 
 
 def appearance(zoom: float) -> float:
-    """How much of the next level is seen away from its border: none of it at a whole zoom, all of it FADE later."""
-    return _smoothstep(min((zoom % 1) / FADE, 1.0))
+    """Opacity of the next level away from its border: 0 at a whole zoom, 1 from FADE levels later on."""
+    return smoothstep(min((zoom % 1) / FADE, 1.0))
 
 
 def borders(span: Span) -> tuple[float, float]:
-    """Width of the soft border at the start and at the end of a level, in fractions of the frame.
+    """Widths of the soft border at the start and at the end of a level, in fractions of the frame.
 
-    It is as wide as the level is away from the edge of the frame, so that none is left once the level fills the frame,
-    but at most FEATHER sides of the level.
+    The border is as wide as the distance of the level from the edge of the frame, at most FEATHER sides of the level.
+    So a level that fills the frame has no border.
     """
     widest, end = FEATHER * span.length, 1 - span.start - span.length
     return min(max(span.start, 0.0), widest), min(max(end, 0.0), widest)
@@ -71,23 +68,22 @@ def borders(span: Span) -> tuple[float, float]:
 def render_at(
     levels: Tensor, zoom: float, zoom_factor: int, size: Size | None = None, pixels_per_cell: int = 1
 ) -> Tensor:
-    """What a zoom stack shows at `zoom`: 0 is all of level 0, N - 1 all of level N - 1, 1.5 half a level after level 1.
+    """The frame of a zoom stack at `zoom`: level i at i, and at 1.5 half a level further in than level 1.
 
-    The last level that covers the frame, enlarged smoothly, and over its middle the next one, shrunk without aliasing.
-    The finer one appears by place, over a soft border, and by scale, over the first FADE of a level, so that it takes
-    over with no pop and no line.
+    It is the last level that covers the frame, enlarged, with the next level over its middle, downsampled without
+    aliasing. The next level has a soft border and appears over the first FADE levels of zoom, so no change is sudden.
 
     Convention:
-        - at zoom i the frame equals level i, to rounding
+        - at zoom i the frame equals level i, up to rounding
         - a `size` of other proportions stretches the picture
-        - cubic interpolation may run a little over the range of the levels; nothing is cut
+        - cubic interpolation may exceed the range of the levels a little; values are not clamped
 
     Args:
         levels: (N, C, H, W), two or more, of any real dtype.
-        zoom: in 0..N - 1, in levels.
-        zoom_factor: p, between the levels, 2 or more.
-        size: of the frame; that of the levels if None.
-        pixels_per_cell: cells that nest together, as in `nesting`.
+        zoom: 0..N - 1, in levels.
+        zoom_factor: p, between neighbouring levels, 2 or more.
+        size: of the frame; None is the size of the levels.
+        pixels_per_cell: as in `nesting`.
 
     Returns:
         (C, height, width), float64 for levels of float64, else float32, in the units of the levels.
@@ -101,7 +97,7 @@ def render_at(
 def render_frames(
     levels: Tensor, zooms: Iterable[float], zoom_factor: int, size: Size | None = None, pixels_per_cell: int = 1
 ) -> Iterator[Tensor]:
-    """`render_at` for one zoom after the other; keeps two levels in the layout that it computes in, and no frame."""
+    """`render_at` for many zooms. Only two levels at a time are kept in the layout of `crop_resize`, and no frame."""
     side = canvas_size(levels)
     centre = zoom_centre(levels_nesting(levels, zoom_factor, pixels_per_cell), side, zoom_factor)
     frame = side if size is None else size
@@ -126,7 +122,7 @@ def render_frames(
         if zoom > coarse:
             finer = coarse + 1
             y, x = placed(zoom, finer)
-            if min(y.sampling.outputs, x.sampling.outputs) > 0:  # else it is smaller than a pixel of the frame
+            if min(y.sampling.outputs, x.sampling.outputs) > 0:  # otherwise it is smaller than a pixel of the frame
                 opacity = appearance(zoom) * y.opacity[:, None, None] * x.opacity
                 shown = crop_resize(rows(finer), y.sampling, x.sampling)
                 picture[y.cells, :, x.cells].lerp_(shown, opacity.to(shown))
@@ -136,7 +132,7 @@ def render_frames(
 class _Placed(NamedTuple):
     """A level along one axis of the frame."""
 
-    cells: slice  # of the frame, those whose centre it covers
+    cells: slice  # cells of the frame whose centre the level covers
     sampling: Sampling  # where they lie on the level
     opacity: Tensor  # of each: 1 inside, falling to 0 over the soft borders
 
@@ -150,9 +146,5 @@ def _placed(span: Span, length: int, count: int) -> _Placed:
     opacity = torch.ones_like(cells)
     for distance, width in zip((cells - span.start, end - cells), borders(span), strict=True):
         if width > 0:
-            opacity *= _smoothstep((distance / width).clamp(0, 1))
+            opacity *= smoothstep((distance / width).clamp(0, 1))
     return _Placed(slice(first, last), Sampling((first - span.start * count) * step, step, last - first), opacity)
-
-
-def _smoothstep(t: Number) -> Number:
-    return t * t * (3 - 2 * t)

@@ -43,7 +43,7 @@ def draw_metrics(
     if columns:
         _draw_marks(draw, columns, scale, view.size, lambda along, away: (left + along, top - away), "mb")
     if rows:
-        _draw_marks(draw, rows, scale, view.size[::-1], lambda along, away: (right + away, top + along), "lm")
+        _draw_marks(draw, rows, scale, (view.height, view.width), lambda along, away: (right + away, top + along), "lm")
     for row, line in enumerate(lines):
         draw.text((left, bottom + MARGIN + row * LINE), line, INK, font)
     _draw_key(draw, left, bottom + MARGIN + len(lines) * LINE)

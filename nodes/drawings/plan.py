@@ -17,8 +17,7 @@ EDGE, EXAMPLE = (228, 230, 235, 110), (255, 168, 64, 255)
 def coverage(canvas: Size, windows: Sequence[Window]) -> torch.Tensor:
     """How many windows look at each cell, (H, W)."""
     count = torch.zeros(canvas)
-    for window in windows:
-        add_to(count, torch.ones(window.height, window.width), window)
+    add_to(count, (torch.ones(window.size) for window in windows), windows)
     return count
 
 

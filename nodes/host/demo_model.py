@@ -1,5 +1,7 @@
 """The bundled landscape model as the host's MODEL, CLIP and VAE."""
 
+from typing import Any, ClassVar
+
 import comfy.latent_formats
 import comfy.model_base
 import comfy.model_management
@@ -49,8 +51,12 @@ def _colours(autoencoder: Autoencoder) -> Tensor:
 class LandscapeConfig(comfy.supported_models_base.BASE):
     """What the host asks of a model family."""
 
-    unet_extra_config = {}
-    sampling_settings = {"sigma_min": SIGMA_MIN, "sigma_max": SIGMA_MAX, "sigma_data": SIGMA_DATA}
+    unet_extra_config: ClassVar[dict[str, Any]] = {}
+    sampling_settings: ClassVar[dict[str, float]] = {
+        "sigma_min": SIGMA_MIN,
+        "sigma_max": SIGMA_MAX,
+        "sigma_data": SIGMA_DATA,
+    }
     latent_format = LandscapeFormat
     memory_usage_factor = 0.1  # 20 MiB for 16 rows of 16 x 16 cells
     native_pixels = NATIVE_PIXELS

@@ -8,20 +8,21 @@ import comfy.utils
 import torch
 from torch import Tensor
 
-from ...core.canvas.windows import Size, canvas_size
+from ...core.canvas.windows import NO_WRAP, Size, Wrap, canvas_size
 from .families import grid
+from .vae import encode_canvas
 
 
 class LatentSpace(NamedTuple):
     """What a latent of some model looks like: (B, channels, H, W), or (B, channels, 1, H, W) with time."""
 
     channels: int
-    pixels_per_cell: int  # pixels per cell
+    pixels_per_cell: int
     has_time: bool
     grid: int = 1  # width and height must be multiples of so many cells
 
 
-# The host's own empty latent. Its sampler turns a latent that is all zero into what the model needs.
+# The host's own empty latent. The sampler adapts a latent of zeros to the model, in channels and size.
 ANY_SPACE = LatentSpace(channels=4, pixels_per_cell=8, has_time=False)
 
 
@@ -38,7 +39,7 @@ def latent_space(model=None, vae=None) -> LatentSpace:
 
 
 def empty(space: LatentSpace, batch: int, canvas: Size) -> Tensor:
-    """Zeros of that space where the host keeps its latents."""
+    """Zeros of that space, (batch, channels, H, W) or with time, on the device where the host keeps latents."""
     time = (1,) if space.has_time else ()
     return torch.zeros(
         (batch, space.channels, *time, *canvas),
@@ -85,17 +86,17 @@ def stack_latent(model, samples: dict, levels: int) -> Tensor:
     return latent
 
 
-def encode(vae, image: Tensor, space: LatentSpace, size: Size, crop: bool = False) -> Tensor:
+def encode(vae, image: Tensor, space: LatentSpace, size: Size, crop: bool = False, wrap: Wrap = NO_WRAP) -> Tensor:
     """Pictures (B, H, W, C) as latents of `size` cells; cropped to its proportions, or stretched to them.
 
-    One picture at a time: a video VAE takes the pictures of a batch for the frames of one film.
+    `wrap` are the edges that meet.
     """
     height, width = size.height * space.pixels_per_cell, size.width * space.pixels_per_cell
     if image.shape[1:3] != (height, width):
         pixels = image.movedim(-1, 1)
         pixels = comfy.utils.common_upscale(pixels, width, height, "lanczos", "center" if crop else "disabled")
         image = pixels.movedim(1, -1)
-    latents = torch.cat([vae.encode(picture[None]) for picture in image])
+    latents = encode_canvas(vae, image, wrap)
     if space.has_time and latents.ndim == 4:
         latents = latents.unsqueeze(2)
     if latents.shape[1] != space.channels or latents.shape[-2:] != size:

@@ -17,8 +17,8 @@ from ...core.perception.style import Style
 from .families import grid, native_window
 
 KEY = "joint_diffusion"
-CALL = "joint_diffusion_call"  # in transformer_options while a run predicts: what is asked for, see sampling.py
-LEVEL = "joint_diffusion_level"  # in a conditioning: the level of a zoom stack that it is for, see zoom_conditioning.py
+CALL = "joint_diffusion_call"  # in transformer_options while a run predicts: what is asked for, see windows/
+LEVEL = "joint_diffusion_level"  # in a conditioning: the level of a zoom stack that it is for, see joined/
 DEFAULT_OVERLAP = 0.5
 
 
@@ -34,6 +34,16 @@ class PictureLoss:
         return replace(self, perception=self.perception.to(device))
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Picture:
+    """What an enlarged canvas follows: an IMAGE (B, H, W, C) in 0..1 and the VAE that encodes it."""
+
+    image: torch.Tensor
+    vae: Any
+    strength: float
+    end: float  # noise over picture at which it ends
+
+
 @dataclass(frozen=True, kw_only=True)
 class JointSettings:
     """The fields are those of the MODEL nodes; None where the graph has none."""
@@ -42,6 +52,7 @@ class JointSettings:
     multiscale: MultiScaleParams | None = None
     sync: SyncParams | None = None
     picture_loss: PictureLoss | None = None
+    picture: Picture | None = None
     crop_fusion: CropFusionParams | None = None
     cross_sampling: CrossSamplingParams | None = None
 

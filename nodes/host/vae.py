@@ -1,11 +1,16 @@
-"""The host's VAE as the core's decoder."""
+"""The host's VAE as the core's encoder and decoder, window by window."""
+
+from dataclasses import replace
+from functools import partial
 
 import comfy.model_management
 import comfy.utils
+import torch
 from torch import Tensor
 
-from ...core.canvas.decode import Decoder
-from ...core.canvas.windows import Size
+from ...core.canvas.decode import DecodeParams, Decoder, decode_plan, largest_window
+from ...core.canvas.encode import encode_in_windows
+from ...core.canvas.windows import NO_WRAP, Size, Wrap
 
 # Of the device's memory; the rest belongs to the system and to what the host keeps for itself.
 SHARE = 0.75
@@ -24,13 +29,52 @@ def decoder(vae, windows: int) -> Decoder:
     return decode
 
 
-def fits_in_memory(vae, latent: Tensor, window: Size) -> bool:
+def decodes_in_memory(vae, latent: Tensor, window: Size) -> bool:
     """Whether a device that holds nothing but the VAE has room to decode one window of `latent`.
 
     Not what is free just now: the picture would depend on which other models happen to be loaded.
     """
     frames = latent.shape[2:-2] if vae.latent_dim == 3 else ()
     needed = vae.memory_used_decode((1, latent.shape[1], *frames, *window), vae.vae_dtype)
+    return needed <= SHARE * comfy.model_management.get_total_memory(vae.device) - vae.model_size()
+
+
+def encode_canvas(
+    vae, image: Tensor, wrap: Wrap = NO_WRAP, params: DecodeParams | None = None, progress: bool = False
+) -> Tensor:
+    """Pictures (B, H, W, C) of any size as a latent (B, C, ..., h, w), in windows that the device holds.
+
+    One picture at a time: a video VAE takes the pictures of a batch for the frames of one film.
+
+    Args:
+        vae: the host's VAE.
+        image: sides are multiples of the pixels of a cell; what is beyond three channels is not encoded.
+        wrap: edges that meet.
+        params: the windows; None finds the largest that fit.
+        progress: whether the node shows how many windows are done.
+    """
+    per_cell = vae.spacial_compression_encode()
+    pixels = image[..., :3].movedim(-1, 1)
+    canvas = Size(pixels.shape[-2] // per_cell, pixels.shape[-1] // per_cell)
+    if params is None:
+        params = DecodeParams(window=canvas, wrap=wrap)
+        params = replace(params, window=largest_window(canvas, params, partial(encodes_in_memory, vae)))
+    bar = comfy.utils.ProgressBar(len(decode_plan(canvas, params)) * len(pixels)) if progress else None
+
+    def encode(view: Tensor) -> Tensor:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        latent = vae.encode(view.movedim(-3, -1))
+        if bar is not None:
+            bar.update(1)
+        return latent
+
+    return torch.cat([encode_in_windows(picture[None], encode, per_cell, params) for picture in pixels])
+
+
+def encodes_in_memory(vae, window: Size) -> bool:
+    """Whether a device that holds nothing but the VAE has room to encode one window of a picture."""
+    frames = (1,) if vae.latent_dim == 3 else ()
+    needed = vae.memory_used_encode((1, 3, *frames, *window.scaled(vae.spacial_compression_encode())), vae.vae_dtype)
     return needed <= SHARE * comfy.model_management.get_total_memory(vae.device) - vae.model_size()
 
 

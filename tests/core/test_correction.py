@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -16,9 +17,11 @@ def test_half_a_cosine_over_the_logarithm_of_the_noise(noise, strength):
 def test_it_never_rises_and_has_no_jump():
     levels = [10 ** (-exponent / 100) for exponent in range(-100, 300)]
     strengths = [RollOff(full=2.0, none=0.03).at(level) for level in levels]
-    falls = [before - after for before, after in zip(strengths, strengths[1:], strict=False)]
-    assert min(falls) >= 0 and max(falls) < 0.01
-    assert strengths[0] == 1 and strengths[-1] == 0
+    falls = [before - after for before, after in pairwise(strengths)]
+    assert min(falls) >= 0
+    assert max(falls) < 0.01
+    assert strengths[0] == 1
+    assert strengths[-1] == 0
 
 
 @pytest.mark.parametrize("limits", [(0.1, 1.0), (1.0, 1.0), (1.0, 0.0), (1.0, -1.0), (math.inf, 1.0), (math.nan, 0.1)])
@@ -31,4 +34,5 @@ def test_limits_in_the_wrong_order_are_refused(limits):
 def test_corrections_follow_one_another():
     assert in_turn([]) is None
     correct = in_turn([lambda x: x + 1, lambda x: 2 * x])
-    assert correct is not None and correct(torch.tensor(3.0)) == 8
+    assert correct is not None
+    assert correct(torch.tensor(3.0)) == 8

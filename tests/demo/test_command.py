@@ -22,7 +22,9 @@ def test_a_panorama_and_one_line_of_numbers(method, tmp_path):
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout.splitlines()[-1])
     assert {"order_violations_per_column", "seam_energy", "palette_distance", "palette_deviation"} <= set(report)
-    assert report["method"] == method and report["seconds"] > 0 and report["views"] > 0
+    assert report["method"] == method
+    assert report["seconds"] > 0
+    assert report["views"] > 0
     assert Image.open(path).size == (192, 128)
 
 
@@ -40,7 +42,8 @@ def test_options_of_a_method_reach_it(tmp_path):
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout.splitlines()[-1])
     assert (report["multiscale"]["scales"], report["multiscale"]["strength"]) == (1, 0.5)
-    assert report["sync"]["weight"] == 7 and not report["moving"]
+    assert report["sync"]["weight"] == 7
+    assert not report["moving"]
     assert (report["crop_fusion"]["adjacency"], report["cross_sampling"]["groups"]) == (0.5, 2)
 
 
@@ -52,19 +55,22 @@ def test_windows_that_move(tmp_path):
         done = python("-m", "demo", "panorama", *SMALL, *options)
         assert done.returncode == 0, done.stderr
         reports[bool(moving)] = json.loads(done.stdout.splitlines()[-1])
-    assert reports[True]["moving"] and not reports[False]["moving"]
+    assert reports[True]["moving"]
+    assert not reports[False]["moving"]
     assert 6 * 2 <= reports[True]["views"] <= reports[False]["views"] == 6 * 3
     assert reports[True]["palette_deviation"] != reports[False]["palette_deviation"]
 
 
 def test_a_refusal_is_one_line():
     done = run_alone("panorama", "--width", "1001")
-    assert done.returncode != 0 and done.stderr.startswith("demo: width: ") and done.stderr.count("\n") == 1
+    assert done.returncode != 0
+    assert done.stderr.startswith("demo: width: ")
+    assert done.stderr.count("\n") == 1
 
 
 REFUSED = {
     "panorama --width 1001": "width: must be a multiple of 8 and at least 128 pixels, got 1001; 1000 is the nearest",
-    "panorama --method twin --moving": "cross_sampling: windows that move do already what Cross Sampling does",
+    "panorama --method twin --moving": "cross_sampling: moving windows already do what Cross Sampling does",
     "panorama --scales 5": "scales: must be in 1..4, or 0 for as many as the canvas asks for, got 5",
     "panorama --scales 4": "scales: with 4 scales the height of the canvas comes down to 4 latent cells",
     "panorama --strength 1.5": "strength: must be in 0..1, got 1.5",

@@ -1,7 +1,7 @@
 from itertools import pairwise
 
 import numpy as np
-from joint_diffusion.demo.dataset import BANDS, FEATURE_OF_LAYER, PIXELS_PER_CELL, SHARES, _place, caption, draw
+from joint_diffusion.demo.dataset import BANDS, PIXELS_PER_CELL, SHARES, _place, caption, draw
 from joint_diffusion.demo.palette import LAYERS
 from joint_diffusion.demo.vocabulary import IDS, ZOOMS
 from joint_diffusion.demo.world import WINDOW, Scene, render
@@ -14,13 +14,18 @@ def test_pictures_hold_at_least_a_window_of_whole_cells():
     for seed in range(6):
         picture = draw(seed)
         h, w = picture.image.shape[:2]
-        assert h >= WINDOW and w >= WINDOW and h % PIXELS_PER_CELL == 0 and w % PIXELS_PER_CELL == 0
+        assert h >= WINDOW
+        assert w >= WINDOW
+        assert h % PIXELS_PER_CELL == 0
+        assert w % PIXELS_PER_CELL == 0
         assert picture.layers.shape == picture.clouds.shape == (h // PIXELS_PER_CELL, w // PIXELS_PER_CELL)
 
 
 def test_whole_scenes_and_their_halves_are_most_of_the_training_set():
-    assert tuple(SHARES) == ZOOMS and abs(sum(SHARES.values()) - 1) < 1e-9
-    assert SHARES["far"] + SHARES["wide"] > 0.5 and SHARES["far"] == max(SHARES.values())
+    assert tuple(SHARES) == ZOOMS
+    assert abs(sum(SHARES.values()) - 1) < 1e-9
+    assert SHARES["far"] + SHARES["wide"] > 0.5
+    assert SHARES["far"] == max(SHARES.values())
 
 
 def test_every_zoom_word_has_a_band_of_its_own_around_its_power_of_two():
@@ -39,9 +44,10 @@ def test_close_ups_show_every_feature():
 
 def test_a_close_up_is_described_by_what_fills_it():
     picture, rng = draw(16), RNG(0)
-    assert picture.zoom == "macro" and np.ptp(picture.layers) == 0
+    assert picture.zoom == "macro"
+    assert np.ptp(picture.layers) == 0
     captions = [c for c in (caption(picture, WHOLE, rng) for _ in range(200)) if c]
-    feature = FEATURE_OF_LAYER[picture.layers[0, 0]]
+    feature = LAYERS[picture.layers[0, 0]]
     assert all(feature in c for c in captions)
     assert 0.8 < np.mean(["macro" in c for c in captions]) < 0.98
 
@@ -51,6 +57,8 @@ def test_captions_tell_the_truth_and_leave_words_out():
     captions = [caption(picture, WHOLE, rng) for _ in range(300)]
     words = {word for c in captions for word in c}
     assert words <= set(IDS)
-    assert picture.scene.season in words and picture.zoom in words
+    assert picture.scene.season in words
+    assert picture.zoom in words
     assert not words & set(ZOOMS) - {picture.zoom}
-    assert [] in captions and any(c and picture.scene.season not in c for c in captions)
+    assert [] in captions
+    assert any(c and picture.scene.season not in c for c in captions)

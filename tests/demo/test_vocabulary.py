@@ -4,16 +4,17 @@ import pytest
 import torch
 from joint_diffusion.demo import vocabulary
 from joint_diffusion.demo.text_encoder import TextEncoder, tokenise
-from joint_diffusion.demo.vocabulary import IDS, LENGTH, PAD, ZOOMS, known_words, tokens
+from joint_diffusion.demo.vocabulary import IDS, LENGTH, PAD, ZOOMS, known_words, padded_ids
 
 
 def test_prompts_become_known_words_once_each():
     assert known_words("A snowy Night, with mountains and a mountain lake") == ["winter", "night", "mountains", "lake"]
-    assert tokens("summer day") == [IDS["summer"], IDS["day"]] + [PAD] * (LENGTH - 2)
+    assert padded_ids(known_words("summer day")) == [IDS["summer"], IDS["day"]] + [PAD] * (LENGTH - 2)
 
 
 def test_the_zoom_words_fit_a_stack_of_eight_levels():
-    assert len(ZOOMS) == 8 and set(ZOOMS) <= set(IDS)
+    assert len(ZOOMS) == 8
+    assert set(ZOOMS) <= set(IDS)
     assert known_words("Far trees, a closeup of needles, tiny") == ["far", "forest", "close", "macro"]
 
 
@@ -23,7 +24,8 @@ def test_unknown_words_are_ignored_with_a_message_and_the_known_ones_listed_once
         assert known_words("summer castle") == ["summer"]
         assert known_words("winter tower") == ["winter"]
     first, words, second = caplog.messages
-    assert "does not know castle" in first and "does not know tower" in second
+    assert "does not know castle" in first
+    assert "does not know tower" in second
     assert all(word in words for word in vocabulary.WORDS)
 
 
@@ -32,4 +34,6 @@ def test_an_empty_prompt_is_a_context_of_zeros(prompt):
     torch.manual_seed(0)
     context = TextEncoder(width=8)(tokenise([prompt, "winter"]))
     assert context.shape == (2, LENGTH, 8)
-    assert (context[0] == 0).all() and (context[1, 0] != 0).any() and (context[1, 1:] == 0).all()
+    assert (context[0] == 0).all()
+    assert (context[1, 0] != 0).any()
+    assert (context[1, 1:] == 0).all()

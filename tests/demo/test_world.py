@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from joint_diffusion.demo.noise import FINEST_WAVE, fractal, octaves
@@ -18,7 +20,8 @@ def test_every_column_shows_the_layers_in_their_order(lake, zoom):
 
 def test_equal_scenes_give_equal_pixels_and_other_seeds_do_not():
     first, again, other = (render(Scene(seed=s), 64, 64) for s in (5, 5, 6))
-    assert (first.image == again.image).all() and (first.layers == again.layers).all()
+    assert (first.image == again.image).all()
+    assert (first.layers == again.layers).all()
     assert (first.image != other.image).any()
 
 
@@ -56,7 +59,7 @@ def inside(layer):
 def test_every_level_of_a_deep_zoom_shows_detail_and_agrees_with_the_one_before(layer):
     centre = inside(layer)
     levels = [render(SCENE, 128, 128, zoom=2.0**k, centre=centre).image for k in range(8)]
-    for outer, inner in zip(levels[:-1], levels[1:], strict=True):
+    for outer, inner in pairwise(levels):
         shrunk = inner.reshape(64, 2, 64, 2, 3).mean((1, 3))
         assert np.abs(shrunk - outer[32:96, 32:96]).mean() < 0.11
     for level in levels[3:]:
@@ -90,15 +93,20 @@ def test_hidden_sheets_are_not_painted_and_shown_ones_are(monkeypatch):
 def test_leaves_cover_a_part_of_the_plane_and_stay_within_their_rims():
     x, y = (a.ravel() for a in np.meshgrid(np.linspace(0, 9, 120), np.linspace(0, 9, 120)))
     leaf = leaves(x, y, (1.0, 0.3), 0.5, 0.01, seed=1)
-    assert 0.5 < leaf.cover.mean() < 0.98 and leaf.cover.min() == 0 and leaf.cover.max() == 1
-    assert leaf.along.min() >= 0 and leaf.along.max() <= 1 and np.abs(leaf.across).max() <= 1
+    assert 0.5 < leaf.cover.mean() < 0.98
+    assert leaf.cover.min() == 0
+    assert leaf.cover.max() == 1
+    assert leaf.along.min() >= 0
+    assert leaf.along.max() <= 1
+    assert np.abs(leaf.across).max() <= 1
 
 
 def test_stones_are_a_mosaic_with_joints():
     x, y = (a.ravel() for a in np.meshgrid(np.linspace(0, 9, 120), np.linspace(0, 9, 120)))
     stone = stones(x, y, 1.0, seed=1)
     assert 40 < len(np.unique(stone.tone)) < 200  # about one for each of 81 cells
-    assert stone.rim.min() >= 0 and (stone.rim < 0.1).mean() < 0.3
+    assert stone.rim.min() >= 0
+    assert (stone.rim < 0.1).mean() < 0.3
 
 
 def test_spots_are_whole_and_as_many_as_asked_for():
@@ -112,7 +120,8 @@ def test_spots_are_whole_and_as_many_as_asked_for():
 
 def test_clouds_are_only_where_the_sky_is():
     truth = render(SCENE, 128, 256)
-    assert truth.clouds.any() and (truth.layers[truth.clouds] == SKY).all()
+    assert truth.clouds.any()
+    assert (truth.layers[truth.clouds] == SKY).all()
     assert not render(Scene(seed=4, clouds=False), 128, 256).clouds.any()
 
 
@@ -120,7 +129,8 @@ def test_noise_has_no_octave_finer_than_the_pixels_show():
     assert octaves(8.0, 1 / 128, most=9) == 1 + int(np.log2(128 / (8 * FINEST_WAVE)))
     x = np.linspace(0, 40, 4001, dtype=np.float32)
     values = fractal(x, 0.5, 1.0, 0.01, seed=1)
-    assert abs(values.mean()) < 0.15 and np.abs(values).max() < 1.7
+    assert abs(values.mean()) < 0.15
+    assert np.abs(values).max() < 1.7
 
 
 def test_every_palette_keeps_its_layers_apart():

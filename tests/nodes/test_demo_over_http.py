@@ -63,7 +63,8 @@ def test_a_panorama_arrives_with_previews_and_progress(server):
     seam = np.abs(image[:, 0] - image[:, -1]).mean()
     assert seam < 2 * np.abs(np.diff(image, axis=1)).mean()
     assert [step for node, step, _ in run.progress if node == "sampler"][-1] == 4
-    assert run.previews and run.previews[-1].size[0] > run.previews[-1].size[1]
+    assert run.previews
+    assert run.previews[-1].size[0] > run.previews[-1].size[1]
     assert server.images(run, "plan").shape[0] == 1
 
 
@@ -81,14 +82,15 @@ def test_interruption_leaves_the_model_as_it_was(server):
     prompt = panorama(seed=5)
     prompt["windows"]["inputs"]["windows_per_batch"] = 2  # the same picture, but not out of the server's cache
     run = server.run(prompt)
-    assert "demo" in run.cached and "sampler" not in run.cached
+    assert "demo" in run.cached
+    assert "sampler" not in run.cached
     np.testing.assert_allclose(server.images(run, "save")[0], expected, atol=1.01 / 255)
 
 
 def test_a_canvas_of_parts_of_cells_is_refused(server):
     prompt = panorama()
     prompt["latent"]["inputs"]["width"] = 404
-    with pytest.raises(PromptFailed, match="width: must be a multiple of 8 pixels.*400 or 408"):
+    with pytest.raises(PromptFailed, match=r"width: must be a multiple of 8 pixels.*400 or 408"):
         server.run(prompt)
 
 

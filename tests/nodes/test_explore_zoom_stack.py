@@ -63,13 +63,13 @@ def test_it_sends_the_levels_and_how_they_nest(server, graph):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (dict(images=torch.zeros(1, 16, 16, 3)), r"images: a zoom has at least 2 levels, got 1"),
+        ({"images": torch.zeros(1, 16, 16, 3)}, r"images: a zoom has at least 2 levels, got 1"),
         (
-            dict(images=torch.zeros(2, 16, 20, 3)),
+            {"images": torch.zeros(2, 16, 20, 3)},
             r"pixels_per_cell: the levels must be a multiple of it, 8, but are 20 x 16 pixels; set",
         ),
-        (dict(prompts="far\n\nnear\nnearer"), r"prompts: must be one line for each of the 2 levels, got 3"),
-        (dict(zoom_factor=32), r"height: a level must be at least zoom_factor = 32"),
+        ({"prompts": "far\n\nnear\nnearer"}, r"prompts: must be one line for each of the 2 levels, got 3"),
+        ({"zoom_factor": 32}, r"height: a level must be at least zoom_factor = 32"),
     ],
 )
 def test_what_it_refuses(options, message):
@@ -201,7 +201,8 @@ def test_the_wheel_zooms_through_all_levels_as_the_core_renders_them(editor, gra
         if len(zooms) in (1, 2, 3, 4, 5, 7):
             assert differs_from(editor, zooms[-1]) < TOLERANCE
     assert zooms[:5] == pytest.approx([0.24 / math.log(P) * turn for turn in range(1, 6)])
-    assert zooms[-1] == COUNT - 1 and differs_from(editor, COUNT - 1) < TOLERANCE
+    assert zooms[-1] == COUNT - 1
+    assert differs_from(editor, COUNT - 1) < TOLERANCE
     assert editor.page.evaluate("app.canvas.ds.scale") == scale, "the graph zoomed as well"
     assert differs_from(editor, COUNT - 1.3) > TOLERANCE, "the tolerance would not tell a third of a level apart"
 
@@ -272,7 +273,8 @@ def test_the_view_survives_queueing_again_and_loading_the_workflow(editor, graph
     page.wait_for_timeout(STILL)
     editor.queue()
     page.wait_for_timeout(STILL)
-    assert zoom_of(editor) == 1 and differs_from(editor, 1.0) < TOLERANCE
+    assert zoom_of(editor) == 1
+    assert differs_from(editor, 1.0) < TOLERANCE
     workflow, prompt = editor.serialised()
     (inputs,) = [node["inputs"] for node in prompt.values() if node["class_type"] == "ExploreZoomStack"]
     assert inputs.keys() == {"images", "zoom_factor", "unit"}, "the view is no input"
@@ -282,7 +284,8 @@ def test_the_view_survives_queueing_again_and_loading_the_workflow(editor, graph
     editor.queue()
     page.wait_for_selector(f"{BOX} nav button:nth-child({COUNT})", state="attached")
     page.wait_for_timeout(STILL)
-    assert zoom_of(editor) == 1 and differs_from(editor, 1.0) < TOLERANCE
+    assert zoom_of(editor) == 1
+    assert differs_from(editor, 1.0) < TOLERANCE
 
 
 @needs_browser
@@ -329,6 +332,7 @@ def test_it_keeps_its_width_while_the_properties_panel_shows_its_node(editor, gr
 def test_it_can_be_told_what_it_is(editor, graph):
     explore(editor, graph)
     box = editor.page.locator(BOX)
-    assert box.get_attribute("role") == "application" and box.get_attribute("tabindex") == "0"
+    assert box.get_attribute("role") == "application"
+    assert box.get_attribute("tabindex") == "0"
     assert box.get_attribute("aria-label").startswith("Zoom explorer. Wheel, pinch or + and - zoom")
     assert editor.page.get_by_role("button", name="Go to level 3: level 3").count() == 1

@@ -19,7 +19,7 @@ from joint_diffusion.core.canvas.windows import Size
 from joint_diffusion.core.methods.multidiffusion import WindowParams
 from joint_diffusion.core.methods.multiscale import MultiScaleParams
 from joint_diffusion.nodes.host.perceptual_weights import FOLDER
-from joint_diffusion.nodes.host.windows.wrappers import with_settings
+from joint_diffusion.nodes.host.windows.patch import with_settings
 from joint_diffusion.nodes.sync_guidance import SyncGuidance
 from safetensors.torch import load_file, save_file
 from sampling_run import lively, run

@@ -3,10 +3,10 @@
 import asyncio
 import logging
 import re
+import tomllib
 
 import comfyui_version
 import pytest
-import tomllib
 from comfy_server import PACK
 from host import ROOT
 from joint_diffusion.nodes import entry
@@ -31,7 +31,8 @@ def test_a_node_explains_itself(server, node_id):
     untold = [name for name, (_, *options) in inputs.items() if not (options and options[0].get("tooltip"))]
     assert not untold, f"inputs without a tooltip: {untold}"
     assert all(info["output_tooltips"])
-    assert info["description"] and info["search_aliases"]
+    assert info["description"]
+    assert info["search_aliases"]
     assert info["category"].split("/")[0] == "joint diffusion"
     assert info["display_name"] != node_id
 

@@ -5,7 +5,7 @@ import pytest
 import tiny_models
 import torch
 from joint_diffusion.core.canvas.windows import Size
-from joint_diffusion.nodes.host.vae import SHARE, fits_in_memory
+from joint_diffusion.nodes.host.vae import SHARE, decodes_in_memory
 from joint_diffusion.nodes.panorama_decode import PanoramaDecode
 
 import nodes as host_nodes
@@ -47,7 +47,7 @@ def test_windows_of_a_vae_without_global_statistics_are_the_plain_decode():
 def test_wrapped_windows_meet_where_the_plain_decode_has_an_edge():
     vae, latent = tiny_models.video_vae(), randn(1, 16, 1, 8, 64)
     torch.nn.init.zeros_(vae.first_stage_model.decoder.middle[1].proj.weight)
-    settings = dict(wrap_x=True, window=320, context=96, blend=32)
+    settings = {"wrap_x": True, "window": 320, "context": 96, "blend": 32}
     turned = decode(vae, latent.roll(20, -1), **settings).roll(-160, 2)
     torch.testing.assert_close(decode(vae, latent, **settings), turned, rtol=0, atol=1e-5)
     assert not torch.allclose(plain(vae, latent), plain(vae, latent.roll(20, -1)).roll(-160, 2), atol=1e-3)
@@ -61,7 +61,7 @@ def test_the_automatic_window_is_what_the_host_thinks_fits(monkeypatch):
     monkeypatch.setattr(
         vae, "decode", lambda view: sizes.append(view.shape[-2:]) or torch.zeros(1, 8 * 64, 8 * view.shape[-1], 3)
     )
-    assert not fits_in_memory(vae, latent, Size(64, 151))
+    assert not decodes_in_memory(vae, latent, Size(64, 151))
     assert decode(vae, latent).shape == (1, 512, 2048, 3)
     assert len(sizes) > 1
     assert max(width for _, width in sizes) == 128
@@ -84,14 +84,14 @@ def test_interrupting_stops_between_windows(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "settings, message",
+    ("settings", "message"),
     [
-        (dict(window=100), r"window: must be a multiple of 8 pixels.*nearest: 96 or 104"),
-        (dict(window=-8), r"window: .*at least 0, got -8; nearest: 0"),
-        (dict(context=3), r"context: must be a multiple of 8 pixels.*got 3"),
-        (dict(blend=-8), r"blend: .*at least 0, got -8"),
+        ({"window": 100}, r"window: must be a multiple of 8 pixels.*nearest: 96 or 104"),
+        ({"window": -8}, r"window: .*at least 0, got -8; nearest: 0"),
+        ({"context": 3}, r"context: must be a multiple of 8 pixels.*got 3"),
+        ({"blend": -8}, r"blend: .*at least 0, got -8"),
         (
-            dict(window=192),
+            {"window": 192},
             r"window: must be at least 200 pixels here .*twice context 64, plus blend 64, .*got 192; make window",
         ),
     ],

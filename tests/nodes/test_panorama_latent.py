@@ -46,7 +46,7 @@ class CoarseFormat:
     latent_channels, spacial_downscale_ratio, latent_dimensions = 128, 32, 2
 
 
-@pytest.mark.parametrize("make_vae, model", [("vae", "sd15"), ("video_vae", "qwen_image"), ("vae", None)])
+@pytest.mark.parametrize(("make_vae", "model"), [("vae", "sd15"), ("video_vae", "qwen_image"), ("vae", None)])
 def test_outpaint_keeps_the_image_and_masks_the_rest(make_vae, model):
     vae, image = getattr(tiny_models, make_vae)(), picture(64, 64)
     options = {"model": getattr(tiny_models, model)()} if model else {}
@@ -92,27 +92,27 @@ def test_img2img_covers_the_canvas(placement):
 
 
 @pytest.mark.parametrize(
-    "settings, message",
+    ("settings", "message"),
     [
-        (dict(width=1001), r"width: must be a multiple of 8 pixels.*got 1001; nearest: 1000 or 1008\."),
-        (dict(height=0), r"height: .*at least 8, got 0; nearest: 8\."),
-        (dict(height=-64), r"height: .*at least 8, got -64; nearest: 8\."),
+        ({"width": 1001}, r"width: must be a multiple of 8 pixels.*got 1001; nearest: 1000 or 1008\."),
+        ({"height": 0}, r"height: .*at least 8, got 0; nearest: 8\."),
+        ({"height": -64}, r"height: .*at least 8, got -64; nearest: 8\."),
         (
-            dict(width=1001, height=500),
+            {"width": 1001, "height": 500},
             r"width: .*got 1001; nearest: 1000 or 1008\.\nheight: .*got 500; nearest: 496 or",
         ),
-        (dict(batch_size=0), r"batch_size: must be at least 1, got 0"),
-        (dict(image=1), r"vae: an image needs the VAE .*connect one"),
-        (dict(image=3, vae=True), r"image: must be 1 picture or batch_size \(1\) pictures, got 3"),
-        (dict(image=2, vae=True, batch_size=3), r"image: must be 1 picture or batch_size \(3\) pictures, got 2"),
-        (dict(image=1, vae=True, image_scale=2.0), r"image_scale: must be above 0 and at most 1 .*got 2.0"),
-        (dict(image=1, vae=True, image_scale=0.0), r"image_scale: must be above 0 .*got 0.0"),
-        (dict(image=1, vae=True, image_scale=float("nan")), r"image_scale: must be above 0 .*got nan"),
-        (dict(image=1, vae=True, image_x=1.5), r"image_x: must be in 0\.\.1 .*got 1.5"),
-        (dict(image=1, vae=True, image_y=-1), r"image_y: must be in 0\.\.1 .*got -1"),
-        (dict(image=1, vae=True, placement="centre"), r"placement: must be .*got 'centre'"),
-        (dict(image=1, vae=True, feather=20), r"feather: must be a multiple of 8 pixels.*nearest: 16 or 24"),
-        (dict(image=1, vae=True, model="flux"), r"vae: made latents of 4 channels.*model works on 16 channels"),
+        ({"batch_size": 0}, r"batch_size: must be at least 1, got 0"),
+        ({"image": 1}, r"vae: an image needs the VAE .*connect one"),
+        ({"image": 3, "vae": True}, r"image: must be 1 picture or batch_size \(1\) pictures, got 3"),
+        ({"image": 2, "vae": True, "batch_size": 3}, r"image: must be 1 picture or batch_size \(3\) pictures, got 2"),
+        ({"image": 1, "vae": True, "image_scale": 2.0}, r"image_scale: must be above 0 and at most 1 .*got 2.0"),
+        ({"image": 1, "vae": True, "image_scale": 0.0}, r"image_scale: must be above 0 .*got 0.0"),
+        ({"image": 1, "vae": True, "image_scale": float("nan")}, r"image_scale: must be above 0 .*got nan"),
+        ({"image": 1, "vae": True, "image_x": 1.5}, r"image_x: must be in 0\.\.1 .*got 1.5"),
+        ({"image": 1, "vae": True, "image_y": -1}, r"image_y: must be in 0\.\.1 .*got -1"),
+        ({"image": 1, "vae": True, "placement": "centre"}, r"placement: must be .*got 'centre'"),
+        ({"image": 1, "vae": True, "feather": 20}, r"feather: must be a multiple of 8 pixels.*nearest: 16 or 24"),
+        ({"image": 1, "vae": True, "model": "flux"}, r"vae: made latents of 4 channels.*model works on 16 channels"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

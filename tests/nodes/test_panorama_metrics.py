@@ -54,13 +54,15 @@ def test_a_seam_is_found_at_the_border_of_a_window_and_only_there(sd15):
     assert "256 x 64 px, 4 windows\nSeam energy 1.67, at most 3.00 (column 128)\n" in found["summary"]
     assert measure(seamed(100), windowed(sd15))["seam energy"] == pytest.approx(1, rel=1e-3)
     tall = measure(seamed(128).transpose(1, 2), windowed(sd15))
-    assert tall["seam energy"] == pytest.approx(5 / 3, rel=1e-3) and "(row 128)" in tall["summary"]
+    assert tall["seam energy"] == pytest.approx(5 / 3, rel=1e-3)
+    assert "(row 128)" in tall["summary"]
 
 
 def test_edges_are_measured_and_it_is_said_whether_they_should_meet(sd15):
     loop = (torch.arange(256) - 128).abs()[None, None, :, None].repeat(1, 64, 1, 3) / 512
     flat = measure(loop, windowed(sd15))
-    assert flat["wrap error x"] == pytest.approx(1, rel=1e-3) and flat["wrap error y"] == pytest.approx(1, rel=1e-3)
+    assert flat["wrap error x"] == pytest.approx(1, rel=1e-3)
+    assert flat["wrap error y"] == pytest.approx(1, rel=1e-3)
     assert "Wrap error 1.00 left to right, which need not meet\n" in flat["summary"]
     assert "Wrap error 1.00 left to right\n" in measure(loop, windowed(sd15, wrap_x=True))["summary"]
     assert measure(ramp(), windowed(sd15))["wrap error x"] == pytest.approx(255, rel=1e-2)
@@ -72,13 +74,15 @@ def test_windows_that_repeat_are_coherent_and_others_are_not(sd15):
     assert same["palette distance"] == pytest.approx(0, abs=1e-6)
     assert same["style distance"] == pytest.approx(0, abs=1e-5)
     fading = measure(window.repeat(1, 1, 4, 1) * torch.linspace(1, 0.1, 256)[:, None], windowed(sd15))
-    assert fading["palette distance"] > 0.2 and fading["style distance"] > 0.2
+    assert fading["palette distance"] > 0.2
+    assert fading["style distance"] > 0.2
     assert f"Palette distance {fading['palette distance']:.3f}, style distance" in fading["summary"]
 
 
 def test_a_single_window_has_nothing_to_be_compared(sd15):
     found = measure(ramp(width=64), windowed(sd15))
-    assert found["seam energy"] == 1 and found["palette distance"] == found["style distance"] == 0
+    assert found["seam energy"] == 1
+    assert found["palette distance"] == found["style distance"] == 0
     assert found["summary"].startswith("64 x 64 px, 1 window\n")
     assert "there are no borders of windows" in found["summary"]
     assert "there are no windows that do not touch" in found["summary"]
@@ -91,9 +95,11 @@ def test_numbers_are_means_over_the_batch_and_there_is_a_picture_for_each(sd15):
     alone = [measure(image[None], model) for image in images]
     for name in NAMES[1:-1]:
         assert found[name] == pytest.approx(np.mean([one[name] for one in alone]), rel=1e-5)
-    assert found["summary"].startswith("Means of 3 panoramas\n") and "Means" not in alone[0]["summary"]
+    assert found["summary"].startswith("Means of 3 panoramas\n")
+    assert "Means" not in alone[0]["summary"]
     assert torch.equal(found["picture"], torch.cat([one["picture"] for one in alone]))
-    assert len(found["ui"]["images"]) == 3 and found["ui"]["text"] == (found["summary"],)
+    assert len(found["ui"]["images"]) == 3
+    assert found["ui"]["text"] == (found["summary"],)
 
 
 def test_the_windows_are_those_of_the_model(sd15):
@@ -102,7 +108,8 @@ def test_the_windows_are_those_of_the_model(sd15):
     assert "(column 96)" in measure(image, windowed(sd15, overlap=0.5))["summary"]
     assert "(column 96)" not in measure(image, windowed(sd15))["summary"]
     bare = measure(ramp(width=1024, height=512), sd15)
-    assert bare["summary"].endswith(NO_WINDOWS) and "3 windows" in bare["summary"]
+    assert bare["summary"].endswith(NO_WINDOWS)
+    assert "3 windows" in bare["summary"]
 
 
 def test_transparency_does_not_count(sd15):
@@ -151,7 +158,8 @@ def test_any_canvas_can_be_drawn_and_all_text_fits(size):
     line = max((NO_WINDOWS, "Palette distance 0.000, style distance 0.000, of windows that do not touch"), key=len)
     marks = [Mark(place, 1.2) for place in range(0, 9, 4)]
     sheet = draw_metrics(Image.new("RGB", size), marks, marks, [line])
-    assert max(sheet.size) < 4500 and sheet.width >= NARROWEST
+    assert max(sheet.size) < 4500
+    assert sheet.width >= NARROWEST
     assert has(sheet, PAPER)[-60:, NARROWEST - MARGIN // 2 :].all()
 
 

@@ -11,7 +11,7 @@ from joint_diffusion.core.methods.multiscale import MultiScaleParams
 from joint_diffusion.core.methods.syncdiffusion import SyncParams
 from joint_diffusion.core.methods.twindiffusion import CrossSamplingParams
 from joint_diffusion.nodes.drawings.plan import EXAMPLE, coverage, draw_plan
-from joint_diffusion.nodes.host.windows.wrappers import with_settings
+from joint_diffusion.nodes.host.windows.patch import with_settings
 from joint_diffusion.nodes.panorama_latent import PanoramaLatent
 from joint_diffusion.nodes.panorama_plan import PanoramaPlan
 from joint_diffusion.nodes.panorama_windows import PanoramaWindows
@@ -37,9 +37,12 @@ def plan(model, width, height):
 def test_it_counts_windows_and_views():
     picture, windows, views, summary = plan(windowed(tiny_models.sd15()), 512, 128)
     assert (windows, views) == (7, 7)
-    assert picture.ndim == 4 and picture.shape[-1] == 3 and picture.min() >= 0 and picture.max() <= 1
+    assert picture.ndim == 4
+    assert picture.shape[-1] == 3
+    assert picture.min() >= 0
+    assert picture.max() <= 1
     assert "Canvas 512 x 128 px\n" in summary
-    assert "7 windows of 128 x 128 px, overlap at least 64 px; 1 to 2 windows look" in summary
+    assert "7 windows of 128 x 128 px, overlap at least 64 px; 1 to 2 windows cover" in summary
 
 
 @pytest.mark.parametrize(
@@ -64,8 +67,8 @@ def test_it_counts_what_the_scales_cost():
     _, windows, views, summary = plan(model, 512, 256)
     assert windows == 21
     assert views == 21 + 3
-    assert "21 windows of 128 x 128 px, overlap at least 64 x 64 px; 1 to 4 windows look" in summary
-    assert "24 views of the model in each guided step, 21 in others" in summary
+    assert "21 windows of 128 x 128 px, overlap at least 64 x 64 px; 1 to 4 windows cover" in summary
+    assert "The model denoises 24 views in each guided step, 21 in others" in summary
     through = with_settings(model, multiscale=MultiScaleParams(scales=2, guidance="gradient"))
     assert plan(through, 512, 256)[2] == 21 + 21 + 3
 
@@ -73,7 +76,8 @@ def test_it_counts_what_the_scales_cost():
 @pytest.mark.parametrize("off", [MultiScaleParams(scales=1), MultiScaleParams(strength=0.0)])
 def test_scales_that_are_off_are_not_spoken_of(off):
     summary = plan(with_settings(windowed(tiny_models.sd15()), multiscale=off), 2048, 512)[3]
-    assert "scale" not in summary and "Warning" not in summary
+    assert "scale" not in summary
+    assert "Warning" not in summary
 
 
 def test_it_counts_the_turns_of_cross_sampling_and_what_sync_costs():
@@ -82,25 +86,26 @@ def test_it_counts_the_turns_of_cross_sampling_and_what_sync_costs():
     assert (windows, views) == (7, 7)
     assert "2 sets of windows take turns, 32 px apart, of 7 and 7 windows" in summary
     through = with_settings(model, sync=SyncParams(guidance="gradient"))
-    assert "14 views of the model in each guided step, 7 in others" in plan(through, 512, 128)[3]
+    assert "The model denoises 14 views in each guided step, 7 in others" in plan(through, 512, 128)[3]
 
 
 def test_windows_that_move_are_few():
     model = windowed(tiny_models.sd15(), windows="moving")
     _, windows, views, summary = plan(model, 512, 512)
-    assert windows == views and 16 <= windows <= 25
+    assert windows == views
+    assert 16 <= windows <= 25
     assert "px, side by side, in other places in every step" in summary
     assert plan(windowed(tiny_models.sd15()), 512, 512)[1] == 49
 
 
 def test_one_of_a_kind_is_said_in_the_singular():
     lines = plan(windowed(tiny_models.sd15()), 128, 128)[3].split("\n")
-    assert lines[1] == "1 window of 128 x 128 px; 1 window looks at each place"
-    assert lines[2].startswith("1 view of the model in each step")
+    assert lines[1] == "1 window of 128 x 128 px; 1 window covers each place"
+    assert lines[2].startswith("The model denoises 1 view in each step")
     apart = plan(windowed(tiny_models.sd15(), overlap=0.0), 256, 128)[3]
-    assert "2 windows of 128 x 128 px, overlap at least 0 px; 1 window looks at each place" in apart
+    assert "2 windows of 128 x 128 px, overlap at least 0 px; 1 window covers each place" in apart
     around = plan(windowed(tiny_models.sd15(), wrap_x=True), 128, 256)[3]
-    assert "px; 2 to 4 windows look at each place" in around
+    assert "px; 2 to 4 windows cover each place" in around
 
 
 def test_wrapping_is_drawn_on_both_sides():
@@ -108,7 +113,8 @@ def test_wrapping_is_drawn_on_both_sides():
     assert "wraps in x" in plan(model, 512, 128)[3]
     picture = np.asarray(draw_plan(Size(16, 64), [Window(0, 56, 16, 16)], []))
     in_colour = (picture == EXAMPLE[:3]).all(-1).any(0).nonzero()[0]
-    assert in_colour.min() < 200 and in_colour.max() > 900
+    assert in_colour.min() < 200
+    assert in_colour.max() > 900
 
 
 def test_an_empty_latent_is_what_the_sampler_makes_of_it():
@@ -128,4 +134,5 @@ def test_coverage_counts_windows():
 @pytest.mark.parametrize("canvas", [(8, 8), (8, 10_000), (10_000, 8)])
 def test_any_canvas_can_be_drawn(canvas):
     sheet = draw_plan(Size(*canvas), [Window(0, 0, 8, 8)], ["a line"])
-    assert max(sheet.size) < 4500 and min(sheet.size) > 70
+    assert max(sheet.size) < 4500
+    assert min(sheet.size) > 70

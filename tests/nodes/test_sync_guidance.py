@@ -22,7 +22,7 @@ from joint_diffusion.core.perception.style import Style
 from joint_diffusion.core.step import Step, signal
 from joint_diffusion.nodes.host.perceptual_weights import FOLDER, load_lpips
 from joint_diffusion.nodes.host.windows import wrappers as sampling
-from joint_diffusion.nodes.host.windows.wrappers import with_settings
+from joint_diffusion.nodes.host.windows.patch import with_settings
 from joint_diffusion.nodes.sync_guidance import SyncGuidance
 from safetensors.torch import save_file
 from sampling_run import lively, prompts, run, run_by_hand
@@ -211,15 +211,17 @@ def test_around_a_loop_no_place_is_special(sd15):
 
 def test_a_run_leaves_model_vae_and_network_as_they_were(sd15, vae):
     network = load_lpips()
-    weights = {name: (id(value), value.clone()) for name, value in network._vgg._weights.items()}
+    weights = {name: (id(value), value.clone()) for name, value in network._weights.items()}
     guided = synchronised(sd15, "lpips", vae=vae, guidance="gradient")
     run(guided, torch.zeros(1, 4, 4, 8), steps=1)  # loads both
     before = traces(sd15.model.diffusion_model, vae.first_stage_model)
     run(guided, torch.zeros(1, 4, 4, 8), steps=1)
     assert changed(before, traces(sd15.model.diffusion_model, vae.first_stage_model)) == []
     assert load_lpips() is network
-    for name, value in network._vgg._weights.items():
-        assert id(value) == weights[name][0] and torch.equal(value, weights[name][1]) and not value.requires_grad
+    for name, value in network._weights.items():
+        assert id(value) == weights[name][0]
+        assert torch.equal(value, weights[name][1])
+        assert not value.requires_grad
 
 
 def test_a_model_without_gradients_is_refused_and_synchronised_directly(sd15):
@@ -227,7 +229,7 @@ def test_a_model_without_gradients_is_refused_and_synchronised_directly(sd15):
     cut_off.add_wrapper(
         WrappersMP.DIFFUSION_MODEL, lambda executor, x, *rest, **options: executor(x.detach(), *rest, **options)
     )
-    with pytest.raises(RuntimeError, match="No gradient .*cut off from its input.*Choose guidance"):
+    with pytest.raises(RuntimeError, match=r"No gradient .*cut off from its input.*Choose guidance"):
         run(synchronised(cut_off, guidance="gradient"), torch.zeros(1, 4, 4, 8))
     free = synchronised(cut_off, weight=WEAK)
     assert torch.equal(
@@ -362,7 +364,8 @@ def test_on_the_server(server, perceptual):
     assert np.array_equal(paint(weight=0.0, **style), plain)
     for guidance in GUIDANCES:
         for guided in (paint(guidance=guidance), paint(guidance=guidance, weight=1000.0, **style)):
-            assert np.abs(guided - plain).mean() > 1e-3 and guided.std() > 0.05
+            assert np.abs(guided - plain).mean() > 1e-3
+            assert guided.std() > 0.05
     shutil.rmtree(folder)
 
 
@@ -372,4 +375,5 @@ def test_a_controlnet_beside_a_direct_loss_of_pictures(sd15, vae, perceptual):
         run(model, torch.zeros(1, 4, 4, 8), steps=2, prompt=prompts(**with_control()))
         for model in (synchronised(sd15, "style", vae=vae), with_settings(sd15, windows=windows()))
     )
-    assert guided.isfinite().all() and not torch.equal(guided, plain)
+    assert guided.isfinite().all()
+    assert not torch.equal(guided, plain)

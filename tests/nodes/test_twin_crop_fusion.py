@@ -119,7 +119,8 @@ def test_it_costs_no_view_of_the_model(sd15):
 
 def test_the_cross_stride_is_in_pixels(sd15):
     by_hand, evenly = (settings_of(twin(sd15, cross_stride=pixels).model_options).cross_sampling for pixels in (48, 0))
-    assert by_hand.cross_stride == Size(6, 6) and evenly.cross_stride is None
+    assert by_hand.cross_stride == Size(6, 6)
+    assert evenly.cross_stride is None
     wide = twin(PanoramaWindows.execute(sd15, 64, 64, 0.25, "overlapping", False, False).args[0], cross_stride=32)
     _, _, _, summary = PanoramaPlan.execute(wide, {"samples": torch.zeros(1, 4, 8, 24)}).args
     assert "2 sets of windows take turns, 32 px apart, of 4 and 4 windows" in summary
@@ -130,7 +131,7 @@ def test_the_plan_counts_the_windows_of_every_set(sd15):
     _, windows, views, summary = PanoramaPlan.execute(twin(windowed(sd15)), latent).args
     assert (windows, views) == (5, 5)
     assert "2 sets of windows take turns, 16 px apart, of 5 and 5 windows" in summary
-    assert "5 views of the model in each step" in summary
+    assert "The model denoises 5 views in each step" in summary
 
 
 @pytest.mark.parametrize(

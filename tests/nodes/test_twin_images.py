@@ -97,7 +97,8 @@ def test_every_sampler_fuses_the_twin_and_leaves_the_others_alone(sd15, name):
     assert drawn[2].std() < 1.5 * drawn[1].std()
 
     if name != "dpm_adaptive":  # errors of all pictures decide its steps
-        assert torch.equal(mean[:2], torch.stack([first, second])) and torch.equal(drawn[:2], mean[:2])
+        assert torch.equal(mean[:2], torch.stack([first, second]))
+        assert torch.equal(drawn[:2], mean[:2])
 
 
 def denoised_alone(model):
@@ -126,7 +127,8 @@ def test_euler_equals_section_4_1(sd15, fixed_reference):
     twin = twins(lam=0.7, fixed_reference=fixed_reference)
     result = run(sd15, "euler", twin, callback=lambda i, denoised, x, n: started.append(x.clone()))
     z1, z2, z3 = started[0]
-    assert torch.equal(right(z1), left(z2)) and torch.equal(z2, z3)
+    assert torch.equal(right(z1), left(z2))
+    assert torch.equal(z2, z3)
     levels = sigmas_of(sd15, "euler").tolist()
     literal = oracles.twin_images(z1, z2, levels, denoised_alone(sd15), OVERLAP, 0.7, 0.5, fixed_reference)
     close(result, torch.stack(literal))
@@ -158,25 +160,25 @@ def test_the_preview_shows_pictures(sd15):
     """The difference that a sampler steps for the twin is nobody's picture."""
     shown = []
     run(sd15, "euler", twins(stop=1.0), callback=lambda i, denoised, x, n: shown.append(denoised.clone()))
-    first, second, twin = shown[0]
+    _, second, twin = shown[0]
     assert (left(twin) - left(second)).abs().max() < 1e-4  # the same noise, not yet aligned
     assert (left(shown[-1][2]) - right(shown[-1][0])).norm() < (left(shown[-1][1]) - right(shown[-1][0])).norm()
 
 
 def sample(model, positive, negative, **changes):
     """LATENT of the node."""
-    values = dict(
-        seed=1,
-        steps=4,
-        cfg=2.0,
-        sampler_name="euler",
-        scheduler="karras",
-        width=0,
-        height=0,
-        overlap=0.5,
-        adjacency=1.0,
-        stop=0.5,
-    )
+    values = {
+        "seed": 1,
+        "steps": 4,
+        "cfg": 2.0,
+        "sampler_name": "euler",
+        "scheduler": "karras",
+        "width": 0,
+        "height": 0,
+        "overlap": 0.5,
+        "adjacency": 1.0,
+        "stop": 0.5,
+    }
     (latent,) = TwinImages.execute(model, positive=positive, negative=negative, **{**values, **changes}).result
     return latent["samples"]
 
@@ -236,7 +238,7 @@ def test_the_overlap_lies_on_the_grid_of_the_model(sd15):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"overlap": 0.0}, r"overlap: must be at least 0\.25, one step of the model's grid.*got 0\.0; pictures"),
+        ({"overlap": 0.0}, r"overlap: must be at least 0\.25, one step of the model's grid.*got 0\.0; the pictures"),
         ({"width": 100}, r"width: must be a multiple of 32 pixels.*got 100; nearest: 96 or 128"),
         ({"adjacency": 0.0}, r"lambda: must be a number above 0, got 0\.0"),
         ({"adjacency": 1e-20, "steps": 8}, r"lambda: 1e-20 in 4 steps makes the difference.*; choose a larger lambda"),

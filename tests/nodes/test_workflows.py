@@ -1,9 +1,9 @@
 """The shipped workflows on the real server, and against the command line."""
 
 import copy
-import itertools
 import json
 import urllib.parse
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -48,7 +48,8 @@ def without_sync(prompt):
 def test_there_are_workflows_for_the_demo_model_and_for_checkpoints():
     demos = {f"panorama_{topic}_demo" for topic in ("msd", "360", "sync", "360_sync", "twin", "layout", "full")}
     assert demos | {"panorama_demo", "image_to_panorama_demo", "twin_images_demo"} <= set(DEMOS)
-    assert {"zoom_demo", "zoom_photograph_demo"} <= set(DEMOS) and "zoom_sdxl" in CHECKPOINTS
+    assert {"zoom_demo", "zoom_photograph_demo"} <= set(DEMOS)
+    assert "zoom_sdxl" in CHECKPOINTS
     sd15 = {"panorama_sd15", "panorama_sync_sd15", "panorama_controlnet_sd15"}
     assert sd15 | {"panorama_sdxl", "panorama_full_sdxl"} <= set(CHECKPOINTS)
 
@@ -107,7 +108,7 @@ def test_the_parts_of_a_synchronised_panorama_have_one_palette(painted, server, 
 
     def differences(picture):
         means = [part.mean(axis=(0, 1)) for part in np.split(picture, 8, axis=1)]
-        return np.mean([np.abs(one - other).mean() for one, other in itertools.combinations(means, 2)])
+        return np.mean([np.abs(one - other).mean() for one, other in combinations(means, 2)])
 
     assert differences(painted(name) / 255) < 0.5 * differences(unguided)
 
@@ -163,16 +164,18 @@ def test_no_edge_is_seen_where_the_panorama_leaves_the_picture(painted):
     assert (edge(middle - side // 2) + edge(middle + side // 2)) / 2 < 1.2
 
 
-@pytest.mark.parametrize("name, count", [("zoom_demo", 8), ("zoom_photograph_demo", 3)])
+@pytest.mark.parametrize(("name", "count"), [("zoom_demo", 8), ("zoom_photograph_demo", 3)])
 def test_a_zoom_nests_and_is_seen_as_a_video_and_in_the_explorer(server, name, count):
     run, prompt = server.run(PROMPTS[name]), PROMPTS[name]
     shown = run.outputs[node_of(prompt, "ExploreZoomStack")]
     (view,) = shown["zoom_view"]
-    assert view["zoom_factor"] == 2 and len(view["captions"]) == count
+    assert view["zoom_factor"] == 2
+    assert len(view["captions"]) == count
     run.outputs["levels"] = {"images": shown["zoom_levels"]}
     levels = server.images(run, "levels")
-    assert levels.shape == (count, 128, 128, 3) and levels.std(axis=(1, 2)).max(axis=-1).min() > 0.02
-    for outer, inner in itertools.pairwise(levels):
+    assert levels.shape == (count, 128, 128, 3)
+    assert levels.std(axis=(1, 2)).max(axis=-1).min() > 0.02
+    for outer, inner in pairwise(levels):
         np.testing.assert_allclose(outer[32:96, 32:96], inner.reshape(64, 2, 64, 2, 3).mean((1, 3)), atol=1.5 / 255)
     (video,) = run.outputs[node_of(prompt, "ZoomVideo")]["images"]
     assert server.get(f"/view?{urllib.parse.urlencode(video)}")
@@ -182,7 +185,7 @@ def test_a_zoom_nests_and_is_seen_as_a_video_and_in_the_explorer(server, name, c
 
 
 @pytest.mark.parametrize(
-    "name, method, sampler",
+    ("name", "method", "sampler"),
     [
         ("panorama_demo", "multidiffusion", "KSampler"),
         ("panorama_msd_demo", "msd", "MultiScaleSampler"),

@@ -62,7 +62,7 @@ def test_the_demo_preset_speaks_the_words_of_the_demo_model(clip, caplog):
 
 def test_connected_levels_in_their_order(clip):
     conditionings = {f"level_{number}": prompt(number) for number in (10, 2, 0)}
-    stack, text, _ = make(clip, levels=conditionings)
+    stack, _, _ = make(clip, levels=conditionings)
     assert all(
         level is conditionings[name]
         for level, name in zip(stack.levels, ("level_0", "level_2", "level_10"), strict=True)
@@ -77,7 +77,7 @@ def test_connected_levels_in_their_order(clip):
     [
         ({}, r"prompts: a zoom stack has at least 2 levels, one prompt per line, got 0; write more"),
         ({"prompts": "one\n\n"}, r"prompts: .*at least 2 levels.*got 1; write more"),
-        ({"prompts": "one\ntwo", "zoom_factor": 1}, r"p: the zoom factor .* at least 2, or 0 .*got 1"),
+        ({"prompts": "one\ntwo", "zoom_factor": 1}, r"zoom_factor: must be at least 2, or 0 .*got 1"),
         (
             {"preset": "leaf to veins", "prompts": "one"},
             r"prompts: must be empty with .*'leaf.*clear the text",

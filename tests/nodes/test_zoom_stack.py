@@ -26,7 +26,7 @@ from joint_diffusion.nodes.host.joined.level_blending import (
     where_there_is_room,
 )
 from joint_diffusion.nodes.host.joined.sampling import contact_sheet
-from joint_diffusion.nodes.host.windows.wrappers import with_settings
+from joint_diffusion.nodes.host.windows.patch import with_settings
 from joint_diffusion.nodes.zoom_prompts import StackPrompts, ZoomPrompts
 from joint_diffusion.nodes.zoom_stack_sampler import ZoomStackSampler
 from tiny_models import prompt
@@ -52,22 +52,23 @@ def demo():
 
 def sample(model, stack, vae, **changes):
     """LATENT and IMAGE of the node."""
-    values = dict(
-        seed=1,
-        steps=4,
-        cfg=2.0,
-        sampler_name="euler_ancestral",
-        scheduler="karras",
-        denoise=1.0,
-        width=0,
-        height=0,
-        blending="pixel",
-    )
+    values = {
+        "seed": 1,
+        "steps": 4,
+        "cfg": 2.0,
+        "sampler_name": "euler_ancestral",
+        "scheduler": "karras",
+        "denoise": 1.0,
+        "width": 0,
+        "height": 0,
+        "blending": "pixel",
+    }
     return ZoomStackSampler.execute(model, stack, vae, **{**values, **changes}).result
 
 
 def assert_levels_agree(image):
-    assert image.min() >= 0 and image.max() <= 1
+    assert image.min() >= 0
+    assert image.max() <= 1
     levels = image.movedim(-1, 1)
     torch.testing.assert_close(render_image(levels, P, pixels_per_cell=8), levels, rtol=0, atol=1e-5)
 
@@ -80,7 +81,9 @@ def psnr(image, expected):
 def test_each_level_is_the_exact_centre_of_the_one_before(demo, blending):
     latent, image = sample(*demo, blending=blending)
     assert latent["samples"].shape == (3, 8, 16, 16)
-    assert image.shape == (3, 128, 128, 3) and image.min() >= 0 and image.max() <= 1
+    assert image.shape == (3, 128, 128, 3)
+    assert image.min() >= 0
+    assert image.max() <= 1
     assert image.std() > 0.05
     assert_levels_agree(image)
 
@@ -154,7 +157,7 @@ def test_a_finished_stack_can_be_refined(demo):
 
 def test_an_empty_latent_gives_the_size(demo):
     empty = {"samples": torch.zeros(1, 4, 16, 24), "downscale_ratio_spacial": 8}
-    latent, image = sample(*demo, latent_image=empty)
+    latent, _ = sample(*demo, latent_image=empty)
     assert latent["samples"].shape == (3, 8, 16, 24)
     same, _ = sample(*demo, width=192, height=128)
     assert torch.equal(latent["samples"], same["samples"])
@@ -164,7 +167,7 @@ def test_levels_wider_than_the_model_by_panorama_windows(demo):
     model, stack, vae = demo
     windows = WindowParams(window=Size(16, 16), stride=Size(8, 8), weights="gaussian", grid=4)
     model, rows = counting(with_settings(model, windows=windows))
-    latent, image = sample(model, stack, vae, width=256)
+    _, image = sample(model, stack, vae, width=256)
     assert image.shape == (3, 128, 256, 3)
     assert_levels_agree(image)
     assert rows == [2 * 3 * 3] * 4  # cond and uncond, three windows, three levels
@@ -193,7 +196,8 @@ def test_every_family(family, blending):
     model = getattr(tiny_models, family)()
     latent, image = sample(model, stack, vae, width=64, height=64, blending=blending, steps=2)
     assert latent["samples"].shape == (2, *FAMILIES[family], 8, 8)
-    assert image.shape == (2, 64, 64, 3) and image.isfinite().all()
+    assert image.shape == (2, 64, 64, 3)
+    assert image.isfinite().all()
     assert_levels_agree(image)
 
 
@@ -246,11 +250,13 @@ def test_a_sheet_of_many_levels_is_not_larger_than_previewers_expect():
     assert contact_sheet(torch.zeros(16, 4, 1, 128, 64)).shape == (1, 4, 1, 128, 64)
     assert contact_sheet(torch.zeros(5, 4, 20, 20)).shape == (1, 4, 40, 60)
     sheet = contact_sheet(torch.arange(3.0)[:, None, None, None].expand(3, 1, 128, 128))
-    assert sheet[0, 0, 0, 0] == 0 and sheet[0, 0, 0, -1] == 1 and sheet[0, 0, -1, 0] == 2
+    assert sheet[0, 0, 0, 0] == 0
+    assert sheet[0, 0, 0, -1] == 1
+    assert sheet[0, 0, -1, 0] == 2
 
 
 def test_interruption_stops_within_a_level(demo, monkeypatch):
-    model, stack, vae = demo
+    _, _, vae = demo
     expected = sample(*demo)[1]
     decoded = []
 
@@ -376,7 +382,7 @@ def test_wrong_input(demo, changes, message):
 
 def test_a_vae_of_another_model_is_refused(demo):
     model, stack, _ = demo
-    with pytest.raises(ValueError, match="vae: .*4 channels.*8 channels.*use the VAE that belongs to the model"):
+    with pytest.raises(ValueError, match=r"vae: .*4 channels.*8 channels.*use the VAE that belongs to the model"):
         sample(model, stack, tiny_models.vae())
 
 
@@ -390,7 +396,7 @@ def test_caches(demo):
     """EasyCache would take one level for another; LazyCache sees stacks."""
     model, stack, vae = demo
     cached = comfy_extras.nodes_easycache.EasyCacheNode.execute(model, 0.2, 0.0, 1.0, False).args[0]
-    with pytest.raises(ValueError, match="model: .*cannot be combined with EasyCache.*Use LazyCache"):
+    with pytest.raises(ValueError, match=r"model: .*cannot be combined with EasyCache.*Use LazyCache"):
         sample(cached, stack, vae)
     cached = comfy_extras.nodes_easycache.LazyCacheNode.execute(model, 1e-9, 0.0, 1.0, False).args[0]
     torch.testing.assert_close(
@@ -402,7 +408,7 @@ def test_context_windows_are_refused(demo):
     model, stack, vae = demo
     model = model.clone()
     model.model_options["context_handler"] = object()
-    with pytest.raises(ValueError, match="model: .*cannot be combined with Context Windows.*use Panorama Windows"):
+    with pytest.raises(ValueError, match=r"model: .*cannot be combined with Context Windows.*use Panorama Windows"):
         sample(model, stack, vae)
 
 
@@ -410,7 +416,7 @@ def test_context_windows_are_refused(demo):
 @pytest.mark.parametrize(
     "guide",
     [{"sync": SyncParams(guidance="gradient")}, {"multiscale": MultiScaleParams(guidance="gradient")}],
-    ids=lambda guide: [*guide][0],
+    ids=lambda guide: next(iter(guide)),
 )
 def test_predictions_of_moved_windows_are_no_pictures(demo, guide, blending):
     model, stack, vae = demo

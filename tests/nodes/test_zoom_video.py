@@ -17,7 +17,7 @@ from joint_diffusion.nodes import zoom_video
 from joint_diffusion.nodes.video_file import ENCODERS, write_video
 from joint_diffusion.nodes.zoom_video import ZoomFrames
 
-PATH = dict(seconds_per_level=0.5, fps=8.0, easing="linear", direction="in")
+PATH = {"seconds_per_level": 0.5, "fps": 8.0, "easing": "linear", "direction": "in"}
 ENCODED = 6 / 255  # mean error of what H.264 and VP9 make of smooth pictures at crf 10, colours at half the resolution
 
 

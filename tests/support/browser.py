@@ -8,8 +8,12 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from comfy_server import Server
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page  # may be absent, see `why_not`
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
@@ -39,7 +43,7 @@ def why_not() -> str | None:
 class FrontEnd:
     """One page with the graph editor."""
 
-    page: object  # playwright's Page
+    page: "Page"
     complaints: list[str] = field(default_factory=list)  # uncaught exceptions and console errors
 
     def on_console(self, message) -> None:

@@ -28,6 +28,7 @@ def load_pack() -> None:
     spec = importlib.util.spec_from_file_location(
         "joint_diffusion", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
     )
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     sys.modules[spec.name] = package = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(package)

@@ -19,24 +19,24 @@ from joint_diffusion.core.perception.vgg import vgg_shapes
 CPU = torch.device("cpu")
 
 # A Flux of one double and one single block, as its configuration says it.
-FLUX = dict(
-    image_model="flux",
-    in_channels=16,
-    out_channels=16,
-    vec_in_dim=32,
-    context_in_dim=64,
-    hidden_size=64,
-    mlp_ratio=2.0,
-    num_heads=2,
-    depth=1,
-    depth_single_blocks=1,
-    axes_dim=[8, 12, 12],
-    theta=10000,
-    patch_size=2,
-    qkv_bias=True,
-    guidance_embed=True,
-    txt_ids_dims=[],
-)
+FLUX = {
+    "image_model": "flux",
+    "in_channels": 16,
+    "out_channels": 16,
+    "vec_in_dim": 32,
+    "context_in_dim": 64,
+    "hidden_size": 64,
+    "mlp_ratio": 2.0,
+    "num_heads": 2,
+    "depth": 1,
+    "depth_single_blocks": 1,
+    "axes_dim": [8, 12, 12],
+    "theta": 10000,
+    "patch_size": 2,
+    "qkv_bias": True,
+    "guidance_embed": True,
+    "txt_ids_dims": [],
+}
 
 
 def _patcher(model: torch.nn.Module, scale: float = 0.05) -> comfy.model_patcher.ModelPatcher:
@@ -101,17 +101,17 @@ def flux(dtype=torch.float32):
 
 def qwen_image(dtype=torch.float32):
     """16 channels, flow model, latents of 5 dimensions (B, 16, 1, h, w), patch 2; context (B, tokens, 64)."""
-    config = dict(
-        image_model="qwen_image",
-        num_layers=2,
-        attention_head_dim=32,
-        num_attention_heads=2,
-        joint_attention_dim=64,
-        axes_dims_rope=(8, 12, 12),
-        in_channels=64,
-        out_channels=16,
-        dtype=dtype,
-    )
+    config = {
+        "image_model": "qwen_image",
+        "num_layers": 2,
+        "attention_head_dim": 32,
+        "num_attention_heads": 2,
+        "joint_attention_dim": 64,
+        "axes_dims_rope": (8, 12, 12),
+        "in_channels": 64,
+        "out_channels": 16,
+        "dtype": dtype,
+    }
     settings = comfy.supported_models.QwenImage(config)
     settings.set_inference_dtype(dtype, None)
     return _patcher(comfy.model_base.QwenImage(settings, device=CPU))
@@ -159,37 +159,37 @@ def _vae(model: torch.nn.Module, scale: float, config=None) -> comfy.sd.VAE:
 
 def vae(latent_channels=4) -> comfy.sd.VAE:
     """SD's autoencoder with 32 channels: 4 latent channels (Flux: 16), 8 pixels per cell."""
-    levels = dict(
-        double_z=True,
-        z_channels=latent_channels,
-        resolution=64,
-        in_channels=3,
-        out_ch=3,
-        ch=32,
-        ch_mult=[1, 1, 1, 1],
-        num_res_blocks=1,
-        attn_resolutions=[],
-        dropout=0.0,
-    )
-    params = dict(ddconfig=levels, embed_dim=latent_channels)
-    result = _vae(AutoencoderKL(**params), 0.05, dict(params=params))
+    levels = {
+        "double_z": True,
+        "z_channels": latent_channels,
+        "resolution": 64,
+        "in_channels": 3,
+        "out_ch": 3,
+        "ch": 32,
+        "ch_mult": [1, 1, 1, 1],
+        "num_res_blocks": 1,
+        "attn_resolutions": [],
+        "dropout": 0.0,
+    }
+    params = {"ddconfig": levels, "embed_dim": latent_channels}
+    result = _vae(AutoencoderKL(**params), 0.05, {"params": params})
     result.latent_channels = latent_channels  # which ComfyUI does not read from the configuration
     return result
 
 
 def video_vae() -> comfy.sd.VAE:
     """Wan's and Qwen-Image's autoencoder with 8 channels: latents (B, 16, T, h, w), 8 pixels per cell."""
-    shape = dict(
-        dim=8,
-        z_dim=16,
-        dim_mult=[1, 2, 4, 4],
-        num_res_blocks=2,
-        attn_scales=[],
-        temperal_downsample=[False, True, True],
-        image_channels=3,
-        conv_out_channels=3,
-        dropout=0.0,
-    )
+    shape = {
+        "dim": 8,
+        "z_dim": 16,
+        "dim_mult": [1, 2, 4, 4],
+        "num_res_blocks": 2,
+        "attn_scales": [],
+        "temperal_downsample": [False, True, True],
+        "image_channels": 3,
+        "conv_out_channels": 3,
+        "dropout": 0.0,
+    }
     return _vae(WanVAE(**shape), 0.2)
 
 

@@ -3,8 +3,6 @@
 Import only from tests/nodes: this needs ComfyUI.
 """
 
-from itertools import groupby
-
 import comfy.patcher_extension
 import comfy.samplers
 import torch
@@ -38,24 +36,23 @@ def predict(patcher, positive, negative, x, sigma, calc=None, denoise_mask=None)
     return seen[0]
 
 
-def predict_views(patcher, positive, negative, x, sigma, windows, *, together=True, factor=1, known=True, **options):
+def predict_views(patcher, positive, negative, x, sigma, windows, *, together=True, factor=1, **options):
     """[cond, uncond] of every window: (2, N*B, C, ..., h, w).
 
-    `together` batches the windows that may share a batch; `factor` > 1 puts the windows on the downsampled canvas;
-    `known` tells the conditioning the guider's conds.
+    `together` batches the windows that may share a batch; `factor` > 1 puts the windows on the downsampled canvas.
     """
 
     def calc(guider, executor, model, conds, x, sigma, model_options):
-        conditioning = WindowConditioning(model, canvas_size(x), conds=guider.conds if known else None)
+        conditioning = WindowConditioning(model, canvas_size(x), guider.conds)
         canvas = downsample(x, factor) if factor > 1 else x
         size = canvas_size(canvas)
-        views = []
-        for active, group in groupby(windows, lambda window: conditioning.active(conds, window, size)):
-            group = list(group)
+        views = {}
+        for active, group in conditioning.groups(conds, windows, size).items():
             for batch in [group] if together else [[window] for window in group]:
                 cut = conditioning.cut(conds, active, batch, size, len(x))
                 sigmas = sigma.repeat(len(batch))
-                views.append(torch.stack(executor(model, cut, crop_batch(canvas, batch), sigmas, model_options)))
-        return torch.cat(views, 1).unbind()
+                found = torch.stack(executor(model, cut, crop_batch(canvas, batch), sigmas, model_options))
+                views |= zip(batch, found.chunk(len(batch), 1), strict=True)
+        return torch.cat([views[window] for window in windows], 1).unbind()
 
     return predict(patcher, positive, negative, x, sigma, calc, **options)

@@ -42,7 +42,8 @@ def test_the_graph_is_legible(name):
     assert len(backwards) <= (name == "image_to_panorama_demo"), f"links from right to left: {backwards}"
     (note,) = [node for node in workflow["nodes"] if node["type"] == "MarkdownNote"]
     (text,) = note["widgets_values"]
-    assert "**Change:**" in text and "**Expect:**" in text
+    assert "**Change:**" in text
+    assert "**Expect:**" in text
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -44,13 +44,14 @@ def layout() -> dict:
     graph = {
         "note": note(
             "## Prompts for parts of a panorama\n\n"
-            "**Conditioning (Set Area)** gives each prompt its part of the canvas; a prompt runs only in the windows "
-            "that its area touches. None of them names a season or an hour: **Sync Guidance** gives all parts one.\n\n"
-            "**Change:** the prompts and their areas (let neighbours overlap by about a window, so that one becomes "
-            "the other); areas may be replaced by masks (*Conditioning (Set Mask)*), the seed; *weight* 0 to see each "
-            f"part with a look of its own. {WORDS}\n\n"
-            "**Expect:** water on the left, mountains in the middle, trees on the right, in one light. The tiny model "
-            "never shows only what it is told to; a real one does.",
+            "**Conditioning (Set Area)** gives each prompt its part of the canvas. A prompt runs only in the windows "
+            "that its area touches. No prompt names a season or an hour. **Sync Guidance** gives all parts the same."
+            "\n\n"
+            "**Change:** the prompts and their areas (neighbours should overlap by about a window); masks in place of "
+            "areas (*Conditioning (Set Mask)*); the seed; *weight* 0, to see each part with colours of its own. "
+            f"{WORDS}\n\n"
+            "**Expect:** water on the left, mountains in the middle, trees on the right, in the same light. The tiny "
+            "model also paints things that its prompts do not name.",
             420,
         ),
         "model": node("LoadDemoModel", 0),
@@ -76,15 +77,15 @@ def controlled() -> dict:
     graph = checkpoint(
         "panorama_controlnet_sd15",
         "## Panorama along the lines of a picture\n\n"
-        "The edges of a picture, as wide as the canvas, steer a **ControlNet**: every window gets its own part of "
-        "them. **Sync Guidance** gives all windows one look, the windows without a line to follow too (section 5.2 of "
-        "the SyncDiffusion paper).\n\n"
-        "**Change:** the picture in *Load Image*, best a wide one or a sketch (it is cut to the size of the canvas); "
-        "*low_threshold* and *high_threshold* for more or fewer lines; *strength* of the ControlNet. For another kind "
-        "of hint change the ControlNet and the node that makes the hint. Any ControlNet works that is made for the "
-        "checkpoint.\n\n"
-        "**Expect:** the scene of the prompt on the lines of the picture. *latent* needs no more files; *lpips* in "
-        "Sync Guidance is the paper's own and needs two, which its help page names.",
+        "The edges of a picture, as wide as the canvas, steer a **ControlNet**. Every window gets its own part of "
+        "them. **Sync Guidance** gives all windows one palette and one style, also the windows without any edges "
+        "(section 5.2 of the SyncDiffusion paper).\n\n"
+        "**Change:** the picture in *Load Image*, best a wide one or a sketch (it is cropped to the canvas); "
+        "*low_threshold* and *high_threshold*, for more or fewer lines; *strength* of the ControlNet. For another kind "
+        "of hint, change the ControlNet and the node that makes the hint. Every ControlNet for the checkpoint "
+        "works.\n\n"
+        "**Expect:** the scene of the prompt along the lines of the picture. *loss* `latent` in Sync Guidance needs no "
+        "more files. `lpips`, as in the paper, needs two; its help page names them.",
         SD15_FILE,
         SD15,
         size,
@@ -142,14 +143,15 @@ def twins() -> dict:
     return {
         "note": note(
             "## Two pictures that fit\n\n"
-            "**Twin Images** paints a picture, a second one that overlaps its right half, and the second once more, "
-            "aligned with the first in the first half of the steps (Crop Fusion): its twin. Saved is the first with "
-            "the second laid over its right half, and below it the first with the twin laid over it.\n\n"
+            "**Twin Images** paints a first picture, a second one that overlaps its right half, and the second once "
+            "more: the twin. In the first half of the steps the twin is aligned with the first picture (Crop Fusion). "
+            "The saved image shows, above, the second picture laid over the first; below, the twin laid over the "
+            "first.\n\n"
             "**Change:** *lambda* (small: the twin copies the first; large: it is the second), *stop*, the prompt, the "
-            "seed, the model. With another *overlap* or size, also *right* in the padding and *x* in both "
-            f"composites: (1 - overlap) x width. {WORDS}\n\n"
-            "**Expect:** an edge in the first pair, and a much weaker one in the second. With other seeds more of it "
-            "may be left: *stop* 0.6 takes away more. This is what **Twin Crop Fusion** does to all neighbours of a "
+            "seed, the model. With another *overlap* or size, change also *right* in the padding and *x* in both "
+            f"composites to (1 - overlap) x width. {WORDS}\n\n"
+            "**Expect:** an edge in the upper pair, and a much weaker edge in the lower pair. With other seeds more of "
+            "it may remain; *stop* 0.6 makes it weaker. **Twin Crop Fusion** does the same to all neighbours of a "
             "panorama.",
             460,
         ),
@@ -179,12 +181,13 @@ def twins() -> dict:
 GRAPHS = {
     "panorama_sync_demo": demo(
         "panorama_sync_demo",
-        "## One look from end to end\n\n"
-        "The prompt leaves season and hour open, so every window of a long panorama would choose its own. **Sync "
-        "Guidance** pulls all windows towards the look of the one in the middle (SyncDiffusion).\n\n"
-        "**Change:** *weight* (0: every window for itself; 20: the paper's), *anchor_x* (which window decides), the "
-        f"seed (another look), the prompt. {WORDS}\n\n"
-        "**Expect:** one season and one hour from the left to the right edge, in the time of windows alone.",
+        "## One palette from end to end\n\n"
+        "The prompt names no season and no hour, so every window of a long panorama would choose its own. **Sync "
+        "Guidance** pulls all windows towards the palette and style of the middle window (SyncDiffusion).\n\n"
+        "**Change:** *weight* (0: every window for itself; 20: the value of the paper), *anchor_x* (which window the "
+        f"others follow), the seed (for another palette), the prompt. {WORDS}\n\n"
+        "**Expect:** one season and one hour from the left to the right edge, in the same time as without Sync "
+        "Guidance.",
         FREE,
         sampler("KSampler", 2, seed=3),
         guides=[sync()],
@@ -192,12 +195,12 @@ GRAPHS = {
     ),
     "panorama_360_sync_demo": demo(
         "panorama_360_sync_demo",
-        "## All around, in one look\n\n"
-        "With *wrap_x* in **Panorama Windows** windows also lie across the left and the right edge. **Sync Guidance** "
-        "treats them like all others, so that the look stays the same all the way round.\n\n"
-        "**Change:** the seed, the prompt; *weight* 0 to see every window choose for itself. Keep *wrap_x* the same in "
-        "**Panorama Windows** and **Panorama Decode**.\n\n"
-        "**Expect:** two copies side by side have neither a seam nor a change of light.",
+        "## 360 degrees with one palette\n\n"
+        "With *wrap_x* in **Panorama Windows**, windows also lie across the left and the right edge. **Sync Guidance** "
+        "treats them like all others, so palette and style stay the same all around.\n\n"
+        "**Change:** the seed; the prompt; *weight* 0, to see every window choose for itself. Keep *wrap_x* the same "
+        "in **Panorama Windows** and **Panorama Decode**.\n\n"
+        "**Expect:** two copies side by side have no seam and no change of light.",
         FREE,
         sampler("KSampler", 2, seed=4),
         {"wrap_x": True},
@@ -208,12 +211,13 @@ GRAPHS = {
     "panorama_twin_demo": demo(
         "panorama_twin_demo",
         "## Half of the windows\n\n"
-        "*overlap* 0 in **Panorama Windows**: eight windows side by side in place of fifteen. **Twin Crop Fusion** "
-        "moves them from step to step (Cross Sampling), so that no border stays where it is (TwinDiffusion).\n\n"
-        "**Change:** *cross_sampling* off to see eight separate pictures; *overlap* 0.25, which is the better choice "
-        "for a picture to keep: the windows then also have something in common that Crop Fusion can align, *lambda* "
-        f"says how much. {WORDS}\n\n"
-        "**Expect:** one panorama for the model calls of eight pictures. The first and the last window cannot move; "
+        "*overlap* is 0 in **Panorama Windows**: eight windows side by side in place of fifteen. **Twin Crop Fusion** "
+        "moves them from step to step (Cross Sampling), so that their borders are at other places in each step "
+        "(TwinDiffusion).\n\n"
+        "**Change:** *cross_sampling* off, to see eight separate pictures; *overlap* 0.25, which gives a better "
+        "picture: then neighbouring windows overlap, and Crop Fusion can align them (*lambda* says how much). "
+        f"{WORDS}\n\n"
+        "**Expect:** one panorama in about the time of eight pictures. The first and the last window cannot move, so "
         "their inner borders show most.",
         "autumn dusk far sky mountains forest lake",
         sampler("KSampler", 2),
@@ -225,12 +229,12 @@ GRAPHS = {
     "panorama_full_demo": demo(
         "panorama_full_demo",
         "## Everything at once\n\n"
-        "One layout (**Multi-Scale Sampler**), one look (**Sync Guidance**), windows that are aligned and move (**Twin "
-        "Crop Fusion**), from a prompt that leaves season and hour open. The nodes may stand in any order.\n\n"
-        "**Change:** *strength* of the sampler and *weight* of Sync Guidance, 0 to see what is lost without them; the "
-        "seed, the prompt.\n\n"
-        "**Expect:** sky above mountains above forest above meadow, in one light, for about a tenth more time than "
-        "windows alone.",
+        "One layout (**Multi-Scale Sampler**), one palette (**Sync Guidance**), and windows that are aligned and move "
+        "(**Twin Crop Fusion**). The prompt names no season and no hour. The order of the nodes does not matter.\n\n"
+        "**Change:** *strength* of the sampler or *weight* of Sync Guidance to 0, to see the panorama without it; the "
+        "seed; the prompt.\n\n"
+        "**Expect:** sky above mountains above forest above meadow, in one light. It takes about a tenth more time "
+        "than Panorama Windows alone.",
         FREE,
         sampler("MultiScaleSampler", 2, seed=5),
         guides=[sync(), twin()],
@@ -239,14 +243,14 @@ GRAPHS = {
     "twin_images_demo": twins(),
     "panorama_sync_sd15": checkpoint(
         "panorama_sync_sd15",
-        "## One look, with Stable Diffusion 1.5\n\n"
-        "2048 x 512 pixels through windows of 512 x 512. **Sync Guidance** pulls all of them towards the look of the "
-        "one in the middle.\n\n"
-        "**Change:** the checkpoint, the prompt, the width. *weight*: 20 is the paper's; lower it if everything looks "
-        "alike but dull. *loss* `lpips` or `style` compares decoded pictures as the paper does: connect the VAE, and "
-        "put the weights that the help page names into models/perceptual.\n\n"
-        "**Expect:** one palette and one light all along, in the time of *panorama_sd15*. Mute *Save Image* (Ctrl+M) "
-        "to queue only the **plan**.",
+        "## One palette, with Stable Diffusion 1.5\n\n"
+        "2048 x 512 pixels, through windows of 512 x 512. **Sync Guidance** pulls all windows towards the palette and "
+        "style of the middle window.\n\n"
+        "**Change:** the checkpoint, the prompt, the width. *weight*: 20 is the value of the paper; lower it if all "
+        "looks alike and dull. *loss* `lpips` or `style` compares decoded pictures: connect the VAE, and put the files "
+        "that the help page names into models/perceptual.\n\n"
+        "**Expect:** one palette and one light from end to end, in the time of *panorama_sd15*. Mute *Save Image* "
+        "(Ctrl+M) and queue: then you get only the **plan**.",
         SD15_FILE,
         SD15,
         (2048, 512),
@@ -257,12 +261,12 @@ GRAPHS = {
     "panorama_full_sdxl": checkpoint(
         "panorama_full_sdxl",
         "## Everything at once, with SDXL\n\n"
-        "4096 x 2048 pixels: one layout (**Multi-Scale Sampler**), one look (**Sync Guidance**), and fewer windows "
-        "that move (**Twin Crop Fusion** at *overlap* 0.25).\n\n"
-        "**Change:** the checkpoint, the prompt, width and height; *strength* of the sampler and *weight* of Sync "
-        "Guidance, 0 to see what is lost without them.\n\n"
-        "**Expect:** a coherent picture two windows high. Mute *Save Image* (Ctrl+M) and queue: the **plan** says how "
-        "many views of the model a step costs.",
+        "4096 x 2048 pixels with one layout (**Multi-Scale Sampler**), one palette (**Sync Guidance**), and fewer "
+        "windows, which move (**Twin Crop Fusion** with *overlap* 0.25).\n\n"
+        "**Change:** the checkpoint, the prompt, width and height; *strength* of the sampler or *weight* of Sync "
+        "Guidance to 0, to see the panorama without it.\n\n"
+        "**Expect:** a coherent picture, two windows high. Mute *Save Image* (Ctrl+M) and queue: then the **plan** "
+        "says how many views the model denoises in a step.",
         SDXL_FILE,
         SDXL,
         (4096, 2048),

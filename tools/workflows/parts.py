@@ -6,7 +6,7 @@ SD15 = "https://huggingface.co/Comfy-Org/stable-diffusion-v1-5-archive/resolve/m
 SDXL = "https://huggingface.co/stabilityai/stable-diffusion-xl-base-1.0/resolve/main/"
 SD15_FILE, SDXL_FILE = "v1-5-pruned-emaonly-fp16.safetensors", "sd_xl_base_1.0.safetensors"
 
-WORDS = "The demo model knows seasons, hours, distances and a few things; its help page lists them. "
+WORDS = "The demo model knows few words: its help page lists them. "
 
 
 def node(class_type: str, column: int, title: str = "", **inputs) -> dict:

@@ -20,10 +20,10 @@ GRAPHS = {
     "panorama_demo": demo(
         "panorama_demo",
         "## Panorama without a checkpoint\n\n"
-        "The demo model paints 128 x 128 pixels at a time. **Panorama Windows** lets it paint 1024 x 256: it sees the "
-        "canvas through overlapping windows, which are fused at every step (MultiDiffusion).\n\n"
+        "The demo model was trained on 128 x 128 pixels. With **Panorama Windows** it paints 1024 x 256. It sees the "
+        "canvas through overlapping windows, and their predictions are fused at every step (MultiDiffusion).\n\n"
         f"**Change:** the prompt, the seed, width and height (multiples of 8), the overlap. {WORDS}\n\n"
-        "**Expect:** no seams, but windows that each have their own idea of the layout: shores and ridges break off. "
+        "**Expect:** no seams. But each window has a layout of its own, so shores and ridges break off. "
         "*panorama_msd_demo* repairs that.",
         "autumn dusk lake mountains",
         sampler("KSampler", 2),
@@ -31,35 +31,36 @@ GRAPHS = {
     "panorama_msd_demo": demo(
         "panorama_msd_demo",
         "## Panorama with one layout\n\n"
-        "**Multi-Scale Sampler** first asks the model for the canvas at half the size, where a window sees a whole "
-        "scene. Then it corrects what the windows of the full size say, so that they show the same layout.\n\n"
-        "**Change:** *strength* (0 is *panorama_demo*), the prompt, the seed. *scales* 0 takes as many sizes as the "
-        "canvas asks for.\n\n"
-        "**Expect:** one scene with the sky above and the water below, all along, for about a tenth more time than "
-        "*panorama_demo*. The canvas should be higher than a window: a single row has no layout to put right.",
+        "At each step **Multi-Scale Sampler** first denoises the canvas at half the size, where a window sees a whole "
+        "scene. Then it corrects the canvas of full size, so that it shows the same layout.\n\n"
+        "**Change:** *strength* (0 is *panorama_demo*), the prompt, the seed. *scales* 0 uses as many sizes as suit "
+        "the canvas.\n\n"
+        "**Expect:** one scene, with the sky above and the water below from end to end. It takes about a tenth more "
+        "time than *panorama_demo*. The canvas should be higher than a window: a single row has no layout to correct.",
         "autumn dusk lake mountains",
         sampler("MultiScaleSampler", 2),
     ),
     "panorama_moving_demo": demo(
         "panorama_moving_demo",
-        "## One layout, for less than windows alone\n\n"
-        "*windows* is `moving` in **Panorama Windows**: they lie side by side and stand somewhere else in every step, "
-        "so the model looks at every place about once (SpotDiffusion). **Multi-Scale Sampler** keeps the layout.\n\n"
+        "## One layout in less time\n\n"
+        "*windows* is `moving` in **Panorama Windows**: windows lie side by side and are at other places in every "
+        "step. So the model sees every place about once per step (SpotDiffusion). **Multi-Scale Sampler** gives the "
+        "layout.\n\n"
         "**Change:** *windows* to `overlapping` to compare (*panorama_msd_demo*), the prompt, the seed, the steps.\n\n"
-        "**Expect:** the layout of *panorama_msd_demo* in about two thirds of the time of *panorama_demo*. A border of "
-        "a window may show faintly where it stood in the last steps.",
+        "**Expect:** the layout of *panorama_msd_demo* in about two thirds of the time of *panorama_demo*. The borders "
+        "of the windows of the last steps may show faintly.",
         "autumn dusk lake mountains",
         sampler("MultiScaleSampler", 2),
         {"windows": "moving"},
     ),
     "panorama_360_demo": demo(
         "panorama_360_demo",
-        "## All around\n\n"
-        "With *wrap_x* in **Panorama Windows** windows also lie across the left and the right edge, and with *wrap_x* "
-        "in **Panorama Decode** the decoder sees across them: put two copies side by side and there is no seam.\n\n"
-        "**Change:** *wrap_y* in both for a texture that repeats in both directions, the prompt, the seed.\n\n"
-        "**Expect:** a panorama without an end: **Panorama Metrics** finds no seam where its edges meet (wrap error "
-        "about 1). It is a cylinder: a model that draws equirectangular pictures makes a sphere of it.",
+        "## 360 degrees\n\n"
+        "With *wrap_x* in **Panorama Windows**, windows also lie across the left and the right edge. With *wrap_x* in "
+        "**Panorama Decode**, the decoder sees across these edges. Two copies side by side have no seam.\n\n"
+        "**Change:** *wrap_y* in both nodes, for a texture that repeats in both directions; the prompt; the seed.\n\n"
+        "**Expect:** a panorama without an end. **Panorama Metrics** finds no seam where the edges meet (wrap error "
+        "about 1). It is a cylinder. For a sphere you need a model that paints equirectangular pictures.",
         "summer dawn mountains forest lake",
         sampler("MultiScaleSampler", 2, seed=3),
         {"wrap_x": True},
@@ -71,13 +72,13 @@ GRAPHS = {
     "image_to_panorama_demo": {
         "note": note(
             "## A picture becomes a panorama\n\n"
-            "The upper row makes a picture. **Panorama Latent** puts it in the middle of the canvas and masks it, and "
-            "the sampler paints around it. **Differential Diffusion**, a node of ComfyUI itself, gives the edge of the "
-            "picture to the surroundings little by little, so that none is seen.\n\n"
-            "**Change:** put *Load Image* in place of the upper row for a picture of yours (and a checkpoint in place "
-            "of the demo model); *image_scale*, *image_x*, *image_y*: its size and place; *feather*: how much of its "
-            "edge may change.\n\n"
-            "**Expect:** the picture in the middle, as it was, in a wider scene. Describe both with the same prompt.",
+            "The upper row makes a picture. **Panorama Latent** puts it in the middle of the canvas and masks it. The "
+            "sampler paints around it. **Differential Diffusion**, a node of ComfyUI, frees the edge of the picture "
+            "step by step, so that no edge is seen.\n\n"
+            "**Change:** *Load Image* in place of the upper row, for your own picture (and a checkpoint in place of "
+            "the demo model). *image_scale*, *image_x* and *image_y* are its size and place. *feather* is how much of "
+            "its edge may change.\n\n"
+            "**Expect:** the unchanged picture in the middle of a wider scene. Use the same prompt for both.",
             360,
         ),
         "model": node("LoadDemoModel", 0),
@@ -119,12 +120,11 @@ GRAPHS = {
     "panorama_sd15": checkpoint(
         "panorama_sd15",
         "## Panorama with Stable Diffusion 1.5\n\n"
-        "2048 x 512 pixels through windows of 512 x 512, the size that the model knows.\n\n"
-        "**Change:** the checkpoint (any of the SD 1.5 family; 0 in *window_width* and *window_height* means its own "
-        "size), the prompt, width and height. Mute *Save Image* (Ctrl+M) to queue only the **plan**: how many "
-        "windows, and what a step costs.\n\n"
-        "**Expect:** about seven times the time of one 512 x 512 picture. Describe the whole scene and not an object: "
-        "every window gets the prompt. For 1024 pixels of height and more use *Multi-Scale Sampler*.",
+        "2048 x 512 pixels, through windows of 512 x 512, the size that the model was trained on.\n\n"
+        "**Change:** the checkpoint (any of the SD 1.5 family), the prompt, width and height. Mute *Save Image* "
+        "(Ctrl+M) and queue: then you get only the **plan**, with the number of windows and the cost of a step.\n\n"
+        "**Expect:** about seven times the time of one 512 x 512 picture. Describe the whole scene, not an object: "
+        "every window gets the whole prompt. For a height of 1024 pixels and more, use *Multi-Scale Sampler*.",
         SD15_FILE,
         SD15,
         (2048, 512),
@@ -133,12 +133,12 @@ GRAPHS = {
     "panorama_sdxl": checkpoint(
         "panorama_sdxl",
         "## Panorama with SDXL\n\n"
-        "3072 x 1024 pixels through windows of 1024 x 1024, the size that the model knows.\n\n"
-        "**Change:** the checkpoint (any of the SDXL family; for a turbo model 512 in *window_width* and "
-        "*window_height*, few steps and cfg 1), the prompt, width and height.\n\n"
-        "**Expect:** about five times the time of one 1024 x 1024 picture, and the memory of a few windows, whatever "
-        "the width. Describe the whole scene and not an object: every window gets the prompt. For 2048 pixels of "
-        "height and more use *Multi-Scale Sampler*.",
+        "3072 x 1024 pixels, through windows of 1024 x 1024, the size that the model was trained on.\n\n"
+        "**Change:** the checkpoint (any of the SDXL family; for a turbo model set *window_width* and *window_height* "
+        "to 512, with few steps and cfg 1), the prompt, width and height.\n\n"
+        "**Expect:** about five times the time of one 1024 x 1024 picture. A wider canvas needs no more memory for the "
+        "model. Describe the whole scene, not an object: every window gets the whole prompt. For a height of 2048 "
+        "pixels and more, use *Multi-Scale Sampler*.",
         SDXL_FILE,
         SDXL,
         (3072, 1024),

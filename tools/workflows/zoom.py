@@ -1,5 +1,7 @@
 """Zooms: from prompts, into a photograph, and with a checkpoint."""
 
+from typing import Any
+
 from .parts import SDXL, SDXL_FILE, WORDS, models, node, note, prompts, second_row
 
 DISTANCES = ("far", "wide", "near", "close", "detail", "fine", "macro", "micro")
@@ -32,7 +34,7 @@ def zoom_sampler(column: int, **inputs) -> dict:
 
 def shown(name: str, column: int, **video) -> dict:
     """The zoom as a video, and to look around in; both with the factor and the names of Zoom Prompts."""
-    zoom = {"images": ["sampler", 1], "zoom_factor": ["prompts", 2]}
+    zoom: dict[str, Any] = {"images": ["sampler", 1], "zoom_factor": ["prompts", 2]}
     options = {"easing": "ease in-out", "direction": "in and out", "filename_prefix": f"video/{name}"}
     return {
         "video": node("ZoomVideo", column, **zoom, **(options | video)) | {"size": [330, 700]},
@@ -59,12 +61,12 @@ def into_a_photograph() -> dict:
     return {
         "note": note(
             "## A zoom into a photograph\n\n"
-            "The outermost level must show the photograph: at every step **Zoom Stack Sampler** fits the levels to it, "
-            "and the nearer levels add what the photograph is too coarse for. Here the upper row paints one.\n\n"
-            "**Change:** put *Load Image* in place of the upper row for a photograph of yours (and a checkpoint in "
-            "place of the demo model). Let the first line describe the photograph and the others its middle. Keep "
-            f"*blending* at *pixel*: in latents an enlarged photograph shows its grid. {WORDS}\n\n"
-            "**Expect:** the photograph first, then more detail in its middle than it has.",
+            "The outermost level must show the photograph. At every step **Zoom Stack Sampler** fits the levels to it. "
+            "The nearer levels add finer details. Here the upper row paints the photograph.\n\n"
+            "**Change:** *Load Image* in place of the upper row, for your own photograph (and a checkpoint in place of "
+            "the demo model). The first line of the prompts should describe the photograph, the others its middle. "
+            f"Keep *blending* at *pixel*: as a latent, an enlarged photograph shows a grid. {WORDS}\n\n"
+            "**Expect:** first the photograph, then details in its middle that the photograph does not have.",
             400,
         ),
         "model": node("LoadDemoModel", 0),
@@ -89,14 +91,14 @@ def sdxl() -> dict:
     return {
         "note": note(
             "## A zoom with SDXL\n\n"
-            "Seven prompts of a *preset*, from an island in the ocean to its crater lake: seven pictures of 1024 x "
-            "1024 pixels, each the exact centre of the one before, painted together (Generative Powers of Ten).\n\n"
-            "**Change:** the checkpoint; the *preset*, or *own prompts* with one prompt per line, whose subjects stand "
-            "in the middle (the help of **Zoom Prompts** says how to write them). *blending*: *pixel* is the paper's, "
-            "through the VAE at every step; *mixed* does so in every fourth and costs a quarter of that. *steps*: the "
-            "paper has 256.\n\n"
-            "**Expect:** the time of seven pictures and some more for the VAE, a video, and an explorer for the wheel. "
-            "If a level ignores its prompt, look at those of its neighbours.",
+            "Seven prompts of a *preset*, from an island in the ocean to its crater lake. They make seven pictures of "
+            "1024 x 1024 pixels, sampled together (Generative Powers of Ten). Each is the exact centre of the one "
+            "before.\n\n"
+            "**Change:** the checkpoint; the *preset*, or *own prompts* with one prompt per line (the help of **Zoom "
+            "Prompts** says how to write them). *blending*: *pixel* goes through the VAE at every step, as in the "
+            "paper; *mixed* does so in every fourth step, for a quarter of the cost. *steps*: the paper has 256.\n\n"
+            "**Expect:** a video, and an explorer that you zoom with the wheel. It takes the time of seven pictures, "
+            "and some time for the VAE. If a level ignores its prompt, look at the prompts of its neighbours.",
             440,
         ),
         "model": node("CheckpointLoaderSimple", 0, ckpt_name=SDXL_FILE) | models(SDXL_FILE, SDXL, "checkpoints"),
@@ -110,14 +112,14 @@ GRAPHS = {
     "zoom_demo": {
         "note": note(
             "## A zoom without a checkpoint\n\n"
-            "Eight prompts, one per line, from far to near; eight pictures, each the exact centre of the one before, "
-            "painted together (Generative Powers of Ten). **Zoom Video** saves them as one smooth zoom. In **Explore "
-            "Zoom Stack** click into the picture and turn the wheel.\n\n"
-            "**Change:** the lines (as many as you like, two at least), *zoom_factor* in **Zoom Prompts**, the seed; "
-            f"*blending*: *latent* needs no VAE, and borders of levels may show. {WORDS}\n\n"
-            "**Expect:** grass before an evening sky that comes nearer without a jump, down to its fibres. The eight "
-            "distances in the lines are all that the tiny model knows of scale: a real one is told what is seen at "
-            "each.",
+            "Eight prompts, one per line, from far to near. They make eight pictures, sampled together (Generative "
+            "Powers of Ten). Each is the exact centre of the one before. **Zoom Video** saves one smooth zoom through "
+            "them. In **Explore Zoom Stack**, click into the picture and turn the wheel.\n\n"
+            "**Change:** the lines (two or more); *zoom_factor* in **Zoom Prompts**; the seed; *blending* (*latent* "
+            f"needs no VAE, but borders of levels may show). {WORDS}\n\n"
+            "**Expect:** grass in front of an evening sky comes nearer without a jump, down to its fibres. The tiny "
+            "model knows the scale from the eight words for distance. For a real model, describe what is seen on each "
+            "level.",
             420,
         ),
         "model": node("LoadDemoModel", 0),

@@ -57,6 +57,7 @@ def _checkpointed_forward(block: nn.Module) -> Callable[..., Any]:
             leaves[place] = None
         call = BlockCall(forward, leaves, structure, places)
         outputs = Checkpoint.apply(call, *tensors)
+        assert call.output_structure is not None  # the call has set it
         return tree_unflatten(outputs, call.output_structure)
 
     return checkpointed

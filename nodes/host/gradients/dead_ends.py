@@ -1,4 +1,4 @@
-"""Where a gradient ends before it reaches the input: found, and said with the way out."""
+"""Finds layers that cut a gradient off before it reaches the input, and errors that say which setting does without."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_leaves
 
 from .layers import gradient_rule
 
-# Parts of what autograd says when a model stands in its way, and of what we say below and in `input_gradient_layers`.
+# Parts of the messages of autograd when it cannot differentiate a model, and of our own below and in `layers`.
 NO_GRADIENT = (
     "nference tensor",
     "does not require grad",
@@ -29,7 +29,7 @@ class NoGradientError(RuntimeError):
 
 @contextmanager
 def complaints_with_a_way_out(culprit: str, way_out: str) -> Iterator[None]:
-    """Inside, errors about missing gradients become one that a user can act on; the innermost `culprit` is named."""
+    """Inside, an error about a missing gradient names `culprit` and `way_out`; of several culprits the innermost."""
     try:
         yield
     except NoGradientError:
@@ -37,12 +37,12 @@ def complaints_with_a_way_out(culprit: str, way_out: str) -> Iterator[None]:
     except RuntimeError as error:
         if not any(sign in str(error) for sign in NO_GRADIENT):
             raise
-        raise NoGradientError(f"No gradient can be had from {culprit} ({error}). {way_out}") from error
+        raise NoGradientError(f"No gradient goes through {culprit} ({error}). {way_out}") from error
 
 
 @contextmanager
 def dead_ends_reported(root: nn.Module) -> Iterator[None]:
-    """Inside, an unknown layer whose kernel has no gradient is an error, not a part that is missing in silence."""
+    """Inside, it is an error if an unknown layer has no gradient; otherwise its part would be missing in silence."""
 
     def report(module: nn.Module, args: tuple, output: Any) -> None:
         wanted = torch.is_grad_enabled() and any(isinstance(arg, Tensor) and arg.requires_grad for arg in args)
@@ -57,6 +57,6 @@ def dead_ends_reported(root: nn.Module) -> Iterator[None]:
 
 
 def is_cut_off(output: Any) -> bool:
-    """Whether there are numbers in `output`, and none of them leads back to an input."""
+    """Whether `output` holds floating-point tensors, and autograd knows none of them."""
     results = [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor) and leaf.is_floating_point()]
     return bool(results) and not any(result.requires_grad for result in results)

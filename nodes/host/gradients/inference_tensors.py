@@ -49,6 +49,8 @@ def _thawed_entries(root: nn.Module) -> Iterator[tuple[MutableMapping[str, Any],
             for name, value in list(mapping.items()):
                 # Packs that invent a tensor class know how to read it, but not always how to copy it.
                 is_known = type(value) in (Tensor, nn.Parameter) or isinstance(value, QuantizedTensor)
-                if is_known and (value.is_inference() or value.requires_grad):
+                if value is None or not is_known:
+                    continue
+                if value.is_inference() or value.requires_grad:
                     copy = thawed(value.detach())
                     yield mapping, name, nn.Parameter(copy, False) if mapping is module._parameters else copy

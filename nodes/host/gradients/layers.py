@@ -15,7 +15,7 @@ import torch
 from comfy.ldm.wan.vae import CausalConv3d
 from comfy.quant_ops import QuantizedTensor
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.nn import functional, grad
 from torch.utils._python_dispatch import _disable_current_modes
 
 from ..replaced import replaced
@@ -23,7 +23,7 @@ from ..replaced import replaced
 # Where a `forward` is written that computes what the kind of layer says. A subclass with its own may do more.
 PLAIN_FORWARDS = ("torch.nn.modules.", "comfy.ops", "comfy.controlnet")
 
-CONVOLUTION_GRADIENTS = {3: torch.nn.grad.conv1d_input, 4: torch.nn.grad.conv2d_input, 5: torch.nn.grad.conv3d_input}
+CONVOLUTION_GRADIENTS = {3: grad.conv1d_input, 4: grad.conv2d_input, 5: grad.conv3d_input}
 
 # A bias adds nothing to a gradient.
 NORMS: dict[type[nn.Module], Callable[[Any, Tensor, Tensor], Tensor]] = {
@@ -90,7 +90,9 @@ class InputGradient(torch.autograd.Function):
         with as_the_host_runs_it():
             y = forward(x.detach())
         # The same memory as an ordinary tensor that is no view, because models add to it in place.
-        return torch.empty(0, dtype=y.dtype, device=y.device).set_(y)
+        return torch.empty(0, dtype=y.dtype, device=y.device).set_(
+            y.untyped_storage(), y.storage_offset(), y.size(), y.stride()
+        )
 
     @staticmethod
     @torch.autograd.function.once_differentiable

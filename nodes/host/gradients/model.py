@@ -1,6 +1,6 @@
 """Predictions of the host's models that can be differentiated, without leaving a trace in the models."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -14,10 +14,9 @@ from comfy.samplers import CFGGuider
 from torch import Tensor, nn
 
 from ..replaced import replaced
-from .checkpointing import checkpointed_blocks
-from .dead_ends import complaints_with_a_way_out, dead_ends_reported, is_cut_off
-from .inference_tensors import thawed, thawed_weights
-from .layers import input_gradient_layers
+from .dead_ends import complaints_with_a_way_out, is_cut_off
+from .inference_tensors import thawed
+from .scope import differentiable, gradient_scope
 
 
 @contextmanager
@@ -35,41 +34,12 @@ def input_gradients(guider: CFGGuider, model_options: dict, checkpoint: bool) ->
             complaints_with_a_way_out("this model", 'Choose guidance "projected" or "direct", which needs none.')
         )
         _refuse_lora_hooks(guider)
-        stack.enter_context(torch.inference_mode(False))
-        stack.enter_context(torch.enable_grad())
-        # The fused kernels for rotary embeddings and norms have no gradient: the host avoids them when it trains.
-        stack.enter_context(replaced([(vars(comfy.model_management), "in_training", True)]))
+        stack.enter_context(gradient_scope())
         controls = _controls(guider)
         stack.enter_context(replaced((vars(c), name, thawed(v)) for c in controls for name, v in list(vars(c).items())))
         stack.enter_context(replaced([(vars(guider), "conds", thawed(guider.conds))]))
-        # One change to all models after the other; the last must be the layers, since a changed layer is none anymore.
-        changes = [thawed_weights, dead_ends_reported, checkpointed_blocks, input_gradient_layers]
-        if not checkpoint:
-            changes.remove(checkpointed_blocks)
-        for change in changes:
-            for model in _models(guider, controls):
-                stack.enter_context(change(model))
+        stack.enter_context(differentiable(_models(guider, controls), checkpoint))
         yield _differentiable_options(model_options)
-
-
-def evenly_scaled(predict: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """`predict(x)`, with a backward pass that half precision can hold.
-
-    The gradient of a mean over a picture is about 1e-5 per value, and float16 has nothing below 6e-8: most of it would
-    become zero on its way through the model. So it runs backward divided by its largest value, and is multiplied again.
-    """
-    largest = torch.ones((), device=x.device)
-
-    def divided(gradient: Tensor) -> Tensor:
-        nonlocal largest
-        largest = gradient.abs().amax().clamp(min=torch.finfo(gradient.dtype).tiny)
-        return gradient / largest
-
-    x = x.clone()
-    x.register_hook(lambda gradient: gradient * largest)
-    denoised = predict(x)
-    denoised.register_hook(divided)
-    return denoised
 
 
 def _refuse_lora_hooks(guider: CFGGuider) -> None:

@@ -7,12 +7,15 @@ what it keeps, whoever wrote it.
 """
 
 import logging
+from itertools import pairwise
 from typing import Any
 
 import comfy.model_management
 import comfy.samplers
 import torch
 from torch import Tensor
+
+from ..sampler_hooks import SamplerHooks
 
 # So large that the noise which stochastic samplers add disappears beside it ...
 LOUD = 1e12
@@ -29,7 +32,7 @@ def kept_per_step(
     the rehearsal does not show, because adaptive samplers choose their own.
     """
     levels = sigmas.tolist()
-    first_order = [after / before if before else 0.0 for before, after in zip(levels, levels[1:], strict=False)]
+    first_order = [after / before if before else 0.0 for before, after in pairwise(levels)]
     heard = _rehearse(sampler, guider, sigmas, extra_args)
     kept: list[float] = []
     for before, after, fallback in zip(levels, levels[1:], first_order, strict=False):
@@ -71,7 +74,7 @@ class _Understudy:
 
     def __init__(self, guider: comfy.samplers.CFGGuider, model_options: dict[str, Any]):
         self._guider = guider
-        self._others = model_options.get("sampler_post_cfg_function", [])
+        self._sampler_hooks = SamplerHooks(model_options)
         self.heard: dict[float, float] = {}
 
     def __getattr__(self, name: str) -> Any:
@@ -82,7 +85,7 @@ class _Understudy:
         self.heard[_key(float(timestep[0]))] = float(x.mean())
         zero = torch.zeros_like(x)
         # What the sampler itself has hooked in; hooks of other nodes have no business in a rehearsal.
-        for function in model_options.get("sampler_post_cfg_function", [])[len(self._others) :]:
+        for function in self._sampler_hooks.of_sampler(model_options):
             zero = function(
                 {
                     "denoised": zero,

@@ -1,7 +1,7 @@
 """Pictures of latents, differentiable with respect to the latents, without leaving a trace in the VAE."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -13,10 +13,11 @@ from torch import Tensor
 
 from ....core.canvas.decode import Decoder
 from ..replaced import replaced
-from .checkpointing import checkpointed_blocks
-from .dead_ends import complaints_with_a_way_out, dead_ends_reported
-from .inference_tensors import thawed, thawed_weights
-from .layers import as_the_host_runs_it, input_gradient_layers
+from .dead_ends import complaints_with_a_way_out
+from .half_precision import evenly_scaled
+from .inference_tensors import thawed
+from .layers import as_the_host_runs_it
+from .scope import differentiable, gradient_scope
 
 WAY_OUT = 'Choose the loss "latent", which needs no VAE.'
 ADDITIONAL_MODELS_KEY = "joint_diffusion_vae"
@@ -63,17 +64,7 @@ def decoder_gradients(vae, checkpoint: bool = False) -> Iterator[Decoder]:
         RuntimeError: from the decoder or the backward pass: this VAE gives no gradient; the message names the way out.
     """
     _ensure_loaded(vae)
-    model = vae.first_stage_model
-    # The last must be the layers, since a changed layer is none anymore.
-    changes = [thawed_weights, dead_ends_reported, checkpointed_blocks, input_gradient_layers]
-    if not checkpoint:
-        changes.remove(checkpointed_blocks)
-    with ExitStack() as stack:
-        stack.enter_context(torch.inference_mode(False))
-        stack.enter_context(torch.enable_grad())
-        stack.enter_context(replaced([(vars(comfy.model_management), "in_training", True)]))
-        for change in changes:
-            stack.enter_context(change(model))
+    with gradient_scope(), differentiable([vae.first_stage_model], checkpoint):
         yield lambda latents: _Picture.apply(thawed(latents), partial(_decode, vae))
 
 
@@ -132,7 +123,7 @@ class _Picture(torch.autograd.Function):
             return decode(latents)
         with torch.enable_grad(), complaints_with_a_way_out("this VAE", WAY_OUT):
             ctx.latents = latents.detach().requires_grad_()
-            ctx.pixels = decode(ctx.latents)
+            ctx.pixels = evenly_scaled(decode, ctx.latents)
             if not ctx.pixels.requires_grad:
                 raise RuntimeError("its output is cut off from its input")
         return ctx.pixels.detach()
@@ -140,9 +131,7 @@ class _Picture(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        """Each view divided by its largest value on the way, because of what half precision can hold."""
-        largest = gradient.flatten(1).abs().amax(1).clamp(min=torch.finfo(gradient.dtype).tiny)
+        """By way of the decoder's own graph."""
         with complaints_with_a_way_out("this VAE", WAY_OUT):
-            scaled = gradient / largest.reshape(-1, 1, 1, 1)
-            (result,) = torch.autograd.grad(ctx.pixels, ctx.latents, scaled)
-        return result * largest.reshape(-1, *[1] * (result.ndim - 1)).to(result), None
+            (result,) = torch.autograd.grad(ctx.pixels, ctx.latents, gradient)
+        return result, None

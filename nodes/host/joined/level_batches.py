@@ -1,13 +1,15 @@
 """The rows of a zoom stack, each with the prompts of its level, in as few model calls as memory allows."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import comfy.model_management
 import torch
 from torch import Tensor
 
-from ..memory import fits
-from .level_prompts import Conds, can_share, of_level, stacked
+from ..conds import Conds
+from ..memory import BatchSize, fits
+from .level_prompts import can_share, of_level, stacked
 
 
 class LevelBatches:
@@ -21,44 +23,30 @@ class LevelBatches:
     def __init__(self, levels: int):
         """`levels` is N."""
         self._levels = levels
-        self._most: int | None = None  # rows in a call, after memory ran out
+        self._batches = BatchSize()
 
     def __call__(self, executor, model, conds: Conds, x: Tensor, timestep: Tensor, model_options) -> list[Tensor]:
         """Predictions for x, one for each list of conds."""
         by_level = [of_level(conds, level) for level in range(self._levels)]
         found: dict[int, tuple[Tensor, ...]] = {}
+
+        def in_batches_of(size: int, rows: list[int]) -> None:
+            for start in range(0, len(rows), size):
+                comfy.model_management.throw_exception_if_processing_interrupted()
+                some = rows[start : start + size]
+                # Not `x[some]`: a list of indices is copied to the device, and that waits for it.
+                views, sigmas = (torch.stack([tensor[row] for row in some]) for tensor in (x, timestep))
+                outputs = executor(model, stacked(by_level, some, len(x)), views, sigmas, model_options)
+                found.update(zip(some, zip(*outputs, strict=True), strict=True))
+
         for group in _alike(by_level):
             rows = [row for row in range(len(x)) if row % self._levels in group]
-            while rows:
-                chosen = rows[: self._batch_size(model, stacked(by_level, rows[:1], len(x)), x, len(rows))]
-                outputs = self._predict(executor, model, by_level, x, timestep, model_options, chosen)
-                if outputs is None:
-                    continue
-                found |= zip(chosen, zip(*outputs, strict=True), strict=True)
-                rows = rows[len(chosen) :]
+            self._batches.attempt(partial(in_batches_of, rows=rows), self._batch_size(model, by_level, x, rows))
         return [torch.stack(of_conds) for of_conds in zip(*(found[row] for row in range(len(x))), strict=True)]
 
-    def _predict(self, executor, model, by_level, x, timestep, model_options, rows: list[int]) -> list[Tensor] | None:
-        """None where memory ran out; the next attempt is half as large."""
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        try:
-            # Not `x[rows]`: a list of indices is copied to the device, and that waits for it.
-            views, sigmas = (torch.stack([tensor[row] for row in rows]) for tensor in (x, timestep))
-            return executor(model, stacked(by_level, rows, len(x)), views, sigmas, model_options)
-        except Exception as error:
-            if len(rows) == 1 or not comfy.model_management.is_oom(error):
-                raise
-        # Out here, where no traceback keeps the memory of the failed attempt.
-        comfy.model_management.soft_empty_cache()
-        self._most = len(rows) // 2
-        return None
-
-    def _batch_size(self, model, conds: Conds, x: Tensor, rows: int) -> int:
-        count = min(rows, self._most or rows)
-        entries = [entry for entries in conds for entry in entries or ()]
-        while count > 1 and not fits(model, entries, (count, *x.shape[1:]), x.device):
-            count = -(-count // 2)
-        return count
+    def _batch_size(self, model, by_level: Sequence[Conds], x: Tensor, rows: list[int]) -> int:
+        entries = [entry for entries in stacked(by_level, rows[:1], len(x)) for entry in entries or ()]
+        return self._batches.fitting(len(rows), lambda count: fits(model, entries, (count, *x.shape[1:]), x.device))
 
 
 def _alike(by_level: Sequence[Conds]) -> list[list[int]]:

@@ -104,9 +104,9 @@ class StackBlender:
     def finished(self, latent: Tensor) -> tuple[Tensor, Tensor]:
         """The latent (N, C, ..., h, w) and its pictures (N, H, W, 3) in 0..1, which agree exactly.
 
-        Pictures are rendered once more, since some samplers leave a rest of noise and decoding treats each level for
-        itself; latents only where nothing but latents was joined. Joined in pixels, the latent is what was sampled, and
-        its levels agree but for that noise and what the VAE does to each.
+        The pictures are rendered once more, because some samplers leave a little noise and the VAE decodes each level
+        by itself. The latent is rendered only if nothing but latents was joined: after joining in pixels it stays as it
+        was sampled.
         """
         if self._blending.space == "latent":
             latent = render_image(latent, self._blending.zoom_factor)
@@ -114,7 +114,7 @@ class StackBlender:
         return latent, _to_image(self._joined_pixels(pixels, None))
 
     def _joined_pixels(self, pixels: Tensor, photograph: Tensor | None) -> Tensor:
-        # Bands of different observations may add up to more than white. Rendering keeps the range, and comes after.
+        # The sum of bands from several levels may exceed the range of pixels. Rendering only averages, so it stays.
         layers = self._layers(pixels, photograph, self._space.pixels_per_cell).clamp(-1, 1)
         return render_image(layers, self._blending.zoom_factor, self._space.pixels_per_cell)
 

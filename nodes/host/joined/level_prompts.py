@@ -12,11 +12,8 @@ import torch
 from comfy.conds import CONDConstant, CONDRegular
 from torch import Tensor
 
+from ..conds import Conds, Entry
 from ..settings import LEVEL
-from ..windows.conditioning import Entry
-from ..windows.control import WindowControl
-
-Conds = Sequence[list[Entry] | None]
 
 # What ComfyUI reads of an entry besides its model conds: rows may share a call where these are the same ...
 SAME_VALUE = ("area", "strength", "mask_strength", "timestep_start", "timestep_end", "default")
@@ -104,8 +101,8 @@ def _row(tensor: Tensor, row: int) -> Tensor:
 
 
 def _control_of_rows(control, rows: Sequence[int]):
-    if isinstance(control, WindowControl):
-        return RowsControl(control, rows)
+    if hasattr(control, "of_rows"):  # a ControlNet on windows knows which of its views they are
+        return control.of_rows(rows)
     net = control
     while net is not None:
         if net.cond_hint_original is not None and len(net.cond_hint_original) > 1:
@@ -115,20 +112,3 @@ def _control_of_rows(control, rows: Sequence[int]):
             )
         net = net.previous_controlnet
     return control
-
-
-class RowsControl(WindowControl):
-    """A ControlNet on windows, for some rows of their views only."""
-
-    def __init__(self, control: WindowControl, rows: Sequence[int]):
-        """`rows` are those of the N*B views that `control` is for."""
-        super().__init__(control.previous_controlnet, control._views, control._hints)
-        self._rows = list(rows)
-
-    def get_instance_for_device(self, device):
-        """The same for the copies of the nets on another device."""
-        control = super().get_instance_for_device(device)
-        return self if control is self else RowsControl(control, self._rows)
-
-    def _parts(self, net, hint: Tensor, x: Tensor) -> Tensor:
-        return super()._parts(net, hint, x)[self._rows]

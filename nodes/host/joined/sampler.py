@@ -1,7 +1,7 @@
 """Any sampler of the host on a batch whose rows belong together.
 
-A sampler function knows the model as a callable and, if it is stochastic, noise as another one. Both are wrapped, the
-sampler itself is left alone; so the same holds for every order, and for guidance and windows inside the model.
+A sampler calls the model and, if it is stochastic, a source of noise. Both calls are wrapped here; the sampler itself
+is not changed. So this works for samplers of every order, and for models with guidance and windows.
 """
 
 import inspect
@@ -14,26 +14,30 @@ import torch
 from comfy.k_diffusion.sampling import BrownianTreeNoiseSampler, default_noise_sampler
 from torch import Tensor
 
+from ....core.step import step_at
+from ..sampler_hooks import SamplerHooks
+
 NoiseSampler = Callable[[Tensor, Tensor], Tensor]  # from one noise level to the next
 
 
 class Joining(Protocol):
-    """How pictures belong together, and the rows that the sampler steps for them: the pictures, or others.
+    """How the pictures of a batch belong together.
 
-    Both are (N, C, ..., h, w) in the model's own space. `done` is the part of the `steps` that lies behind, 0..steps,
-    and a fraction where a sampler asks between two steps.
+    The sampler steps *rows*. The model sees the *pictures* that the rows stand for; rows and pictures may be the same.
+    Both are (N, C, ..., h, w) in the model's own space. `done` counts the steps that are done, 0..`steps`; it is a
+    fraction if a sampler asks between two steps.
     """
 
-    def noise(self, noise: Tensor) -> Tensor:
-        """The noise of the rows, of independent noise."""
+    def noise(self, noise: Tensor, /) -> Tensor:
+        """Independent noise to the noise of the rows."""
         ...
 
     def pictures(self, rows: Tensor, done: float, steps: int) -> Tensor:
-        """What the model is to see: the pictures that the rows stand for."""
+        """Rows to the pictures that the model sees."""
         ...
 
     def rows(self, denoised: Tensor, done: float, steps: int) -> Tensor:
-        """The prediction for the rows, of those that the model has made for the pictures."""
+        """Predictions of the pictures to predictions of the rows."""
         ...
 
 
@@ -42,8 +46,9 @@ def joined_sampler(name: str, shape: torch.Size, joining: Joining) -> comfy.samp
 
     Args:
         name: one of `comfy.samplers.SAMPLER_NAMES`.
-        shape: of the batch (N, C, ..., h, w). Other tensors are sampled as ever: guidance lets samplers rehearse.
-        joining: of the batch. The noise to start from must already be that of rows.
+        shape: of the batch (N, C, ..., h, w). Tensors of another shape are sampled unchanged, such as those of a
+            rehearsal.
+        joining: of the batch. The noise to start from must already be that of the rows.
     """
     plain = comfy.samplers.sampler_object(name)
     function = plain.sampler_function
@@ -68,7 +73,7 @@ class _JoinedModel:
     def __init__(self, model, sigmas: Tensor, extra_args: dict[str, Any], shape: torch.Size, joining: Joining):
         self._model = model
         self._levels: list[float] = sigmas.tolist()
-        self._others = _hooks(extra_args.get("model_options", {}))
+        self._sampler_hooks = SamplerHooks(extra_args.get("model_options", {}))
         self._shape = shape
         self._joining = joining
         self.shown: dict[str, Tensor] = {}  # pictures of the last call, for the preview
@@ -80,10 +85,8 @@ class _JoinedModel:
         place = self._done(float(sigma[0])), len(self._levels) - 1
         join = partial(self._rows, place=place)
         options = extra_args.get("model_options", {})
-        own = _hooks(options)[len(self._others) :]  # of a CFG++ sampler, which steps along the unconditional prediction
-        if own:
-            hooks = [*self._others, *(partial(_with_joined_uncond, hook, join) for hook in own)]
-            extra_args["model_options"] = {**options, "sampler_post_cfg_function": hooks}
+        if self._sampler_hooks.of_sampler(options):
+            extra_args["model_options"] = self._sampler_hooks.changed(options, join)
         pictures = self._joining.pictures(x, *place)
         denoised = join(self._model(pictures, sigma, **extra_args))
         self.shown = {"x": pictures, "denoised": self._joining.pictures(denoised, *place)}
@@ -94,19 +97,11 @@ class _JoinedModel:
 
     def _done(self, sigma: float) -> float:
         """Steps done at this noise level; samplers may ask several times in one, at levels of their own."""
-        step = max((i for i, level in enumerate(self._levels[:-1]) if level >= sigma * (1 - 1e-4)), default=0)
+        step = step_at(self._levels, sigma)
         level, following = self._levels[step : step + 2]
         if sigma >= level * (1 - 1e-4):
             return step
         return step + (level - sigma) / (level - following)
-
-
-def _hooks(model_options: dict[str, Any]) -> list[Callable[[dict[str, Any]], Tensor]]:
-    return model_options.get("sampler_post_cfg_function", [])
-
-
-def _with_joined_uncond(hook, join, arguments: dict[str, Any]) -> Tensor:
-    return hook({**arguments, "uncond_denoised": join(arguments["uncond_denoised"])})
 
 
 def _noise_sampler(name: str, x: Tensor, sigmas: Tensor, seed: int | None) -> NoiseSampler:

@@ -46,6 +46,6 @@ def overlap_of(model: ModelPatcher, size: Size, overlap: float) -> int:
     if columns < 1:
         raise ValueError(
             f"overlap: must be at least {step / size.width:.3g}, one step of the model's grid in this width, got "
-            f"{overlap}; pictures that do not meet are no twins."
+            f"{overlap}; the pictures must share at least one step."
         )
     return columns

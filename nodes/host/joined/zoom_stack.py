@@ -1,8 +1,8 @@
 """A zoom stack sampled by the host: all levels one batch, one prompt each, joined at every step."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
 
 import comfy.sample
 from comfy.model_patcher import ModelPatcher
@@ -22,7 +22,8 @@ from .sampling import sample_joined
 KEY = "joint_diffusion_zoom"
 
 
-class JoinedStack(NamedTuple):
+@dataclass(frozen=True)
+class JoinedStack:
     """A zoom stack as a `Joining`: its levels are what the sampler steps (Algorithm 2).
 
     Attributes:
@@ -101,7 +102,7 @@ def sample_zoom_stack(
             denoise=denoise,
         )
     finally:
-        # The model's wrapper knows the blender, which knows the model: such a circle would keep VAE and photograph.
+        # The wrapper refers to the blender and the blender to the model. Without this, VAE and photograph would stay.
         blender.models = []
     return blender.finished(sampled)
 
@@ -120,19 +121,20 @@ def _refuse_what_mixes_levels_up(model: ModelPatcher) -> None:
 
 
 def _refuse_guidance_in_pixels(model: ModelPatcher, blending: ZoomBlending) -> None:
-    # Such a prediction carries the shift of the windows (`Step.shift_kept`): it is no picture, a VAE would cut it.
+    # Guidance by gradients adds the shift of the windows to the prediction (`Step.shift_kept`). The sum is no picture,
+    # and a VAE would clip it.
     if blending.space != "latent" and joint_params(model).needs_gradients:
         raise ValueError(
-            f"blending: must be latent for a model with guidance gradient, got {blending.space}: what is guided so is "
-            "no picture that the VAE could encode. Choose latent here, or another guidance on the guidance node."
+            f"blending: must be latent for a model with guidance gradient, got {blending.space}: the VAE cannot encode "
+            "what this guidance predicts. Choose latent here, or another guidance on the guidance node."
         )
 
 
 def _with_level_batches(model: ModelPatcher, levels: int, blender: StackBlender) -> ModelPatcher:
-    """A clone that gives each row its prompt. Our wrapper is the innermost: windows are cut before."""
+    """A clone that gives each row its prompt. Windows are cut before, so the rows may be views."""
 
     def prepare_sampling(executor, patcher, noise_shape, *arguments, **options):
-        # For one level: how many go into a call is decided by what is free after loading, not the other way round.
+        # Memory for one level is enough: `LevelBatches` then takes as many as fit into what is free after loading.
         real_model, conds, others = executor(patcher, (1, *noise_shape[1:]), *arguments, **options)
         blender.models = [patcher, *others]
         return real_model, conds, others

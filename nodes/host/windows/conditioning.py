@@ -10,11 +10,12 @@ import torch
 from comfy.model_base import BaseModel
 
 from ....core.canvas.windows import Size, Window
+from ..conds import Conds, Entry
 from ..replaced import replaced
 from .control import Hints, WindowControl
 from .spatial import NODE, Placement, Views
 
-Entry = dict[str, Any]  # one conditioning, as `process_conds` left it
+Active = tuple[tuple[int, ...], ...]  # of each list of conds, the entries that have something to say
 
 
 class Origin(NamedTuple):
@@ -33,21 +34,14 @@ class WindowConditioning:
     ControlNets get a wrapper that cuts their hints. All the rest is passed on as it is.
     """
 
-    def __init__(
-        self,
-        model: BaseModel,
-        canvas: Size,
-        *,
-        conds: Mapping[str, list[Entry]] | None = None,
-        seed: int = 0,
-    ):
+    def __init__(self, model: BaseModel, canvas: Size, conds: Mapping[str, list[Entry]], seed: int = 0):
         """Remember the run.
 
         Args:
             model: the model that is sampled.
             canvas: spatial size of the run's own x, for which `process_conds` encoded the conditioning.
-            conds: the guider's processed conds by name. They tell how an entry was encoded even where a node gives us
-                lists of its own; without them the lists are taken as [positive, negative, ...] at first sight.
+            conds: the guider's processed conds by name. They tell how an entry was encoded, even where a node gives us
+                lists of its own.
             seed: of the run; some encoders add noise.
         """
         self._model = model
@@ -58,32 +52,38 @@ class WindowConditioning:
         self._controls: dict[tuple[Any, ...], WindowControl] = {}
         self._encodings: dict[tuple[int, Size], dict[str, comfy.conds.CONDRegular]] = {}
         self._origins: dict[int, Origin] = {}
-        self._conds_known = conds is not None
-        for prompt_type, entries in (conds or {}).items():
-            self._remember(prompt_type, entries)
+        # The first entry with a value is the one that it was encoded from. `process_conds` appends twins of the areas
+        # of the opposite list, which have the values of this list but the prompt of the other.
+        for prompt_type, entries in conds.items():
+            for entry in entries:
+                for value in entry["model_conds"].values():
+                    self._origins.setdefault(id(value), Origin(value, entry, prompt_type))
 
-    def active(self, conds: Sequence[list[Entry] | None], window: Window, canvas: Size) -> tuple[tuple[int, ...], ...]:
-        """Per list of `conds`, the entries that have something to say in this window.
-
-        Windows with equal answers may share a model batch.
+    def groups(self, conds: Conds, windows: Sequence[Window], canvas: Size) -> dict[Active, list[Window]]:
+        """The windows by what the conditioning has to say there. Those of a group may share a model batch.
 
         Args:
-            conds: [positive, negative, ...] as CALC_COND_BATCH gets them.
-            window: where.
-            canvas: size of the canvas that the window lies on, the run's own or a coarser one.
+            conds: the lists of entries.
+            windows: where.
+            canvas: size of the canvas that the windows lie on, the run's own or a coarser one.
 
         Raises:
             ValueError: the conditioning has something that cannot be cut to windows.
         """
-        return tuple(
-            tuple(index for index, entry in enumerate(entries or ()) if self._speaks(entry, window, canvas))
-            for entries in conds
-        )
+        heard = [[self._heard(entry, windows, canvas) for entry in entries or ()] for entries in conds]
+        groups: dict[Active, list[Window]] = {}
+        for number, window in enumerate(windows):
+            active = tuple(
+                tuple(index for index, where in enumerate(entries) if where is None or where[number])
+                for entries in heard
+            )
+            groups.setdefault(active, []).append(window)
+        return groups
 
     def cut(
         self,
-        conds: Sequence[list[Entry] | None],
-        active: Sequence[Sequence[int]],
+        conds: Conds,
+        active: Active,
         windows: Sequence[Window],
         canvas: Size,
         batch: int,
@@ -91,18 +91,16 @@ class WindowConditioning:
         """The conds for the views `crop_batch(x, windows)`, only the active entries.
 
         Args:
-            conds: [positive, negative, ...] as CALC_COND_BATCH gets them.
-            active: what `active` says of each of these windows.
+            conds: the lists of entries.
+            active: what `groups` says of each of these windows.
             windows: N windows of one size.
             canvas: size of the canvas that they lie on, the run's own or a coarser one.
             batch: B, the rows of x; the views have N*B, row = window * B + image.
         """
-        if not self._conds_known:
-            for index, entries in enumerate(conds):
-                self._remember("negative" if index == 1 else "positive", entries or [])
         views = Views(tuple(windows), canvas, batch)
+        smaller = views.shape != self._canvas
         return [
-            None if entries is None else [self._cut(entries[index], views) for index in chosen]
+            None if entries is None else [self._cut(entries[index], views, smaller) for index in chosen]
             for entries, chosen in zip(conds, active, strict=True)
         ]
 
@@ -111,14 +109,8 @@ class WindowConditioning:
         self._controls.clear()
         self._placement.forget_windows()
 
-    def _remember(self, prompt_type: str, entries: list[Entry]) -> None:
-        # The first entry with a value is the one that it was encoded from. `process_conds` appends twins of the areas
-        # of the opposite list, which have the values of this list but the prompt of the other.
-        for entry in entries:
-            for value in entry["model_conds"].values():
-                self._origins.setdefault(id(value), Origin(value, entry, prompt_type))
-
-    def _speaks(self, entry: Entry, window: Window, canvas: Size) -> bool:
+    def _heard(self, entry: Entry, windows: Sequence[Window], canvas: Size) -> Sequence[bool] | None:
+        """In which of the windows the entry counts; None for all."""
         if "gligen" in entry:
             raise ValueError(
                 f"{NODE} cannot be combined with GLIGEN: its boxes are places on the whole picture, which a window "
@@ -126,9 +118,9 @@ class WindowConditioning:
                 f"Conditioning (Set Mask) instead."
             )
         mask = self._mask(entry, canvas)
-        return mask is None or "default" in entry or self._placement.covers(mask, window)
+        return None if mask is None or "default" in entry else self._placement.covers(mask, windows)
 
-    def _cut(self, entry: Entry, views: Views) -> Entry:
+    def _cut(self, entry: Entry, views: Views, smaller: bool) -> Entry:
         cut = {key: value for key, value in entry.items() if key != "area"}
         mask = self._mask(entry, views.canvas)
         if mask is not None:
@@ -139,7 +131,9 @@ class WindowConditioning:
             if key not in self._controls:
                 self._controls[key] = WindowControl(entry["control"], views, self._hints)
             cut["control"] = self._controls[key]
-        cut["model_conds"] = {key: self._model_cond(key, value, views) for key, value in entry["model_conds"].items()}
+        cut["model_conds"] = {
+            key: self._model_cond(key, value, views, smaller) for key, value in entry["model_conds"].items()
+        }
         return cut
 
     def _mask(self, entry: Entry, canvas: Size) -> torch.Tensor | None:
@@ -147,11 +141,13 @@ class WindowConditioning:
             return None
         return self._placement.mask(entry, (*self._inner_shape[1:], *self._canvas), self._device, canvas)
 
-    def _model_cond(self, key: str, value: comfy.conds.CONDRegular, views: Views) -> comfy.conds.CONDRegular:
+    def _model_cond(
+        self, key: str, value: comfy.conds.CONDRegular, views: Views, smaller: bool
+    ) -> comfy.conds.CONDRegular:
         if self._placement.has(key, value):
             return value._copy_with(self._placement.crop(key, value.cond, views))
         origin = self._origins.get(id(value))
-        if views.shape != self._canvas and origin is not None:
+        if smaller and origin is not None:
             value = self._encoded(origin, views).get(key, value)
         return _in_step(value, views.batch)
 

@@ -1,6 +1,7 @@
 """ControlNets and T2I adapters on windows: every view gets its own part of the hint."""
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import comfy.controlnet
@@ -62,8 +63,8 @@ class WindowControl(ControlBase):
     The chain hangs on `previous_controlnet`; what is not overridden here ComfyUI's base class passes on to it.
     """
 
-    def __init__(self, chain: ControlBase, views: Views, hints: Hints):
-        """Wrap `chain` for a batch of windows.
+    def __init__(self, chain: ControlBase, views: Views, hints: Hints, rows: Sequence[int] | None = None):
+        """Wrap `chain` for a batch of windows, or for these rows of its N*B views only.
 
         Raises:
             ValueError: a net of the chain builds its hint in its own way.
@@ -72,6 +73,7 @@ class WindowControl(ControlBase):
         self.previous_controlnet = chain
         self._views = views
         self._hints = hints
+        self._rows = rows
         self._nets = list(_nets(chain))
         for net in self._nets:
             # ComfyUI's own nets take a `cond_hint` that fits x as it is; what others do with it, nobody knows.
@@ -100,7 +102,12 @@ class WindowControl(ControlBase):
     def get_instance_for_device(self, device):
         """The same for the copies of the nets on another device."""
         chain = self.previous_controlnet.get_instance_for_device(device)
-        return self if chain is self.previous_controlnet else WindowControl(chain, self._views, self._hints)
+        same = chain is self.previous_controlnet
+        return self if same else WindowControl(chain, self._views, self._hints, self._rows)
+
+    def of_rows(self, rows: Sequence[int]) -> "WindowControl":
+        """The same for some rows of the views only."""
+        return WindowControl(self.previous_controlnet, self._views, self._hints, rows)
 
     def _parts(self, net: ControlBase, hint: Tensor, x: Tensor) -> Tensor:
         pixels_per_cell = net.compression_ratio
@@ -120,7 +127,7 @@ class WindowControl(ControlBase):
                 f"{NODE}: {type(net).__name__} takes no hint of shape {tuple(parts.shape)} for views of shape "
                 f"{tuple(x.shape)}; this net does not fit the model."
             )
-        return parts
+        return parts if self._rows is None else parts[list(self._rows)]
 
 
 class _Recorder:
@@ -132,7 +139,7 @@ class _Recorder:
         self.unshuffle_amount = getattr(network, "unshuffle_amount", None)
         self.hint: Tensor
 
-    def __call__(self, image: Tensor | None = None, *, hint: Tensor | None = None, **_) -> dict[str, list[Tensor]]:
+    def __call__(self, image: Any = None, *, hint: Any = None, **_) -> dict[str, list[Tensor]]:
         self.hint = hint if image is None else image
         return {}
 

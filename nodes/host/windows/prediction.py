@@ -1,6 +1,7 @@
 """What the host predicts for windows, each with its own part of the conditioning."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,20 +9,33 @@ import comfy.model_management
 import torch
 from torch import Tensor
 
-from ....core.canvas.windows import Size, Window
+from ....core.canvas.windows import Size, Window, canvas_size
+from ....core.methods.multidiffusion import predict_jointly
+from ..conds import Conds
 from ..gradients.inference_tensors import thawed
-from .run import Active, Conds, Run
+from .calls import Call, CanvasCall, ViewsCall
+from .conditioning import Active, hook_keyframes_at, scheduled
+from .run import Run
 
 
-@dataclass(frozen=True, kw_only=True)
-class HostPrediction:
-    """One call of the host's CALC_COND_BATCH, to be answered window by window.
+def predict(executor, model, conds: Conds, x: Tensor, timestep: Tensor, model_options, call: Call) -> list[Tensor]:
+    """What the host's CALC_COND_BATCH, `executor`, says of x: one prediction like x for each list of conds.
 
-    Attributes:
-        executor: goes on to the host.
-        model, conds, timestep, model_options: the arguments of the call.
-        run: the run that the call belongs to.
+    Args:
+        executor, model, conds, x, timestep, model_options: as the host's.
+        call: says what x is: a canvas, which is fused of its windows, or views.
     """
+    with ExitStack() as stack:
+        if call.step_sigma is not None:
+            conds = [None if entries is None else scheduled(entries, call.step_sigma) for entries in conds]
+            stack.enter_context(hook_keyframes_at(model, call.step_sigma))
+        host = _Host(executor, model, conds, timestep, model_options, call.run)
+        return host.of_views(x, call) if isinstance(call, ViewsCall) else host.of_canvas(x, call)
+
+
+@dataclass(frozen=True)
+class _Host:
+    """One call of CALC_COND_BATCH, to be answered window by window."""
 
     executor: Any
     model: Any
@@ -30,40 +44,56 @@ class HostPrediction:
     model_options: dict[str, Any]
     run: Run
 
-    def of_views(self, views: Tensor, windows: Sequence[Window], canvas: Size) -> list[Tensor]:
-        """Predictions (N*B, ...) for the views of N windows, one for each list of conds.
+    def of_canvas(self, x: Tensor, call: CanvasCall) -> list[Tensor]:
+        """Predictions of a canvas, fused of those of its windows."""
+        canvas, look = canvas_size(x), call.look
+        if canvas != call.canvas:  # a hook of another pack asks about a part of it
+            look = self.run.look(x, self.run.step_at(float(self.timestep[0])))
+        batches = self.run.batches(self.conds, x, look.params.plan(canvas))
+
+        def predict(views: Tensor, windows: Sequence[Window]) -> list[Tensor]:
+            return self._of_alike(views, windows, canvas, batches[tuple(windows)])
+
+        return predict_jointly(x, batches, predict, look.weights, look.shifts, look.shift_kept)
+
+    def of_views(self, views: Tensor, call: ViewsCall) -> list[Tensor]:
+        """Predictions (N*B, ...) for the views of N windows.
 
         A prompt whose mask is empty in a window is not run there: windows are grouped by what the conditioning says.
         """
-        groups = self.run.groups(self.conds, windows, canvas)
+        groups = self.run.conditioning.groups(self.conds, call.windows, call.canvas)
         if len(groups) == 1:
             (active,) = groups
-            return self.of_alike(views, windows, canvas, active)
-        by_window = dict(zip(windows, views.chunk(len(windows)), strict=True))
+            return self._of_alike(views, call.windows, call.canvas, active)
+        by_window = dict(zip(call.windows, views.chunk(len(call.windows)), strict=True))
         found: dict[Window, tuple[Tensor, ...]] = {}
         for active, group in groups.items():
-            outputs = self.of_alike(torch.cat([by_window[window] for window in group]), group, canvas, active)
+            outputs = self._of_alike(torch.cat([by_window[window] for window in group]), group, call.canvas, active)
             found |= zip(group, zip(*(output.chunk(len(group)) for output in outputs), strict=True), strict=True)
-        return [torch.cat(parts) for parts in zip(*(found[window] for window in windows), strict=True)]
+        return [torch.cat(parts) for parts in zip(*(found[window] for window in call.windows), strict=True)]
 
-    def of_alike(self, views: Tensor, windows: Sequence[Window], canvas: Size, active: Active) -> list[Tensor]:
-        """The same for windows of equal conditioning, in one call; if memory runs out, one for each half of them.
+    def _of_alike(self, views: Tensor, windows: Sequence[Window], canvas: Size, active: Active) -> list[Tensor]:
+        """The same for windows of equal conditioning: in one call, or in several if memory runs out.
 
-        Not of views with a gradient: what autograd keeps of one half would still be there for the other.
+        Not of views with a gradient: what autograd keeps of one call would still be there for the next.
         """
-        comfy.model_management.throw_exception_if_processing_interrupted()
         batch = len(views) // len(windows)
+
+        def in_batches_of(size: int) -> list[Tensor]:
+            starts = range(0, len(windows), size)
+            parts = [
+                self._call(views[i * batch : (i + size) * batch], windows[i : i + size], canvas, active, batch)
+                for i in starts
+            ]
+            return parts[0] if len(parts) == 1 else [torch.cat(outputs) for outputs in zip(*parts, strict=True)]
+
+        if views.requires_grad:
+            return in_batches_of(len(windows))
+        return self.run.batches_of_views.attempt(in_batches_of, len(windows))
+
+    def _call(self, views: Tensor, windows: Sequence[Window], canvas: Size, active: Active, batch: int) -> list[Tensor]:
+        comfy.model_management.throw_exception_if_processing_interrupted()
         cut = self.run.conditioning.cut(self.conds, active, windows, canvas, batch)
         if not torch.is_inference_mode_enabled():
             cut = thawed(cut)  # this is a guided pass, and autograd may save the conditioning
-        try:
-            return self.executor(self.model, cut, views, self.timestep[:batch].repeat(len(windows)), self.model_options)
-        except Exception as error:
-            if len(windows) == 1 or views.requires_grad or not comfy.model_management.is_oom(error):
-                raise
-        # Out here, where no traceback keeps the memory of the failed attempt.
-        comfy.model_management.soft_empty_cache()
-        half = self.run.ran_out_of_memory(len(windows))
-        first = self.of_alike(views[: half * batch], windows[:half], canvas, active)
-        second = self.of_alike(views[half * batch :], windows[half:], canvas, active)
-        return [torch.cat(parts) for parts in zip(first, second, strict=True)]
+        return self.executor(self.model, cut, views, self.timestep[:batch].repeat(len(windows)), self.model_options)

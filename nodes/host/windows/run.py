@@ -1,6 +1,6 @@
-"""One sampling run of one canvas."""
+"""One sampling run of one canvas: what stays the same from its first step to its last."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,38 +13,39 @@ from ....core.canvas.windows import Size, Window, canvas_size
 from ....core.joint_step import Look, check_canvas, fusion_weights
 from ....core.methods.multidiffusion import WindowParams
 from ....core.methods.twindiffusion import CropFusionParams
-from ....core.step import Step
+from ....core.step import Step, step_at
+from ..conds import Conds
 from ..gradients.rehearsal import kept_per_step
 from ..gradients.saved_tensors import Backpropagation
-from ..memory import fits
+from ..memory import BatchSize, fits
+from ..sampler_hooks import SamplerHooks
 from ..settings import LEVEL, joint_params, settings_of
-from .conditioning import Entry, WindowConditioning
+from .conditioning import Active, WindowConditioning
+from .conflicts import refuse_caches, refuse_rising, refuse_what_cannot_be_windowed
 from .finite import FirstNotFinite
 from .hook_states import HookStates
+from .picture import followed
 
-Conds = Sequence[list[Entry] | None]
-Active = tuple[tuple[int, ...], ...]
-
-# Beyond this many windows a GPU is busy anyway, and an interrupt would only wait longer.
+# More windows in one call are no faster on a GPU, and an interrupt waits for the call.
 MOST_WINDOWS = 8
-# Sets of windows that are remembered: each has its weights, and its part of the conditioning.
+# So many sets of windows are remembered, each with its weights and its part of the conditioning.
 MOST_KEPT_WEIGHTS = 16
-# A backward pass holds about this many times the memory of a prediction with, and without, checkpoints in the model.
+# Memory of a backward pass, in times that of a prediction, measured with and without checkpoints in the model.
 GRADIENT_MEMORY = 4
 GRADIENT_MEMORY_WITHOUT_CHECKPOINTS = 20
 
 
 class Run:
-    """What lasts as long as one run: methods, conditioning, and what the sampler keeps of x at each step."""
+    """The methods of a run, its conditioning, and what is remembered from step to step."""
 
     def __init__(self, guider: CFGGuider, sampler: Sampler, sigmas: Tensor, extra_args: dict[str, Any], noise: Tensor):
-        """Look at everything once, before the first step.
+        """Check and prepare everything before the first step.
 
         Raises:
             ValueError: the canvas, the model or the graph does not allow joint sampling; the message says what to do.
         """
         options = extra_args["model_options"]
-        _refuse_what_cannot_be_windowed(guider, options, noise)
+        refuse_what_cannot_be_windowed(guider, options, noise)
         self.model = guider.inner_model
         self.scale_map = getattr(self.model.latent_format, "scale_map", None)  # of the bundled model
         self.params = joint_params(guider.model_patcher, options)
@@ -54,31 +55,31 @@ class Run:
         self.picture_loss = settings_of(options).picture_loss
         if self.picture_loss is not None:
             self.picture_loss = self.picture_loss.on(noise.device)
-        guided = self.params.guided
-        _refuse_caches(options, guided)
+        self.picture = None
+        if (picture := settings_of(options).picture) is not None and picture.strength > 0:
+            wrap = self.params.windows.wrap
+            structure, latent = followed(picture, self.model, canvas_size(noise), len(noise), wrap)
+            self.params, self.picture = replace(self.params, structure=structure), latent.to(noise)
+        self.differs_by_step = self.params.differs_by_step
+        refuse_caches(options, self.params.guided)
         canvas = canvas_size(noise)
         self.hook_states = HookStates(options)
-        self.hooks_of_nodes = len(options.get("sampler_post_cfg_function", []))
+        self.sampler_hooks = SamplerHooks(options)
         self.finite = FirstNotFinite()
         self._levels: list[float] = sigmas.tolist()
         self._kept = [0.0] * (len(self._levels) - 1)
         self._weights: dict[tuple[Size, WindowParams, CropFusionParams | None], WindowWeights] = {}
         self.backpropagation = Backpropagation()
-        self._most: dict[bool, int] = {}  # windows in a call without and with gradients, after memory ran out
+        self.batches_of_views, self.guided_batches = BatchSize(), BatchSize()
         check_canvas(canvas, self.params)
         if self.params.needs_gradients:
-            _refuse_rising(self._levels)
+            refuse_rising(self._levels)
             self._kept = kept_per_step(sampler, guider, sigmas, extra_args)
-        self.conditioning = WindowConditioning(self.model, canvas, conds=guider.conds, seed=seed)
+        self.conditioning = WindowConditioning(self.model, canvas, guider.conds, seed)
 
     def step_at(self, sigma: float) -> Step:
-        """The step that an evaluation at `sigma` belongs to: the last one that begins at or above it.
-
-        At or below it where the noise rises (unsampling).
-        """
-        sign = 1 if self._levels[-1] <= self._levels[0] else -1
-        begun = (i for i, level in enumerate(self._levels[:-1]) if sign * (level - sigma) >= -1e-4 * sigma)
-        return self._step(sigma, max(begun, default=0))
+        """The step that an evaluation at `sigma` belongs to."""
+        return self._step(sigma, step_at(self._levels, sigma))
 
     def look(self, x: Tensor, step: Step) -> Look:
         """At the canvas x, without guidance."""
@@ -94,101 +95,38 @@ class Run:
         span = (self._levels[index], self._levels[index + 1])
         return Step(sigma=sigma, kept=self._kept[index], index=index, count=len(self._kept), flow=flow, span=span)
 
-    def groups(self, conds: Conds, windows: Iterable[Window], canvas: Size) -> dict[Active, list[Window]]:
-        """The windows by what the conditioning has to say there; each group can be one model batch."""
-        groups: dict[Active, list[Window]] = {}
-        for window in windows:
-            groups.setdefault(self.conditioning.active(conds, window, canvas), []).append(window)
-        return groups
-
     def batches(self, conds: Conds, x: Tensor, windows: Sequence[Window]) -> dict[tuple[Window, ...], Active]:
         """Windows of the canvas x in batches that fit in memory, each with what the conditioning has to say there."""
         canvas, size = canvas_size(x), self.batch_size(conds, x)
         return {
             tuple(group[start : start + size]): active
-            for active, group in self.groups(conds, windows, canvas).items()
+            for active, group in self.conditioning.groups(conds, windows, canvas).items()
             for start in range(0, len(group), size)
         }
 
     def fusion_weights(self, x: Tensor, step: Step, coarse: bool = False) -> WindowWeights:
-        """Of the windows of the canvas x in this step; made in main memory, so once for all steps that share them."""
+        """The weights of the windows of the canvas x in this step. Steps with the same windows share them."""
         key = canvas_size(x), self.params.windows_at(step, coarse), self.params.crop_fusion_at(step)
         if key not in self._weights:
-            if len(self._weights) >= MOST_KEPT_WEIGHTS:  # windows that move are others in every step
+            if len(self._weights) >= MOST_KEPT_WEIGHTS:  # moving windows differ from step to step
                 self._weights.clear()
                 self.conditioning.forget_windows()
             self._weights[key] = fusion_weights(x, step, self.params, coarse)
         return self._weights[key]
 
     def batch_size(self, conds: Conds, x: Tensor, gradients: bool = False) -> int:
-        """How many windows of x go into one model call: what free memory holds, at most what the user set."""
+        """How many windows of x go into one model call: as many as free memory holds, at most what the user has set."""
         windows = self.params.windows
         count = min(len(windows.plan(canvas_size(x))), windows.batch or MOST_WINDOWS)
-        count = min(count, self._most.get(gradients, count))
-        factor = GRADIENT_MEMORY if gradients else 1
-        while count > 1 and not self._fits(conds, x, count, factor):
-            count = -(-count // 2)
-        return count
-
-    def ran_out_of_memory(self, windows: int, gradients: bool = False) -> int:
-        """Remember for the rest of the run that so many windows were too many. Gives what to try instead."""
-        self._most[gradients] = max(windows // 2, 1)
-        return self._most[gradients]
+        size, times = (self.guided_batches, GRADIENT_MEMORY) if gradients else (self.batches_of_views, 1)
+        return size.fitting(count, lambda windows: self._fits(conds, x, windows, times))
 
     def needs_checkpoints(self, conds: Conds, x: Tensor, windows: int) -> bool:
-        """Whether a backward pass over that many windows would not fit if it kept everything."""
+        """Whether a backward pass over that many windows needs checkpoints to fit in memory."""
         return not self._fits(conds, x, windows, GRADIENT_MEMORY_WITHOUT_CHECKPOINTS)
 
-    def _fits(self, conds: Conds, x: Tensor, windows: int, factor: float) -> bool:
-        # Of a zoom stack each row has the prompts of one level only: those of level 0 stand for all.
+    def _fits(self, conds: Conds, x: Tensor, windows: int, times: float) -> bool:
+        # Each row of a zoom stack has the prompts of one level; those of level 0 stand for all.
         entries = [entry for entries in conds for entry in entries or () if not entry.get(LEVEL)]
         view = [min(window, side) for window, side in zip(self.params.windows.window, canvas_size(x), strict=True)]
-        return fits(self.model, entries, (windows * len(x), *x.shape[1:-2], *view), x.device, factor)
-
-
-def _refuse_what_cannot_be_windowed(guider: CFGGuider, options: dict[str, Any], noise: Tensor) -> None:
-    streams = guider.inner_model.latent_shapes or [noise.shape]
-    if noise.ndim not in (4, 5) or len(streams) > 1:
-        what = (
-            "several streams at once (such as video with audio)" if len(streams) > 1 else "no picture (such as sound)"
-        )
-        raise ValueError(
-            f"Panorama Windows needs a latent that is one picture or one video; this model samples {what}, in latents "
-            f"of shape {' and '.join(str(tuple(shape)) for shape in streams)}. Remove the node for this model."
-        )
-    if options.get("context_handler") is not None:
-        raise ValueError(
-            "Panorama Windows and Context Windows both cut the latent into windows and cannot be combined. "
-            "Remove one of the two nodes."
-        )
-    for patch in _patches(options):
-        if any(isinstance(value, Tensor) and value.ndim >= 4 for value in getattr(patch, "__dict__", {}).values()):
-            raise ValueError(
-                f"Panorama Windows cannot cut the picture that {type(patch).__name__} gives to the whole model: every "
-                "window would see all of it. Use a ControlNet with Apply ControlNet instead, or remove the node."
-            )
-
-
-def _refuse_caches(options: dict[str, Any], guided: bool) -> None:
-    """EasyCache would take one window for the next; LazyCache sees canvases, but in guided steps windows as well."""
-    cache = getattr(options["transformer_options"].get("easycache"), "name", None)
-    if cache == "EasyCache" or (cache == "LazyCache" and guided):
-        other = "Use LazyCache, which sees whole canvases, or remove" if not guided else "Remove"
-        raise ValueError(
-            f"{'Guidance of windows' if guided else 'Panorama Windows'} cannot be combined with {cache}, which would "
-            f"reuse the result of one window for the next. {other} the cache node."
-        )
-
-
-def _refuse_rising(levels: list[float]) -> None:
-    if any(after > before for before, after in zip(levels, levels[1:], strict=False)):
-        raise ValueError(
-            "sigmas: guidance needs noise levels that fall from step to step, and these rise (as for unsampling). "
-            "Remove Multi-Scale Guidance and Sync Guidance for this sampler, or flip the sigmas."
-        )
-
-
-def _patches(options: dict[str, Any]) -> Iterator[Any]:
-    """What nodes have patched into the model; some of it holds pictures (DiffSynth, Z-Image Fun, ...)."""
-    for patches in options["transformer_options"].get("patches", {}).values():
-        yield from patches
+        return fits(self.model, entries, (windows * len(x), *x.shape[1:-2], *view), x.device, times)

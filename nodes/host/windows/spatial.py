@@ -1,6 +1,6 @@
 """What in the conditioning has a place on the canvas, and how it is cut to windows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import comfy.conds
@@ -48,7 +48,7 @@ class Placement:
         self._canvas = canvas
         self._masks: dict[tuple[Any, ...], tuple[Any, Tensor]] = {}
         self._resized: dict[tuple[int, Size], tuple[Tensor, Tensor]] = {}
-        self._covered: dict[tuple[int, Window], tuple[Tensor, bool]] = {}
+        self._covered: dict[tuple[int, tuple[Window, ...]], tuple[Tensor, list[bool]]] = {}
 
     def mask(
         self, entry: Mapping[str, Any], dims: tuple[int, ...], device: torch.device, canvas: Size
@@ -71,11 +71,11 @@ class Placement:
             self._masks[key] = mask, area_mask(area, mask, dims, device)
         return self._on(canvas, self._masks[key][1])
 
-    def covers(self, mask: Tensor, window: Window) -> bool:
-        """Whether a mask from `mask` is anywhere non-zero in the window. Remembered, as asking waits for the GPU."""
-        key = (id(mask), window)
+    def covers(self, mask: Tensor, windows: Sequence[Window]) -> list[bool]:
+        """In which windows a mask from `mask` is anywhere non-zero. Remembered, as asking waits for the GPU."""
+        key = (id(mask), tuple(windows))
         if key not in self._covered:
-            self._covered[key] = mask, bool(crop(mask, window).any())
+            self._covered[key] = mask, torch.stack([crop(mask, window).any() for window in windows]).tolist()
         return self._covered[key][1]
 
     def forget_windows(self) -> None:

@@ -18,8 +18,13 @@ except ValueError as error:
 noise = torch.rand(3, 256, 256, generator=torch.Generator().manual_seed(0))
 stripes = (torch.arange(256) % 8 < 4).float()
 row = Row(kept=[Kept(0.5 * noise + 0.5 * stripes, 0, 0.0)] * 2, prompts=["", ""], stride=8, network=None)
-names = [f"grid {axis}, {period} px" for axis in "xy" for period in (8, 16)] + ["sharpness"]
+names = [f"grid {axis} {period} px" for axis in "xy" for period in (8, 16)] + ["sharpness"]
 print(json.dumps({name: value for name, (value, *_) in measure(row, names).items()}))
+print(json.dumps(measure(row, ["seconds", "views denoised"])))
+try:
+    measure(row, ["grid x, 8 px"])
+except KeyError as error:
+    print(json.dumps(error.args))
 """
 
 
@@ -31,7 +36,7 @@ def found():
 
 
 def test_diversity_is_the_distance_to_the_other_panoramas(found):
-    diversity, refusal, _ = found
+    diversity, refusal, *_ = found
     apart = 3**0.5 * 0.4  # three channels, and no contrast
     assert diversity == pytest.approx([apart / 2, apart / 2, apart], rel=1e-4)
     assert refusal == "diversity: needs at least 2 panoramas in a row, got 1; use --seeds 2 or more."
@@ -43,3 +48,11 @@ def test_stripes_are_a_grid_of_their_own_period_and_axis(found):
     assert grids.pop("grid x 8 px") > 100
     assert grids == pytest.approx(dict.fromkeys(("grid y 8 px", "grid x 16 px", "grid y 16 px"), 1.0), rel=0.3)
     assert sharp > 0.1
+
+
+def test_cost_is_the_mean_of_views_and_the_median_of_seconds(found):
+    assert found[3] == {"views denoised": 4, "seconds": 6}
+
+
+def test_an_unknown_metric_is_refused_and_not_left_out(found):
+    assert found[4] == ["grid x, 8 px"]

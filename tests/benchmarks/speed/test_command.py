@@ -81,7 +81,8 @@ def test_every_way_does_the_same_in_as_many_calls_as_it_must(tmp_path):
     canvas, strip = table(tmp_path / "speed-demo.csv"), table(tmp_path / "speed-demo-strip.csv")
     counts = {name: (row["views"], row["model calls"]) for name, row in canvas.items()}
     moving, by_scales = (counts.pop(name)[0] for name in ("moving windows", "MSD, moving windows"))
-    assert 4 <= moving <= 9 and by_scales == moving + 1
+    assert 4 <= moving <= 9
+    assert by_scales == moving + 1
     assert counts == {
         "bare model": (9, 3),
         "MultiDiffusion": (9, 3),
@@ -97,7 +98,8 @@ def test_every_way_does_the_same_in_as_many_calls_as_it_must(tmp_path):
     compared = {name: row["apart"] for name, row in canvas.items() if "apart" in row}
     assert set(compared) == {"MultiDiffusion", "MSD, gradient", "SyncDiffusion, gradient"}
     assert all(0 < apart < 1e-3 for apart in compared.values())
-    assert strip["Context Windows of ComfyUI"]["model calls"] == 3 and strip["MultiDiffusion"]["model calls"] == 1
+    assert strip["Context Windows of ComfyUI"]["model calls"] == 3
+    assert strip["MultiDiffusion"]["model calls"] == 1
     assert strip["Context Windows of ComfyUI"]["apart"] < 1e-3
     widths = table(tmp_path / "speed-demo-width.csv")
     assert [row["windows"] for row in widths.values() if "windows" in row] == [9, 15]

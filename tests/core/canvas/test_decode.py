@@ -125,21 +125,22 @@ def test_the_largest_window_is_what_fits():
     assert largest_window(Size(40, 1000), params, lambda window: False) == Size(40, 64)
     wide = DecodeParams(window=Size(0, 0), context=40, blend=16)  # what they take leaves nothing of 64 cells
     window = largest_window(Size(128, 1000), wide, lambda window: False)
-    assert window == Size(97, 97) and decode_plan(Size(128, 1000), replace(wide, window=window))
+    assert window == Size(97, 97)
+    assert decode_plan(Size(128, 1000), replace(wide, window=window))
     wrapped = DecodeParams(window=Size(0, 0), context=8, wrap=Wrap(x=True))
     whole = largest_window(Size(64, 256), wrapped, lambda window: True)
     assert len(decode_plan(Size(64, 256), replace(wrapped, window=whole))) == 1
 
 
 @pytest.mark.parametrize(
-    "settings, message",
+    ("settings", "message"),
     [
         (
-            dict(window=Size(8, 20), context=8, blend=8),
+            {"window": Size(8, 20), "context": 8, "blend": 8},
             r"width: .*larger than twice the context \(8\).*at least 25.*got 20",
         ),
-        (dict(window=Size(8, 64), context=-1), r"context: must be 0 or more latent cells, got -1"),
-        (dict(window=Size(8, 64), blend=-2), r"blend: must be 0 or more latent cells, got -2"),
+        ({"window": Size(8, 64), "context": -1}, r"context: must be 0 or more latent cells, got -1"),
+        ({"window": Size(8, 64), "blend": -2}, r"blend: must be 0 or more latent cells, got -2"),
     ],
 )
 def test_bad_settings_are_named(settings, message):

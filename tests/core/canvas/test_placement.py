@@ -8,15 +8,24 @@ from joint_diffusion.core.canvas.windows import Size, Window
 
 @pytest.mark.parametrize(
     ("image", "image_scale"),
-    [((512, 512), 0.3), ((100, 900), 0.01), ((100, 900), 1.0), ((900, 100), 0.01), ((900, 100), 1.0)]
-    + [((64, 256), 1.0), ((3, 5), 0.3)],
+    [
+        ((512, 512), 0.3),
+        ((100, 900), 0.01),
+        ((100, 900), 1.0),
+        ((900, 100), 0.01),
+        ((900, 100), 1.0),
+        ((64, 256), 1.0),
+        ((3, 5), 0.3),
+    ],
 )
 def test_an_image_always_fits_and_keeps_its_proportions(image, image_scale):
     canvas = Size(64, 256)
     height, width = fit_inside(canvas, Size(*image), image_scale)
-    assert 1 <= height <= 64 and 1 <= width <= 256
+    assert 1 <= height <= 64
+    assert 1 <= width <= 256
     exact = min(64 / image[0], 256 / image[1]) * image_scale
-    assert abs(height - image[0] * exact) <= 1 and abs(width - image[1] * exact) <= 1
+    assert abs(height - image[0] * exact) <= 1
+    assert abs(width - image[1] * exact) <= 1
     for image_x in (0, 0.5, 1):
         window = place(canvas, Size(height, width), image_x, 1)
         assert window.top + height == 64

@@ -47,7 +47,8 @@ def test_wrapped_windows_are_as_dense_as_the_others(width, stride):
     windows = plan_windows(Size(16, width), Size(16, 16), Size(16, stride), Wrap(x=True))
     lefts = [w.left for w in windows]
     gaps = [(b - a) % width for a, b in zip(lefts, lefts[1:] + lefts[:1], strict=True)]
-    assert max(gaps) <= stride and max(gaps) - min(gaps) <= 1
+    assert max(gaps) <= stride
+    assert max(gaps) - min(gaps) <= 1
     assert len(windows) == -(-width // stride)
     assert cover_count(Size(16, width), windows).min() >= 1
 
@@ -93,7 +94,7 @@ def test_adding_is_the_transpose_of_cropping(window, leading):
     x = torch.randn(*leading, 8, 10, dtype=torch.float64)
     y = torch.randn(*leading, window.height, window.width, dtype=torch.float64)
     pasted = torch.zeros_like(x)
-    add_to(pasted, y, window)
+    add_to(pasted, [y], [window])
     torch.testing.assert_close((crop(x, window) * y).sum(), (x * pasted).sum())
 
 

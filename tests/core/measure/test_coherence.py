@@ -43,11 +43,11 @@ def test_around_a_loop_they_must_be_apart_both_ways():
 
 def test_windows_of_one_row_are_compared_and_in_a_tall_picture_those_of_one_column():
     wide = pairs_apart(plan_windows(Size(96, 128), Size(32, 32), Size(32, 32)), Size(96, 128))
-    assert len(wide) == 3 * 3 and all(one.top == other.top for one, other in wide)
+    assert len(wide) == 3 * 3
+    assert all(one.top == other.top for one, other in wide)
     tall = pairs_apart(plan_windows(Size(128, 96), Size(32, 32), Size(32, 32)), Size(128, 96))
-    assert tall and {(a.left, a.top, b.left, b.top) for a, b in tall} == {
-        (a.top, a.left, b.top, b.left) for a, b in wide
-    }
+    assert tall
+    assert {(a.left, a.top, b.left, b.top) for a, b in tall} == {(a.top, a.left, b.top, b.left) for a, b in wide}
     turned = noise(1, 96, 128)
     torch.testing.assert_close(palette_distance(turned.mT, tall), palette_distance(turned, wide))
     torch.testing.assert_close(style_distance(turned.mT, tall), style_distance(turned, wide))
@@ -91,7 +91,7 @@ def test_a_picture_without_pairs_is_coherent():
     assert palette_distance(noise(), []).tolist() == style_distance(noise(), []).tolist() == [0.0, 0.0]
 
 
-@pytest.mark.parametrize("measure, mirrored", [(palette_distance, 1e-12), (style_distance, 0.1)])
+@pytest.mark.parametrize(("measure", "mirrored"), [(palette_distance, 1e-12), (style_distance, 0.1)])
 def test_invariances(measure, mirrored):
     """Style looks at steps to the right and down, so it is the same in a mirrored picture only on average."""
     images = noise(3) * torch.linspace(0.2, 1, 128)

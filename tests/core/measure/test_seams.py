@@ -109,8 +109,10 @@ def test_borders_of_windows():
 def test_borders_of_windows_that_run_over_the_edge():
     windows = plan_windows(Size(16, 64), Size(16, 16), Size(16, 10), Wrap(x=True))
     columns = window_borders(windows, Size(16, 64)).columns
-    assert {w.left for w in windows} - {0} <= set(columns) and {(w.left + 16) % 64 for w in windows} <= set(columns)
-    assert 0 not in columns and max(columns) < 64
+    assert {w.left for w in windows} - {0} <= set(columns)
+    assert {(w.left + 16) % 64 for w in windows} <= set(columns)
+    assert 0 not in columns
+    assert max(columns) < 64
 
 
 @pytest.mark.parametrize("border", [0, 40, -3])

@@ -1,5 +1,7 @@
 """A run that is cut in two is the whole run, whatever guides it: nothing goes by the number of a step."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from analytic import convolution
@@ -25,7 +27,7 @@ METHODS = {
 
 
 def run(x, sigmas, params):
-    for index, (sigma, after) in enumerate(zip(sigmas, sigmas[1:], strict=False)):
+    for index, (sigma, after) in enumerate(pairwise(sigmas)):
         step = Step(sigma=sigma, kept=after / sigma, index=index, count=len(sigmas) - 1)
         denoised = denoise_step(x, step, convolution(), params)
         x = denoised + after / sigma * (x - denoised)
@@ -54,5 +56,5 @@ def test_windows_that_move_are_others_with_another_seed():
 
 def test_windows_that_move_need_no_cross_sampling():
     windows = WindowParams(window=Size(8, 8), stride=Size(4, 4), moving=True)
-    with pytest.raises(ValueError, match="cross_sampling: windows that move do already what Cross Sampling does; turn"):
+    with pytest.raises(ValueError, match="cross_sampling: moving windows already do what Cross Sampling does; turn"):
         check_canvas(Size(16, 24), JointParams(windows=windows, cross_sampling=CrossSamplingParams()))

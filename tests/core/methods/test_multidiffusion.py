@@ -1,7 +1,7 @@
 import pytest
 import torch
 from analytic import convolution, gaussian, single
-from joint_diffusion.core.canvas.fusion import normalised, shared_weights, window_weights
+from joint_diffusion.core.canvas.fusion import shared_weights, window_weights
 from joint_diffusion.core.canvas.windows import Size, Wrap
 from joint_diffusion.core.methods.multidiffusion import WindowParams, denoise_jointly, predict_jointly
 from oracles import multidiffusion_step
@@ -46,7 +46,9 @@ def test_the_model_sees_every_window_once_with_its_place():
     seen = []
 
     def model(views, sigma, windows, canvas):
-        assert views.shape == (2 * len(windows), 3, 8, 8) and sigma == 1.5 and canvas == (20, 33)
+        assert views.shape == (2 * len(windows), 3, 8, 8)
+        assert sigma == 1.5
+        assert canvas == (20, 33)
         seen.extend(windows)
         return views
 
@@ -63,7 +65,7 @@ def test_latents_of_five_dimensions():
 def test_several_predictions_are_fused_one_by_one():
     x = torch.randn(1, 3, 20, 33)
     plan = params().plan(Size(20, 33))
-    weights = normalised(shared_weights("feathered", plan, x.device, x.dtype), Size(20, 33))
+    weights = shared_weights("feathered", plan, x)
     cond, uncond = predict_jointly(x, params(batch=5).batches(plan), lambda views, _: (views, -2 * views), weights)
     torch.testing.assert_close(cond, x)
     torch.testing.assert_close(uncond, -2 * x)
@@ -80,7 +82,7 @@ def test_the_effective_denoised_makes_an_euler_step_land_where_the_moved_windows
         moved = views + torch.cat([shifts[window] for window in batch])
         return (r * moved + (1 - r) * model(moved, sigma),)
 
-    weights = normalised(shared_weights(windows.weights, plan, x.device, x.dtype), Size(12, 20))
+    weights = shared_weights(windows.weights, plan, x)
     (landed,) = predict_jointly(x, windows.batches(plan), step_moved, weights)
     torch.testing.assert_close(r * x + (1 - r) * effective, landed)
 

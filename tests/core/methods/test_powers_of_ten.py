@@ -243,7 +243,8 @@ def test_dtypes_frames_and_inference_mode(operation, shape, dtype):
     kept = levels.to(dtype)
     with torch.inference_mode():
         result = operation(kept.clone(), 2)
-    assert result.dtype == dtype and result.shape == shape
+    assert result.dtype == dtype
+    assert result.shape == shape
     assert_close(result.double(), exact, rtol=torch.finfo(dtype).eps, atol=2e-6)
     assert torch.equal(levels.to(dtype), kept)
 

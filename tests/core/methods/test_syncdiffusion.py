@@ -1,5 +1,6 @@
 import weakref
 from contextlib import nullcontext
+from itertools import pairwise
 
 import pytest
 import torch
@@ -185,7 +186,7 @@ def test_the_contrast_of_a_window_comes_to_that_of_its_anchor_without_overshooti
         shifts = guidance_shifts(x, step(), lambda v, *_: v, params)
         x[..., :8] += next(shift for window, shift in shifts.items() if window.left == 0)
     assert covariances[1].norm() > 3  # a plain square of the difference would have this for a factor
-    assert all(after < 0.5 * before for before, after in zip(differences, differences[1:], strict=False))
+    assert all(after < 0.5 * before for before, after in pairwise(differences))
 
 
 @pytest.mark.parametrize("flat", ["anchor", "window", "both"])
@@ -230,7 +231,8 @@ def test_anchors_do_not_move_and_rows_have_their_own():
     for anchors, count in (("one per row", 3), ("one", 1)):
         shifts = guidance_shifts(x, step(), convolution(), sync(paper(anchors=anchors), plan))
         still = [window for window, shift in shifts.items() if not shift.any()]
-        assert len(still) == count and {window.left for window in still} == {8}
+        assert len(still) == count
+        assert {window.left for window in still} == {8}
 
 
 @pytest.mark.parametrize(("place", "left"), [(0.0, 0), (0.5, 8), (0.6, 12), (1.0, 16)])
@@ -289,7 +291,8 @@ def test_no_evaluation_more_than_needed(params, looks):
 def test_it_runs_under_inference_mode_and_on_latents_with_time(params):
     with torch.inference_mode():
         out = euler(torch.randn(1, 3, 1, 8, 24), params, gaussian())
-    assert out.isfinite().all() and not out.requires_grad
+    assert out.isfinite().all()
+    assert not out.requires_grad
 
 
 @pytest.mark.parametrize(
@@ -322,7 +325,7 @@ def test_around_a_loop_the_shorter_way_to_the_anchor_counts():
 
 
 def test_a_single_window_has_nothing_to_be_synchronised_with():
-    with pytest.raises(ValueError, match="one window of 8 x 8 latent cells .* turn Sync Guidance off"):
+    with pytest.raises(ValueError, match=r"one window of 8 x 8 latent cells .* turn Sync Guidance off"):
         check_canvas(Size(8, 8), sync(SyncParams()))
     check_canvas(Size(8, 8), sync(SyncParams(weight=0.0)))
 

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import oracles
 import pytest
 import torch
@@ -20,7 +22,7 @@ def noise(seed=0):
 
 
 def euler(twin, rows, denoise=DENOISE):
-    for index, (sigma, sigma_next) in enumerate(zip(SIGMAS, SIGMAS[1:], strict=False)):
+    for index, (sigma, sigma_next) in enumerate(pairwise(SIGMAS)):
         denoised = twin.rows(denoise(twin.pictures(rows, index, STEPS), sigma), index, STEPS)
         rows = denoised + sigma_next / sigma * (rows - denoised)
     return twin.pictures(rows, STEPS, STEPS)
@@ -34,7 +36,8 @@ def test_equals_section_4_1(overlap, lam, stop, fixed_reference):
     twin = twins(overlap, lam, stop, fixed_reference)
     rows = SIGMAS[0] * twin.noise(noise())
     z1, z2, z3 = twin.pictures(rows, 0, STEPS)
-    assert torch.equal(z1[..., -overlap:], z2[..., :overlap]) and torch.equal(z2, z3)
+    assert torch.equal(z1[..., -overlap:], z2[..., :overlap])
+    assert torch.equal(z2, z3)
     literal = oracles.twin_images(z1, z2, SIGMAS, single(DENOISE), overlap, lam, stop, fixed_reference)
     torch.testing.assert_close(euler(twin, rows), torch.stack(literal), rtol=0, atol=1e-11)
 

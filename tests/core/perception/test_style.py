@@ -89,7 +89,7 @@ def test_one_anchor_for_all():
 
 
 def test_needs_no_layer_beyond_the_last():
-    layers = {name: value for name, value in random_weights().items()}
+    layers = random_weights()
     assert len(Style(layers).features(pictures(1))) == len(LAYERS)
     with pytest.raises(ValueError, match=r'at least 32 x 32 pixels, got 32 x 24; use larger windows, or the loss "lat'):
         Style(layers).features(pictures(1, 32, 24))

@@ -16,7 +16,8 @@ def test_the_inner_block_is_p_times_the_outer_one_and_both_are_central(size, zoo
     assert inner[2:] == (zoom_factor * outer.height, zoom_factor * outer.width)
     for block in (outer, inner):
         for start, length, side in zip(block[:2], block[2:], size, strict=True):
-            assert start >= 0 and 0 <= side - length - 2 * start <= 1
+            assert start >= 0
+            assert 0 <= side - length - 2 * start <= 1
     for side, length in zip(size, inner[2:], strict=True):
         assert 0 <= side - length < zoom_factor
 
@@ -97,13 +98,15 @@ def test_footprints_hold_the_whole_cells_inside_a_level(size, zoom_factor):
             assert step.outer[axis] == ceil(start)
             assert step.outer[axis] + step.outer[axis + 2] == floor(end)
             true_start, true_end = covered(axis, base, zoom_factor, k + 1)
-            assert true_start <= step.outer[axis] and step.outer[axis] + step.outer[axis + 2] <= true_end
+            assert true_start <= step.outer[axis]
+            assert step.outer[axis] + step.outer[axis + 2] <= true_end
             # The inner block is the same cells, counted from the start of the cells of the step before.
             assert (
                 base.inner[axis] + zoom_factor * (step.outer[axis] - base.outer[axis]) - outside[axis]
                 == step.inner[axis]
             )
-            assert step.inner[axis] >= 0 and step.inner[axis] + step.inner[axis + 2] <= outside[axis + 2]
+            assert step.inner[axis] >= 0
+            assert step.inner[axis] + step.inner[axis + 2] <= outside[axis + 2]
             assert step.inner[axis + 2] == zoom_factor * step.outer[axis + 2]
 
 

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from joint_diffusion.core.zoom.path import DIRECTIONS, EASINGS, ZoomPath
 
@@ -8,10 +10,14 @@ def test_a_linear_way_is_even_and_has_both_ends():
 
 def test_easing_starts_and_stops_gently():
     zooms = ZoomPath(frames_per_level=10, easing="ease in-out").zooms(3)
-    steps = [after - before for before, after in zip(zooms, zooms[1:], strict=False)]
-    assert zooms[0] == 0 and zooms[-1] == 2 and zooms[10] == 1
-    assert min(steps) > 0 and max(steps) == pytest.approx(1.5 * 2 / 20, rel=0.01)
-    assert steps[0] < 0.2 * max(steps) and steps[-1] == pytest.approx(steps[0])
+    steps = [after - before for before, after in pairwise(zooms)]
+    assert zooms[0] == 0
+    assert zooms[-1] == 2
+    assert zooms[10] == 1
+    assert min(steps) > 0
+    assert max(steps) == pytest.approx(1.5 * 2 / 20, rel=0.01)
+    assert steps[0] < 0.2 * max(steps)
+    assert steps[-1] == pytest.approx(steps[0])
 
 
 @pytest.mark.parametrize("easing", EASINGS)

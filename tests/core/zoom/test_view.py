@@ -111,7 +111,8 @@ def test_no_line_is_seen_where_a_level_ends(zoom):
     width = borders(level_span(0.5, 2, zoom, 1))[0] * side
     steepest = max(frame.diff(dim=0).abs().max(), frame.diff(dim=1).abs().max())
     assert 0 < steepest <= 1.5 / width + 1e-9  # the steepest slope of a smoothstep
-    assert frame[0].max() == 0 and frame[:, 0].max() == 0
+    assert frame[0].max() == 0
+    assert frame[:, 0].max() == 0
 
 
 def test_rendered_levels_make_a_frame_that_does_not_depend_on_what_a_finer_level_hides():
@@ -135,13 +136,13 @@ def test_frames_are_made_one_by_one():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (dict(zoom=2.1), r"zoom: must be in 0\.\.2 for 3 levels, got 2\.1"),
-        (dict(zoom=-0.1), r"zoom: must be in 0\.\.2 for 3 levels, got -0\.1"),
-        (dict(zoom=math.nan), r"zoom: must be in 0\.\.2 for 3 levels, got nan"),
-        (dict(zoom_factor=1), r"zoom_factor: must be at least 2, got 1"),
-        (dict(size=Size(0, 4)), r"size: a frame must be at least 1 x 1, got 0 x 4"),
-        (dict(levels=torch.zeros(1, 3, 8, 8)), r"levels: a zoom stack has at least 2 levels, got 1"),
-        (dict(pixels_per_cell=3), r"height: must be a multiple of 3, got 8"),
+        ({"zoom": 2.1}, r"zoom: must be in 0\.\.2 for 3 levels, got 2\.1"),
+        ({"zoom": -0.1}, r"zoom: must be in 0\.\.2 for 3 levels, got -0\.1"),
+        ({"zoom": math.nan}, r"zoom: must be in 0\.\.2 for 3 levels, got nan"),
+        ({"zoom_factor": 1}, r"zoom_factor: must be at least 2, got 1"),
+        ({"size": Size(0, 4)}, r"size: a frame must be at least 1 x 1, got 0 x 4"),
+        ({"levels": torch.zeros(1, 3, 8, 8)}, r"levels: a zoom stack has at least 2 levels, got 1"),
+        ({"pixels_per_cell": 3}, r"height: must be a multiple of 3, got 8"),
     ],
 )
 def test_what_it_refuses(change, message):

@@ -72,7 +72,7 @@ def test_frames_before_the_first_are_zero(frames: int):
 
 
 @pytest.mark.parametrize(
-    "layer, shape",
+    ("layer", "shape"),
     [
         (ControlLoraOps.Linear(6, 4), (2, 6)),
         (ControlLoraOps.Conv2d(6, 4, 3, padding=1), (2, 6, 5, 7)),

@@ -18,8 +18,9 @@ import torch
 from comfy.ldm.modules.attention import BasicTransformerBlock, SpatialTransformer
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import CallbacksMP, WrappersMP
+from joint_diffusion.nodes.host.gradients.half_precision import evenly_scaled
 from joint_diffusion.nodes.host.gradients.inference_tensors import thawed
-from joint_diffusion.nodes.host.gradients.model import evenly_scaled, input_gradients
+from joint_diffusion.nodes.host.gradients.model import input_gradients
 from joint_diffusion.nodes.host.gradients.saved_tensors import Backpropagation, saved_tensors_survive_writes
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
@@ -258,7 +259,7 @@ def test_a_new_tensor_is_not_taken_for_an_overwritten_one_at_its_address():
     torch.testing.assert_close(gradient, torch.full_like(x, expected))
 
 
-@pytest.mark.parametrize("overwrites, calls", [(False, [False, False]), (True, [False, True, True])])
+@pytest.mark.parametrize(("overwrites", "calls"), [(False, [False, False]), (True, [False, True, True])])
 def test_a_pass_is_watched_only_once_autograd_has_refused_one(overwrites: bool, calls: list[bool]):
     x, seen, backpropagation = torch.full((3,), 2.0, requires_grad=True), [], Backpropagation()
 
@@ -321,7 +322,7 @@ def trainable(patcher: ModelPatcher) -> None:
 
 
 @pytest.mark.parametrize(
-    "change, error",
+    ("change", "error"),
     [
         (trainable, None),
         (fails, Interrupted),
@@ -422,7 +423,7 @@ def lora_hook() -> dict:
 
 
 @pytest.mark.parametrize(
-    "case, reason",
+    ("case", "reason"),
     [
         (Case(change=opaque), "in a layer of type Opaque"),
         (Case(change=detached), "its output is cut off from its input"),

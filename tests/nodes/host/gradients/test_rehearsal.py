@@ -1,5 +1,7 @@
 """What samplers keep of x, against what their own formulas say."""
 
+from itertools import pairwise
+
 import comfy.k_diffusion.sampling
 import comfy.samplers
 import pytest
@@ -8,6 +10,10 @@ import torch
 from joint_diffusion.nodes.host.gradients.rehearsal import kept_per_step
 
 SIGMAS = torch.tensor([14.6, 9.0, 5.0, 2.5, 1.0, 0.3, 0.03, 0.0])
+REHEARSED = (
+    "euler", "ddim", "heun", "dpm_2", "heunpp2", "lms", "dpmpp_2m", "ipndm", "deis", "res_multistep", "uni_pc",
+    "euler_cfg_pp", "dpmpp_2m_cfg_pp", "gradient_estimation", "exp_heun_2_x0", "dpm_fast", "dpm_adaptive",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -26,11 +32,7 @@ def first_order():
     return (SIGMAS[1:] / SIGMAS[:-1]).tolist()
 
 
-@pytest.mark.parametrize(
-    "sampler",
-    ["euler", "ddim", "heun", "dpm_2", "heunpp2", "lms", "dpmpp_2m", "ipndm", "deis", "res_multistep", "uni_pc"]
-    + ["euler_cfg_pp", "dpmpp_2m_cfg_pp", "gradient_estimation", "exp_heun_2_x0", "dpm_fast", "dpm_adaptive"],
-)
+@pytest.mark.parametrize("sampler", REHEARSED)
 def test_samplers_of_the_probability_flow_keep_what_euler_keeps(guider, sampler):
     assert kept(guider, sampler) == pytest.approx(first_order(), rel=2e-3, abs=1e-6)
 
@@ -38,7 +40,7 @@ def test_samplers_of_the_probability_flow_keep_what_euler_keeps(guider, sampler)
 @pytest.mark.parametrize("sampler", ["euler_ancestral", "dpmpp_2s_ancestral", "euler_ancestral_cfg_pp"])
 def test_ancestral_samplers_keep_what_their_step_down_leaves(guider, sampler):
     expected = []
-    for before, after in zip(SIGMAS, SIGMAS[1:], strict=False):
+    for before, after in pairwise(SIGMAS):
         down, _ = comfy.k_diffusion.sampling.get_ancestral_step(before, after)
         expected.append(float(down / before))
     assert kept(guider, sampler) == pytest.approx(expected, rel=2e-3, abs=1e-6)
@@ -55,7 +57,8 @@ def test_every_sampler_rehearses_and_keeps_no_more_than_the_flow(guider, sampler
     for part, flow in zip(kept(guider, sampler), first_order(), strict=True):
         assert 0 <= part <= flow * 1.002 + 1e-6
     assert not caplog.records, "the rehearsal failed"
-    assert torch.equal(torch.get_rng_state(), before) and torch.equal(SIGMAS, sigmas)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(SIGMAS, sigmas)
 
 
 def test_a_sampler_that_cannot_rehearse_is_taken_for_first_order(guider, caplog):
@@ -73,7 +76,8 @@ def test_the_last_step_of_a_first_stage_is_heard_too(guider, sampler, last):
     sigmas = SIGMAS[:5]  # ends at 1, for a second sampler to go on
     arguments = {"model_options": {"transformer_options": {"sample_sigmas": sigmas}}, "seed": 5}
     heard = kept_per_step(comfy.samplers.sampler_object(sampler), guider, sigmas, arguments)
-    assert len(heard) == 4 and heard[-1] == pytest.approx(last, rel=2e-3, abs=1e-6)
+    assert len(heard) == 4
+    assert heard[-1] == pytest.approx(last, rel=2e-3, abs=1e-6)
 
 
 def test_hooks_of_other_nodes_do_not_take_part(guider):

@@ -279,7 +279,7 @@ def interrupt(vae: comfy.sd.VAE) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    "accident, error",
+    ("accident", "error"),
     [
         (nullcontext, None),
         (failing_decode, Interrupted),
@@ -344,7 +344,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize("change, reason", REFUSED)
+@pytest.mark.parametrize(("change", "reason"), REFUSED)
 def test_a_vae_without_gradients_is_refused_with_a_way_out(change: Callable, reason: str):
     vae = tiny_models.vae()
     change(vae)
@@ -352,7 +352,7 @@ def test_a_vae_without_gradients_is_refused_with_a_way_out(change: Callable, rea
         gradient(vae, randn(1, 4, 5, 6))
 
 
-@pytest.mark.parametrize("change, reason", REFUSED)
+@pytest.mark.parametrize(("change", "reason"), REFUSED)
 def test_the_vae_is_named_although_a_model_runs_around_it(change: Callable, reason: str):
     vae = tiny_models.vae()
     change(vae)
@@ -377,12 +377,12 @@ def test_the_model_is_named_although_a_vae_runs_inside_of_it():
     model = tiny_models.sd15()
     layer = model.model.diffusion_model.out[-1]
     layer.cast_bias_weight = lambda like: (torch.zeros(3, dtype=torch.uint8), None)
-    with pytest.raises(RuntimeError, match='No gradient .* this model .*packed.*guidance "projected" or "direct"'):
+    with pytest.raises(RuntimeError, match=r'No gradient .* this model .*packed.*guidance "projected" or "direct"'):
         sample_once(model, through(tiny_models.vae()))
 
 
 @pytest.mark.parametrize(
-    "change, latents, message",
+    ("change", "latents", "message"),
     [
         (lambda vae: None, (1, 16, 3, 5, 6), r"compare single ones, got 3 latent frames.*the loss \"latent\""),
         (
@@ -415,7 +415,8 @@ def test_the_vae_is_loaded_along_with_the_model_and_stays():
 
     def look(*_):
         before = list(comfy.model_management.current_loaded_models)
-        assert loaded(vae.patcher) and loaded(model)
+        assert loaded(vae.patcher)
+        assert loaded(model)
         pixels(vae, randn(1, 4, 5, 6))
         assert comfy.model_management.current_loaded_models == before  # nothing was loaded, nothing had to go
 

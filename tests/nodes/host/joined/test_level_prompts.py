@@ -9,7 +9,7 @@ from joint_diffusion.core.canvas.windows import Size
 from joint_diffusion.core.methods.multidiffusion import WindowParams
 from joint_diffusion.nodes.host.joined.level_batches import LevelBatches
 from joint_diffusion.nodes.host.joined.level_prompts import of_all_levels
-from joint_diffusion.nodes.host.windows.wrappers import with_settings
+from joint_diffusion.nodes.host.windows.patch import with_settings
 from tiny_models import control_net, prompt
 from window_run import predict
 
@@ -201,7 +201,7 @@ def test_a_hint_for_every_row_needs_one_call():
     model = tiny_models.sd15()
     net = control_net().set_cond_hint(rand(3, 3, 128, 128))
     levels = [prompt(1, control=net), prompt(2, control=net), prompt(3)]
-    with pytest.raises(ValueError, match="levels: a ControlNet has several hint images.*of its own"):
+    with pytest.raises(ValueError, match=r"levels: a ControlNet has several hint images.*of its own"):
         together(model, levels, prompt(9), stack("sd15", 3))
 
 

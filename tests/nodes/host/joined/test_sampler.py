@@ -16,7 +16,7 @@ from joint_diffusion.nodes.host.joined.level_batches import LevelBatches
 from joint_diffusion.nodes.host.joined.level_prompts import of_all_levels
 from joint_diffusion.nodes.host.joined.sampler import joined_sampler
 from joint_diffusion.nodes.host.joined.zoom_stack import JoinedStack
-from joint_diffusion.nodes.host.windows.wrappers import with_settings
+from joint_diffusion.nodes.host.windows.patch import with_settings
 from tiny_models import prompt
 
 P, STEPS = 2, 4
@@ -191,5 +191,6 @@ def test_rehearsals_stand_aside(sd15, caplog):
     model = with_settings(sd15, windows=windows, multiscale=MultiScaleParams())
     sampler = zoom_sampler("euler_ancestral", shape, lambda x, *_: (asked.append(x.shape), join(x))[1], shared)
     result = run(model, shape, sampler, torch.tensor([5.0, 1.0]))
-    assert asked == [shape] and result.isfinite().all()
+    assert asked == [shape]
+    assert result.isfinite().all()
     assert "first-order sampler" not in caplog.text

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import comfy.sample
 import comfy.sd
@@ -23,8 +23,8 @@ from joint_diffusion.core.methods.multiscale import MultiScaleParams
 from joint_diffusion.core.methods.syncdiffusion import SyncParams
 from joint_diffusion.core.methods.twindiffusion import CropFusionParams, CrossSamplingParams
 from joint_diffusion.core.step import Step
+from joint_diffusion.nodes.host.windows.patch import with_settings
 from joint_diffusion.nodes.host.windows.spatial import area_mask
-from joint_diffusion.nodes.host.windows.wrappers import with_settings
 from joint_diffusion.nodes.multi_scale import MultiScaleGuidance
 from joint_diffusion.nodes.panorama_windows import PanoramaWindows
 from joint_diffusion.nodes.sync_guidance import SyncGuidance
@@ -189,7 +189,7 @@ def by_hand(case):
     kept = model.model.process_latent_in(latent) if case.inpaint else latent
     mask = NOISE_MASK if case.inpaint else torch.ones(())
     x = sampling.noise_scaling(torch.tensor(sigmas[0]), noise, kept, max_denoise=True)
-    for index, (sigma, after) in enumerate(zip(sigmas, sigmas[1:], strict=False)):
+    for index, (sigma, after) in enumerate(pairwise(sigmas)):
         step = Step(sigma=sigma, kept=after / sigma, index=index, count=STEPS, flow=case.family in FLOW)
         noisy = sampling.noise_scaling(torch.tensor(sigma), noise, kept, False)
         denoised = denoise_step(x * mask + noisy * (1 - mask), step, denoise, case.params)

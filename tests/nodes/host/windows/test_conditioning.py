@@ -210,13 +210,6 @@ def test_twin_of_an_area_keeps_the_pooled_text_of_its_own_list():
     assert_same(views[1], alone[1])
 
 
-def test_conds_are_known_at_first_sight_too():
-    options = {"pooled_output": pooled(1)}, {"pooled_output": pooled(2)}
-    positive = prompt(1, **options[0]) + prompt(4, **options[0], area=(16, 20, 0, 10))
-    inputs = sdxl(), positive, prompt(2, **options[1]), noise(1, 4, *CANVAS), 3.0, WINDOWS
-    assert torch.equal(predict_views(*inputs, known=False), predict_views(*inputs))
-
-
 def test_a_value_that_another_node_has_replaced_is_kept():
     x, patcher = noise(1, 4, *CANVAS), sdxl()
     encoded = {"y": comfy.conds.CONDRegular(pooled(3, 2816)), "c_crossattn": comfy.conds.CONDCrossAttn(pooled(4, 64))}
@@ -251,11 +244,11 @@ def test_qwen_image_with_mask_and_references():
     check(qwen_image(), make, noise(1, 16, 1, *CANVAS, scale=1.0), 0.7)
 
 
-def conditioning_of(patcher, x, conds=None):
+def conditioning_of(patcher, x):
     """The conditioning of windows on x, outside of a sampling run."""
     patcher.pre_run()
     patcher.model.latent_shapes = [x.shape]
-    return WindowConditioning(patcher.model, Size(*x.shape[-2:]), conds=conds)
+    return WindowConditioning(patcher.model, Size(*x.shape[-2:]), {})
 
 
 def entry(**options):
@@ -293,12 +286,12 @@ def test_cascade_prior_is_stretched_over_the_canvas_as_the_model_does():
 def test_gligen_is_refused():
     conditioning = conditioning_of(sd15(), noise(1, 4, *CANVAS))
     with pytest.raises(ValueError, match=r"Panorama Windows cannot be combined with GLIGEN.*Set Area"):
-        conditioning.active([[entry(gligen=("position", None, []))], None], WINDOW, CANVAS)
+        conditioning.groups([[entry(gligen=("position", None, []))], None], [WINDOW], CANVAS)
 
 
 def test_none_stays_none():
     conditioning = conditioning_of(sd15(), noise(1, 4, *CANVAS))
-    assert conditioning.active([[entry()], None], WINDOW, CANVAS) == ((0,), ())
+    assert conditioning.groups([[entry()], None], [WINDOW], CANVAS) == {((0,), ()): [WINDOW]}
     assert conditioning.cut([[entry()], None], [(0,), ()], [WINDOW], CANVAS, 1)[1] is None
 
 

@@ -10,7 +10,7 @@ from joint_diffusion.core.methods.multidiffusion import WindowParams
 from joint_diffusion.core.methods.multiscale import MultiScaleParams
 from joint_diffusion.core.methods.syncdiffusion import SyncParams
 from joint_diffusion.nodes.host.demo_model import demo_clip, demo_model
-from joint_diffusion.nodes.host.windows.wrappers import with_settings
+from joint_diffusion.nodes.host.windows.patch import with_settings
 
 STEPS = 4  # the multistep samplers look back three
 CANVAS = (1, 8, 16, 16)

@@ -18,7 +18,7 @@ from joint_diffusion.core.canvas.windows import Size, Wrap
 from joint_diffusion.core.methods.multidiffusion import WindowParams
 from joint_diffusion.core.methods.multiscale import MultiScaleParams
 from joint_diffusion.core.methods.twindiffusion import CropFusionParams
-from joint_diffusion.nodes.host.windows.wrappers import with_settings
+from joint_diffusion.nodes.host.windows.patch import with_settings
 from tiny_models import prompt
 
 
@@ -63,7 +63,8 @@ def test_an_encoder_that_adds_noise_draws_the_run_s_own_for_windows():
     for patched in (model, with_settings(model, windows=windows())):
         run(patched, latent, steps=1, positive=prompt(1, **both), negative=prompt(2, **both))
     canvas, view = (rows[0] for rows in seen)
-    assert torch.equal(view[:1280], canvas[:1280]) and canvas[:1280].std() > 0.1
+    assert torch.equal(view[:1280], canvas[:1280])
+    assert canvas[:1280].std() > 0.1
     assert not torch.equal(view, canvas)
 
 
@@ -94,7 +95,8 @@ def test_other_families(family, guidance):
         positive=prompt(1, **options),
         negative=prompt(2, **options),
     )
-    assert result.shape == shape and result.isfinite().all()
+    assert result.shape == shape
+    assert result.isfinite().all()
 
 
 def test_node_order_does_not_matter(sd15):
@@ -201,7 +203,8 @@ def test_an_out_of_memory_error_halves_the_batch_of_a_guided_pass(sd15, when):
     model.set_model_unet_function_wrapper(short_of_memory)
     latent = torch.zeros(1, 4, 32, 48)
     torch.testing.assert_close(run(model, latent, steps=2), run(guided, latent, steps=2), rtol=1e-4, atol=1e-4)
-    assert tried[True][:2] == [16, 8] and max(tried[True][2:]) == 4
+    assert tried[True][:2] == [16, 8]
+    assert max(tried[True][2:]) == 4
     assert max(tried[False]) == 16
 
 
@@ -269,7 +272,7 @@ def test_guided_euler_in_the_host_is_the_literal_step():
         sigmas = comfy.samplers.calculate_sigmas(sampling, "normal", sigma_count)
         noise = comfy.sample.prepare_noise(latent.clone(), 1)
         x = sampling.noise_scaling(sigmas[0], noise, latent.clone(), True)[0]
-        arguments = lambda *size: plan.plan(Size(*size)), window_weights("gaussian", Size(16, 16)), omega  # noqa: E731
+        arguments = lambda *size: plan.plan(Size(*size)), window_weights("gaussian", Size(16, 16)), omega
         for sigma, after in zip(sigmas.tolist(), sigmas.tolist()[1:], strict=False):
             x = oracles.msd_step(x, sigma, after, denoise, *arguments, scales=2)
         expected = model.model.process_latent_out(x)[None].detach()

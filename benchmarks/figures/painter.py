@@ -1,0 +1,88 @@
+"""Paints the rows of a figure, or takes them from the gallery."""
+
+import sys
+from copy import deepcopy
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from demo.autoencoder import CHANNELS
+from demo.panorama import PanoramaParams, paint_panorama
+from demo.pipeline import AUTOENCODER, DENOISER, LandscapePipeline
+
+from .features import WINDOW, FeatureNetwork
+from .gallery import Gallery, Kept
+from .measures import all_features
+from .panoramas import Figure, Line
+from .truth import true_panorama
+
+HERE = Path(__file__)
+ROOT = HERE.parents[2]
+# What a picture of any figure depends on beside its parameters: the code and the weights that paint it.
+PAINTED_BY = (ROOT / "core", ROOT / "demo", HERE, HERE.with_name("truth.py"), HERE.with_name("zooms.py"))
+PAINTED_BY += (DENOISER, AUTOENCODER)
+
+TRUE_PICTURES = 48  # for FID and KID
+ALONE = 1000  # seeds of windows painted alone, and of true pictures in a row of the table, start here
+
+
+class Painter:
+    """Of one figure."""
+
+    def __init__(self, pipeline: LandscapePipeline, gallery: Gallery, figure: Figure, bfloat16: bool):
+        self.pipeline, self.gallery, self.figure, self.bfloat16 = pipeline, gallery, figure, bfloat16
+
+    def row(self, line: Line) -> list[Kept]:
+        """A panorama for every prompt and seed."""
+        kept = []
+        for prompt in self.figure.prompts:
+            for seed in range(self.figure.seeds):
+                params = PanoramaParams(prompt=prompt, seed=seed, **self.figure.fields(line))
+                kept.append(self.picture(line.source, params))
+                print(f"\r{line.label}: {len(kept)}", end="", file=sys.stderr, flush=True)
+        print(file=sys.stderr)
+        return kept
+
+    def picture(self, source: str, params: PanoramaParams) -> Kept:
+        """One panorama."""
+        if source == "world":
+            return self.true_picture(params.prompt, ALONE + params.seed)
+        if source == "alone":
+            return self.gallery.picture(("alone", params), lambda: self.alone(params))
+        if source == "without map":
+            return self.gallery.picture(("without map", params), lambda: self.joint(params, self.without_map))
+        return self.gallery.picture(params, lambda: self.joint(params))
+
+    def joint(self, params: PanoramaParams, pipeline: LandscapePipeline | None = None) -> tuple[Tensor, int]:
+        """By the core."""
+        with torch.autocast(self.pipeline.device.type, torch.bfloat16, enabled=self.bfloat16):
+            image, views = paint_panorama(pipeline or self.pipeline, params)
+        return image[0], views
+
+    @cached_property
+    def without_map(self) -> LandscapePipeline:
+        """The same model, but the latents of small pictures are taken for those of large ones."""
+        pipeline = deepcopy(self.pipeline)
+        pipeline.autoencoder.half_matrix.copy_(torch.eye(CHANNELS))
+        pipeline.autoencoder.half_offset.zero_()
+        return pipeline
+
+    def alone(self, params: PanoramaParams) -> tuple[Tensor, int]:
+        """Native windows side by side that know nothing of each other."""
+        seeds = range(ALONE + params.seed * self.figure.columns, ALONE + (params.seed + 1) * self.figure.columns)
+        painted = [self.joint(replace(params, width=WINDOW, seed=seed)) for seed in seeds]
+        return torch.cat([image for image, _ in painted], dim=2), sum(calls for _, calls in painted)
+
+    def true_picture(self, prompt: str, seed: int) -> Kept:
+        """From the world."""
+        size = self.figure.size
+        return self.gallery.picture(("world", prompt, seed, size), lambda: (true_panorama(prompt, seed, **size), 0))
+
+    def truth(self, network: FeatureNetwork) -> Tensor:
+        """(windows, 64) features of true pictures of all prompts."""
+        prompts = self.figure.prompts
+        images = [self.true_picture(prompts[seed % len(prompts)], seed).image for seed in range(TRUE_PICTURES)]
+        return torch.cat([all_features(network, image) for image in images])

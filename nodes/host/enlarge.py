@@ -1,0 +1,113 @@
+"""A picture enlarged by the host: resized, padded to whole windows, sampled, decoded and cropped."""
+
+from dataclasses import dataclass, replace
+from math import lcm
+
+import comfy.utils
+import torch
+from comfy.model_patcher import ModelPatcher
+from comfy_extras.nodes_upscale_model import ImageUpscaleWithModel
+from torch import Tensor
+from torch.nn import functional
+
+from ...core.canvas.decode import DecodeParams, decode_in_windows, decode_plan, largest_window
+from ...core.canvas.windows import Size, Wrap, canvas_size
+from ...core.methods.multiscale import FACTOR
+from ...core.methods.structure import scales_for
+from .gradients.vae import load_along
+from .ksampler import sample
+from .latents import empty, encode, latent_space
+from .settings import Picture, joint_params, settings_of
+from .vae import decoder, decodes_in_memory
+from .windows.patch import with_settings
+
+SEEN_AROUND = 32  # pixels of the other side that an upscale model sees at an edge that wraps
+
+
+@dataclass(frozen=True, kw_only=True)
+class Enlargement:
+    """What becomes of a picture.
+
+    Attributes:
+        size: (height, width) in pixels.
+        structure: how closely its layout is kept, 0..1.
+        structure_end: noise over picture at which that ends.
+        moving: windows that move, where the model has no Panorama Windows.
+        wrap: edges that meet.
+    """
+
+    size: tuple[int, int]
+    structure: float
+    structure_end: float
+    moving: bool
+    wrap: Wrap
+
+
+def enlarge(
+    model: ModelPatcher, vae, image: Tensor, how: Enlargement, upscale_model=None, *, denoise: float, **as_in_ksampler
+) -> tuple[Tensor, Tensor]:
+    """The enlarged pictures (B, H, W, 3), and the latent that they were decoded from.
+
+    Raises:
+        ValueError: edges that meet on a size that is no whole number of steps of the model's grid.
+    """
+    image = _three_channels(image)
+    space = latent_space(model)
+    step = lcm(space.grid, FACTOR ** (scales_for(max(how.size[0] / image.shape[1], 1.0)) - 1)) * space.pixels_per_cell
+    model = _with_windows(model, how)
+    large = _padded(_resized(image, how, upscale_model), how, step)
+    canvas = Size(large.shape[1] // space.pixels_per_cell, large.shape[2] // space.pixels_per_cell)
+    if how.structure > 0:
+        kept = image if (large.shape[1] % image.shape[1], large.shape[2] % image.shape[2]) == (0, 0) else large
+        picture = Picture(image=kept, vae=vae, strength=how.structure, end=how.structure_end)
+        model = with_settings(model, picture=picture)
+        load_along(model, vae)
+    blank = denoise == 1  # pure noise: what it starts from does not matter
+    latent = empty(space, len(image), canvas) if blank else encode(vae, large, space, canvas, wrap=how.wrap)
+    latent = sample(model, latent_image={"samples": latent}, denoise=denoise, **as_in_ksampler)["samples"]
+    pixels = _decoded(vae, latent, how.wrap)
+    return pixels[:, : how.size[0], : how.size[1]], latent
+
+
+def _three_channels(image: Tensor) -> Tensor:
+    return image.expand(*image.shape[:3], 3) if image.shape[-1] == 1 else image[..., :3]
+
+
+def _with_windows(model: ModelPatcher, how: Enlargement) -> ModelPatcher:
+    if settings_of(model.model_options).windows is not None:
+        return model
+    return with_settings(model, windows=replace(joint_params(model).windows, wrap=how.wrap, moving=how.moving))
+
+
+def _resized(image: Tensor, how: Enlargement, upscale_model) -> Tensor:
+    if upscale_model is not None:
+        around = (SEEN_AROUND * how.wrap.y, SEEN_AROUND * how.wrap.x)
+        seen = functional.pad(image.movedim(-1, 1), (around[1],) * 2 + (around[0],) * 2, mode="circular")
+        larger = ImageUpscaleWithModel.execute(upscale_model, seen.movedim(1, -1)).args[0]
+        top, left = (round(side * upscale_model.scale) for side in around)
+        image = larger[:, top : larger.shape[1] - top, left : larger.shape[2] - left]
+    pixels = comfy.utils.common_upscale(image.movedim(-1, 1), how.size[1], how.size[0], "lanczos", "disabled")
+    return pixels.movedim(1, -1).clamp(0, 1)
+
+
+def _padded(image: Tensor, how: Enlargement, step: int) -> Tensor:
+    """With its last rows and columns repeated up to multiples of `step` pixels."""
+    missing = [-side % step for side in how.size]
+    for axis, pixels, wraps in zip(("height", "width"), missing, how.wrap, strict=True):
+        if wraps and pixels:
+            side = how.size[0 if axis == "height" else 1]
+            raise ValueError(
+                f"{axis}: edges can only meet on a multiple of {step} pixels here, got {side}; {side - side % step} "
+                f"and {side + pixels} are the nearest."
+            )
+    if not any(missing):
+        return image
+    return functional.pad(image.movedim(-1, 1), (0, missing[1], 0, missing[0]), mode="replicate").movedim(1, -1)
+
+
+def _decoded(vae, latent: Tensor, wrap: Wrap) -> Tensor:
+    canvas = canvas_size(latent)
+    params = DecodeParams(window=canvas, wrap=wrap)
+    params = replace(params, window=largest_window(canvas, params, lambda size: decodes_in_memory(vae, latent, size)))
+    pixels = decode_in_windows(latent, decoder(vae, len(decode_plan(canvas, params))), params).movedim(-3, -1)
+    return torch.clamp(pixels.reshape(-1, *pixels.shape[-3:]), 0, 1)

@@ -1,0 +1,58 @@
+"""What joint sampling cannot be combined with, refused before the first step. All raise a ValueError with a way out."""
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+from comfy.samplers import CFGGuider
+from torch import Tensor
+
+
+def refuse_what_cannot_be_windowed(guider: CFGGuider, options: dict[str, Any], noise: Tensor) -> None:
+    """Sound, several latents at once, windows of the host, and pictures that a patch gives to the whole model."""
+    streams = guider.inner_model.latent_shapes or [noise.shape]
+    if noise.ndim not in (4, 5) or len(streams) > 1:
+        what = (
+            "several streams at once (such as video with audio)" if len(streams) > 1 else "no picture (such as sound)"
+        )
+        raise ValueError(
+            f"Panorama Windows needs a latent that is one picture or one video; this model samples {what}, in latents "
+            f"of shape {' and '.join(str(tuple(shape)) for shape in streams)}. Remove the node for this model."
+        )
+    if options.get("context_handler") is not None:
+        raise ValueError(
+            "Panorama Windows and Context Windows both cut the latent into windows and cannot be combined. "
+            "Remove one of the two nodes."
+        )
+    for patch in _patches(options):
+        if any(isinstance(value, Tensor) and value.ndim >= 4 for value in getattr(patch, "__dict__", {}).values()):
+            raise ValueError(
+                f"Panorama Windows cannot cut the picture that {type(patch).__name__} gives to the whole model: every "
+                "window would see all of it. Use a ControlNet with Apply ControlNet instead, or remove the node."
+            )
+
+
+def refuse_caches(options: dict[str, Any], guided: bool) -> None:
+    """EasyCache would take one window for the next; LazyCache sees canvases, but in guided steps windows as well."""
+    cache = getattr(options["transformer_options"].get("easycache"), "name", None)
+    if cache == "EasyCache" or (cache == "LazyCache" and guided):
+        other = "Use LazyCache, which sees whole canvases, or remove" if not guided else "Remove"
+        raise ValueError(
+            f"{'Guidance of windows' if guided else 'Panorama Windows'} cannot be combined with {cache}, which would "
+            f"reuse the result of one window for the next. {other} the cache node."
+        )
+
+
+def refuse_rising(levels: list[float]) -> None:
+    """Guidance by gradients where the noise rises."""
+    if any(after > before for before, after in itertools.pairwise(levels)):
+        raise ValueError(
+            "sigmas: guidance needs noise levels that fall from step to step, and these rise (as for unsampling). "
+            "Remove Multi-Scale Guidance and Sync Guidance for this sampler, or flip the sigmas."
+        )
+
+
+def _patches(options: dict[str, Any]) -> Iterator[Any]:
+    """What nodes have patched into the model; some of it holds pictures (DiffSynth, Z-Image Fun, ...)."""
+    for patches in options["transformer_options"].get("patches", {}).values():
+        yield from patches

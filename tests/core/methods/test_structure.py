@@ -1,0 +1,102 @@
+"""A canvas that follows a picture: against the projection as matrices, and what must hold of any model."""
+
+import pytest
+import torch
+from analytic import convolution, gaussian
+from joint_diffusion.core.canvas.resample import downsample
+from joint_diffusion.core.canvas.windows import Size
+from joint_diffusion.core.correction import RollOff
+from joint_diffusion.core.joint_step import Aids, JointParams, check_canvas, denoise_step
+from joint_diffusion.core.measure.cost import views_per_step
+from joint_diffusion.core.methods.multidiffusion import WindowParams
+from joint_diffusion.core.methods.multiscale import MultiScaleParams
+from joint_diffusion.core.methods.scale_map import ScaleMap
+from joint_diffusion.core.methods.structure import StructureParams, scales_for
+from joint_diffusion.core.step import Step
+from oracles import project
+
+WINDOWS = WindowParams(window=Size(8, 8), stride=Size(4, 4))
+ALWAYS = RollOff(full=2e-9, none=1e-9)
+STEP = Step(sigma=1.5)
+MAP = ScaleMap(torch.tensor([[0.8, 0.1, 0.0], [0.1, 0.9, 0.2], [0.0, 0.2, 0.7]]).double(), torch.ones(3).double())
+
+
+def randn(*shape, seed=1):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def step(x, picture, scale_map=None, model=None, windows=WINDOWS, **structure):
+    params = JointParams(windows=windows, structure=StructureParams(**{"roll_off": ALWAYS, **structure}))
+    return denoise_step(x, STEP, model or convolution(), params, Aids(picture=picture, scale_map=scale_map))
+
+
+def plain(x):
+    return denoise_step(x, STEP, convolution(), JointParams(windows=WINDOWS))
+
+
+@pytest.mark.parametrize("strength", [0.3, 1.0])
+@pytest.mark.parametrize("scale_map", [None, MAP])
+def test_a_picture_of_half_the_size_is_the_target_of_the_projection(strength, scale_map):
+    x, picture = randn(1, 3, 12, 16), randn(1, 3, 6, 8, seed=2)
+    target = scale_map(picture) if scale_map else picture
+    expected = project(plain(x)[0], target[0], strength)
+    torch.testing.assert_close(step(x, picture, scale_map, strength=strength)[0], expected, rtol=0, atol=1e-12)
+
+
+def test_a_smaller_picture_leads_the_scales_in_between():
+    """Written out: the half canvas at its own noise level follows the picture, the canvas follows the half canvas."""
+    x, picture = randn(1, 3, 16, 24), randn(1, 3, 4, 6, seed=2)
+    half = denoise_step(downsample(x, 2), Step(sigma=STEP.sigma / 2), convolution(), JointParams(windows=WINDOWS))
+    half = project(half[0], picture[0], 1.0)
+    expected = project(plain(x)[0], half, 1.0)
+    torch.testing.assert_close(step(x, picture, scales=3)[0], expected, rtol=0, atol=1e-12)
+
+
+def test_a_flat_picture_is_kept_whatever_the_model_says():
+    x = randn(1, 3, 16, 16)
+    found = step(x, torch.full((1, 3, 8, 8), 0.25).double(), model=gaussian(mean=5.0, deviation=1e-9))
+    torch.testing.assert_close(found, torch.full_like(found, 0.25))
+
+
+def test_every_picture_of_a_batch_is_followed_by_its_own_canvas():
+    x, pictures = randn(2, 3, 12, 16), randn(2, 3, 6, 8, seed=2)
+    both = step(x, pictures)
+    for row in range(2):
+        torch.testing.assert_close(both[row], step(x[row : row + 1], pictures[row : row + 1])[0])
+
+
+def test_it_ends_with_the_noise_and_changes_nothing_at_strength_0():
+    x, picture = randn(1, 3, 12, 16), randn(1, 3, 6, 8, seed=2)
+    assert torch.equal(step(x, picture, strength=0.0), plain(x))
+    assert torch.equal(step(x, picture, roll_off=RollOff(full=3.0, none=2.0)), plain(x))
+    assert not torch.equal(step(x, picture, roll_off=RollOff(full=3.0, none=1.0)), plain(x))
+
+
+@pytest.mark.parametrize(("scales", "views"), [(2, 15), (3, 15 + 2)])
+def test_the_model_is_not_asked_about_the_picture(scales, views):
+    canvas, seen = Size(16, 24), []
+    params = JointParams(windows=WINDOWS, structure=StructureParams(scales=scales))
+    picture = randn(1, 3, *params.structure.picture_size(canvas))
+    step(randn(1, 3, *canvas), picture, model=lambda x, *_: seen.append(len(x)) or 0 * x, scales=scales)
+    assert sum(seen) == views == views_per_step(canvas, params, STEP)
+
+
+@pytest.mark.parametrize(("enlargement", "scales"), [(1, 2), (1.5, 2), (2, 2), (2.01, 3), (4, 3), (5, 4), (8, 4)])
+def test_no_picture_is_enlarged_before_it_is_followed(enlargement, scales):
+    assert scales_for(enlargement) == scales
+
+
+def test_bad_input():
+    with pytest.raises(ValueError, match=r"upscale_by: must be in 1\.\.8, got 9"):
+        scales_for(9)
+    with pytest.raises(ValueError, match=r"scales: must be in 2\.\.4, got 1"):
+        StructureParams(scales=1)
+    with pytest.raises(ValueError, match=r"structure: must be in 0\.\.1, got 2"):
+        StructureParams(strength=2)
+    with pytest.raises(ValueError, match=r"structure: with 2 scales the picture must be 8 x 6 latent cells, got 5 x 5"):
+        step(randn(1, 3, 12, 16), randn(1, 3, 5, 5))
+    with pytest.raises(ValueError, match=r"the picture must be 8 x 6 latent cells, got none"):
+        step(randn(1, 3, 12, 16), None)
+    both = JointParams(windows=WINDOWS, structure=StructureParams(), multiscale=MultiScaleParams(scales=2))
+    with pytest.raises(ValueError, match=r"structure: the picture decides the layout already.*turn one of the two off"):
+        check_canvas(Size(16, 24), both)

@@ -1,0 +1,180 @@
+"""Joint Upscale and Structure Guidance on the bundled model: the picture is kept, and what cannot be done is said."""
+
+from functools import partial
+from types import SimpleNamespace
+
+import comfy.model_management
+import comfy.model_patcher
+import comfy.samplers
+import pytest
+import torch
+from joint_diffusion.core.canvas.windows import Size
+from joint_diffusion.core.methods.multidiffusion import WindowParams
+from joint_diffusion.nodes.host.windows.patch import with_settings
+from joint_diffusion.nodes.joint_upscale import JointUpscale, target_size
+from joint_diffusion.nodes.load_demo_model import LoadDemoModel
+from joint_diffusion.nodes.multi_scale import MultiScaleGuidance
+from joint_diffusion.nodes.structure_guidance import StructureGuidance
+from torch import nn
+
+import nodes as host_nodes
+
+KSAMPLER = {"seed": 1, "steps": 3, "cfg": 2.0, "sampler_name": "euler", "scheduler": "karras", "denoise": 1.0}
+
+
+@pytest.fixture(scope="module")
+def demo():
+    with torch.inference_mode():
+        model, clip, vae = LoadDemoModel.execute().args
+        (positive,) = host_nodes.CLIPTextEncode().encode(clip, "summer day sky forest meadow")
+        (negative,) = host_nodes.CLIPTextEncode().encode(clip, "")
+        yield SimpleNamespace(model=model, vae=vae, positive=positive, negative=negative)
+
+
+@pytest.fixture(autouse=True)
+def _inference_mode():
+    with torch.inference_mode():
+        yield
+
+
+def picture(height=128, width=128, batch=1):
+    """Soft blobs of colour: what any autoencoder keeps."""
+    blobs = torch.rand(batch, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    return nn.functional.interpolate(blobs, (height, width), mode="bicubic").clamp(0, 1).movedim(1, -1)
+
+
+def upscale(demo, image, model=None, upscale_by=2.0, structure=1.0, **options):
+    arguments = {**KSAMPLER, **options}
+    return JointUpscale.execute(
+        model or demo.model, demo.positive, demo.negative, demo.vae, image, upscale_by, structure, **arguments
+    ).args
+
+
+def error(image, like):
+    smaller = nn.functional.interpolate(image.movedim(-1, 1), like.shape[1:3], mode="area").movedim(1, -1)
+    return (smaller - like).square().mean().sqrt().item()
+
+
+@pytest.mark.parametrize("windows", ["overlapping", "moving"])
+def test_the_picture_is_kept_from_pure_noise(demo, windows):
+    image = picture()
+    kept, free = (upscale(demo, image, structure=structure, windows=windows)[0] for structure in (1.0, 0.0))
+    assert kept.shape == (1, 256, 256, 3)
+    assert error(kept, image) < 0.1 < error(free, image)
+
+
+def test_four_times_is_led_by_the_scale_in_between(demo):
+    image = picture(64, 64)
+    enlarged, latent = upscale(demo, image, upscale_by=4.0)
+    assert enlarged.shape == (1, 256, 256, 3)
+    assert latent["samples"].shape == (1, 8, 32, 32)
+    assert error(enlarged, image) < 0.1
+
+
+@pytest.mark.parametrize(("height", "width", "by", "size"), [(101, 131, 1.5, (152, 196)), (130, 90, 1.0, (130, 90))])
+def test_any_size_is_padded_inside_and_cropped_at_the_end(demo, height, width, by, size):
+    enlarged, latent = upscale(demo, picture(height, width), upscale_by=by, denoise=0.5)
+    assert enlarged.shape == (1, *size, 3)
+    assert all(side % 4 == 0 for side in latent["samples"].shape[-2:])
+
+
+def test_every_picture_of_a_batch_is_kept(demo):
+    images = picture(batch=2)
+    enlarged, _ = upscale(demo, images)
+    assert error(enlarged[:1], images[:1]) < 0.1
+    assert error(enlarged[1:], images[1:]) < 0.1
+    assert error(enlarged[:1], images[1:]) > 0.15
+
+
+def test_grey_and_transparent_pictures_are_taken_for_colour(demo):
+    grey = picture()[..., :1]
+    assert upscale(demo, grey)[0].shape == (1, 256, 256, 3)
+    transparent = torch.cat([picture(), torch.zeros(1, 128, 128, 1)], dim=-1)
+    assert torch.equal(upscale(demo, transparent)[0], upscale(demo, picture())[0])
+
+
+def test_structure_guidance_is_the_same_in_the_host_s_own_sampler(demo):
+    image = picture()
+    windows = WindowParams(window=Size(16, 16), stride=Size(8, 8), grid=4)
+    model = StructureGuidance.execute(with_settings(demo.model, windows=windows), image, demo.vae, 1.0).args[0]
+    blank = {"samples": torch.zeros(1, 8, 32, 32)}
+    sample = partial(host_nodes.common_ksampler, model, 1, 3, 2.0, "euler", "karras", demo.positive, demo.negative)
+    torch.testing.assert_close(sample(blank)[0]["samples"], upscale(demo, image)[1]["samples"], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("sampler", ["dpmpp_2m", "euler_ancestral", "euler_cfg_pp"])
+def test_other_samplers_keep_it_too(demo, sampler):
+    assert error(upscale(demo, picture(), sampler_name=sampler, steps=4)[0], picture()) < 0.12
+
+
+def test_edges_that_wrap_meet(demo):
+    image = picture(128, 128)
+    image = torch.cat([image, image.flip(2)], dim=2)  # its edges meet
+    open_, closed = (upscale(demo, image, wrap_x=wrap, seed=3)[0] for wrap in (False, True))
+    steps = [(found[:, :, 0] - found[:, :, -1]).abs().mean().item() for found in (open_, closed)]
+    assert steps[1] < 0.6 * steps[0]
+
+
+class Twice(nn.Module):
+    """An upscale model: every pixel twice, and a little brighter, so that one can tell."""
+
+    scale = 2
+
+    def __init__(self):
+        super().__init__()
+        device = comfy.model_management.get_torch_device()
+        self.patcher = comfy.model_patcher.ModelPatcher(nn.Identity(), device, device)
+
+    def forward(self, image):
+        return nn.functional.interpolate(image, scale_factor=2.0) + 0.2
+
+
+@pytest.mark.parametrize("wrap", [False, True])
+def test_an_upscale_model_makes_the_picture_to_start_from(demo, wrap):
+    image = 0.5 * picture()
+    options = {"denoise": 0.05, "structure": 0.0, "steps": 2, "wrap_x": wrap}
+    plain, brighter = (upscale(demo, image, upscale_model=model, **options)[0] for model in (None, Twice()))
+    assert (brighter - plain).mean().item() == pytest.approx(0.2, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"upscale_by": 9.0},
+            r"upscale_by: a picture of 128 x 128 pixels can be made 1 to 8 times .* got 9 times",
+        ),
+        ({"width": 64}, r"can be made 1 to 8 times as large, got 0\.5 times"),
+        (
+            {"width": 256, "height": 300},
+            r"width, height: 256 x 300 has other proportions than the picture \(128 x 128\)",
+        ),
+        ({"upscale_by": 1.51, "wrap_x": True}, r"width: edges can only meet on a multiple of 32 pixels here, got 193"),
+        ({"structure": 2.0}, r"structure: must be in 0\.\.1, got 2\.0"),
+    ],
+)
+def test_bad_input(demo, options, message):
+    with pytest.raises(ValueError, match=message):
+        upscale(demo, picture(), **options)
+
+
+def test_a_picture_that_does_not_fit_the_canvas(demo):
+    model = StructureGuidance.execute(demo.model, picture(128, 256), demo.vae, 1.0).args[0]
+    sample = partial(host_nodes.common_ksampler, model, 1, 3, 2.0, "euler", "karras", demo.positive, demo.negative)
+    with pytest.raises(ValueError, match=r"image: has other proportions \(256 x 128 pixels\) than the canvas"):
+        sample({"samples": torch.zeros(1, 8, 32, 32)})
+    two = StructureGuidance.execute(demo.model, picture(batch=2), demo.vae, 1.0).args[0]
+    with pytest.raises(ValueError, match=r"image: must be 1 picture or 3, one for each row of the latent, got 2"):
+        host_nodes.common_ksampler(
+            two, 1, 3, 2.0, "euler", "karras", demo.positive, demo.negative, {"samples": torch.zeros(3, 8, 32, 32)}
+        )
+    both = MultiScaleGuidance.execute(StructureGuidance.execute(demo.model, picture(), demo.vae, 1.0).args[0]).args[0]
+    with pytest.raises(ValueError, match=r"structure: the picture decides the layout already"):
+        host_nodes.common_ksampler(
+            both, 1, 3, 2.0, "euler", "karras", demo.positive, demo.negative, {"samples": torch.zeros(1, 8, 32, 32)}
+        )
+
+
+def test_a_size_in_place_of_the_factor():
+    assert target_size(100, 200, 2.0, 0, 300) == (150, 300)
+    assert target_size(100, 200, 2.0, 0, 0) == (200, 400)

@@ -1,0 +1,51 @@
+"""VAE encode in windows on the real VAEs of the host, tiny."""
+
+import pytest
+import tiny_models
+import torch
+from joint_diffusion.nodes.panorama_encode import PanoramaEncode
+
+
+@pytest.fixture(autouse=True)
+def _inference_mode():
+    with torch.inference_mode():
+        yield
+
+
+def picture(height=64, width=256, batch=1):
+    return torch.rand(batch, height, width, 3, generator=torch.Generator().manual_seed(0))
+
+
+def encode(vae, image, **options):
+    return PanoramaEncode.execute(image, vae, **options).args[0]["samples"]
+
+
+@pytest.mark.parametrize("make_vae", [tiny_models.vae, tiny_models.video_vae])
+def test_what_fits_in_one_window_is_the_plain_encode(make_vae):
+    vae, images = make_vae(), picture(batch=2)
+    expected = torch.cat([vae.encode(image[None]) for image in images])
+    assert torch.equal(encode(vae, images), expected)
+
+
+def test_windows_cover_the_picture_and_wrap():
+    vae, image = tiny_models.vae(), picture(64, 512)
+    whole, windows = encode(vae, image), encode(vae, image, window=320)
+    assert windows.shape == whole.shape
+    inside = (windows - whole)[..., 8:-8]
+    assert inside.abs().mean() < 0.5 * whole.std()  # a tiny VAE has statistics of the whole picture
+    rolled = encode(vae, image.roll(256, 2), wrap_x=True, window=320)
+    closed = encode(vae, image, wrap_x=True, window=320)
+    assert (rolled - closed.roll(32, -1)).abs().mean() < 0.5 * whole.std()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"window": 192}, r"window: must be at least \d+ pixels here"),
+        ({"image": picture(60, 64)}, r"image: both sides must be multiples of 8 pixels, .* got 64 x 60; resize"),
+    ],
+)
+def test_bad_input(options, message):
+    image = options.pop("image", picture(512, 512))
+    with pytest.raises(ValueError, match=message):
+        encode(tiny_models.vae(), image, **options)
