@@ -68,7 +68,7 @@ def encode_canvas(
             bar.update(1)
         return latent
 
-    return torch.cat([encode_in_windows(picture[None], encode, per_cell, params) for picture in pixels])
+    return torch.cat([encode_in_windows(picture, encode, per_cell, params) for picture in pixels.split(1)])
 
 
 def encodes_in_memory(vae, window: Size) -> bool:

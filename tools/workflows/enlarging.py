@@ -6,8 +6,8 @@ SMALL = (512, 128)
 
 TEXT = (
     "## A picture twice as large\n\n"
-    "The upper row paints a small panorama. **Joint Upscale** makes it twice as wide and high. It paints all windows of "
-    "the larger picture together from pure noise (*denoise* 1). *structure* keeps the layout.\n\n"
+    "The upper row paints a small panorama. **Joint Upscale** makes it twice as wide and high. It paints all windows "
+    "of the larger picture together from pure noise (*denoise* 1). *structure* keeps the layout.\n\n"
     "**Change:** the picture (any *Load Image*, with a prompt that says what it shows); *upscale_by*; *structure* 0, "
     f"which shows what happens without it; *windows* moving, which is faster. {WORDS}\n\n"
     "**Expect:** the same hills and trees, with the texture that the tiny model knows for closer views. It paints "
