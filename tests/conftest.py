@@ -1,5 +1,6 @@
 """Loads the pack for all tests, and leaves out those that need a ComfyUI where there is none."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -11,6 +12,13 @@ WITHOUT_HOST = "tests/nodes is skipped: no ComfyUI found (set COMFYUI_PATH, or p
 
 # The models here are tiny: threads would wait for each other, and beside a server or a browser many times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+if sys.dont_write_bytecode and not sys.pycache_prefix:
+    # Else this process, those of xdist and all that tests start compile torch, ComfyUI and more again and again, which
+    # is half of the time of all tests. Nothing is written beside the sources with this either.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
+    sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = str(ROOT / ".pytest_cache" / "bytecode")
 
 load_pack()
 
@@ -28,6 +36,13 @@ def pytest_report_header() -> str:
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
     return True if HOST is None and collection_path == ROOT / "tests" / "nodes" else None
+
+
+def pytest_collection_finish() -> None:
+    # ComfyUI collects garbage, all generations of it, whenever a model has gone whose patcher has not, or the other way
+    # round. What modules hold for ever need not be looked through each time: it is most of all there is.
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

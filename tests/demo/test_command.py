@@ -4,20 +4,21 @@ import sys
 
 import pytest
 import torch
+from commands import python
 from host import ROOT
 from PIL import Image
 
 SMALL = ("--height", "128", "--width", "192", "--steps", "2")
 
 
-def run(*arguments):
+def run_alone(*arguments):
     return subprocess.run([sys.executable, "-m", "demo", *arguments], cwd=ROOT, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize("method", ["multidiffusion", "msd", "sync", "twin", "full"])
 def test_a_panorama_and_one_line_of_numbers(method, tmp_path):
     path = tmp_path / "panorama.png"
-    done = run("panorama", "--method", method, *SMALL, "--out", str(path))
+    done = python("-m", "demo", "panorama", "--method", method, *SMALL, "--out", str(path))
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout.splitlines()[-1])
     assert {"order_violations_per_column", "seam_energy", "palette_distance", "palette_deviation"} <= set(report)
@@ -30,14 +31,14 @@ def test_a_panorama_and_one_line_of_numbers(method, tmp_path):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("options", ["panorama --method full --height 128 --width 192", "zoom --levels 2"])
 def test_a_gpu_paints_too(options, tmp_path):
-    done = run(*options.split(), "--steps", "2", "--device", "cuda", "--out", str(tmp_path / "painted.png"))
+    done = run_alone(*options.split(), "--steps", "2", "--device", "cuda", "--out", str(tmp_path / "painted.png"))
     assert done.returncode == 0, done.stderr
 
 
 def test_options_of_a_method_reach_it(tmp_path):
     out = ("--out", str(tmp_path / "panorama.png"))
     options = ("--scales", "1", "--strength", "0.5", "--sync-weight", "7", "--adjacency", "0.5", "--groups", "2")
-    done = run("panorama", "--method", "full", *SMALL, *options, *out)
+    done = python("-m", "demo", "panorama", "--method", "full", *SMALL, *options, *out)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout.splitlines()[-1])
     assert (report["multiscale"]["scales"], report["multiscale"]["strength"]) == (1, 0.5)
@@ -50,9 +51,8 @@ def test_windows_that_move(tmp_path):
     """Two side by side, and a third where they have moved; overlapping ones are three."""
     reports = {}
     for moving in ((), ("--moving",)):
-        done = run(
-            "panorama", *SMALL, "--width", "256", "--steps", "6", *moving, "--out", str(tmp_path / "picture.png")
-        )
+        options = ("--width", "256", "--steps", "6", *moving, "--out", str(tmp_path / "picture.png"))
+        done = python("-m", "demo", "panorama", *SMALL, *options)
         assert done.returncode == 0, done.stderr
         reports[bool(moving)] = json.loads(done.stdout.splitlines()[-1])
     assert reports[True]["moving"]
@@ -62,7 +62,7 @@ def test_windows_that_move(tmp_path):
 
 
 def test_a_refusal_is_one_line():
-    done = run("panorama", "--width", "1001")
+    done = run_alone("panorama", "--width", "1001")
     assert done.returncode != 0
     assert done.stderr.startswith("demo: width: ")
     assert done.stderr.count("\n") == 1

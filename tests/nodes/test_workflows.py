@@ -2,8 +2,6 @@
 
 import copy
 import json
-import subprocess
-import sys
 import urllib.parse
 from itertools import combinations, pairwise
 
@@ -11,6 +9,7 @@ import numpy as np
 import pytest
 from browser import front_end, why_not
 from comfy_server import PACK, PromptFailed
+from commands import python
 from host import ROOT
 from PIL import Image
 
@@ -210,9 +209,10 @@ def test_the_command_line_paints_the_same_picture(painted, tmp_path, name, metho
         "stride": round(16 * (1 - overlap)),
         "out": tmp_path / "cli.png",
     }
-    command = [sys.executable, "-m", "demo", "panorama"]
-    command += [word for key, value in options.items() for word in (f"--{key}", str(value))]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    done = python(
+        "-m", "demo", "panorama", *(word for key, value in options.items() for word in (f"--{key}", str(value)))
+    )
+    assert done.returncode == 0, done.stderr
     difference = np.abs(painted(name).astype(int) - np.asarray(Image.open(options["out"])).astype(int))
     assert difference.max() <= 1, "more than what the cut to 8 bits can do"
     assert difference.mean() / 255 < 1e-3

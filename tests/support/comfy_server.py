@@ -174,7 +174,8 @@ def running_server(base: Path) -> Iterator[Server]:
 
 
 def _environment() -> dict[str, str]:
-    return os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "HF_HUB_OFFLINE": "1"}
+    nothing_beside_the_sources = {} if "PYTHONPYCACHEPREFIX" in os.environ else {"PYTHONDONTWRITEBYTECODE": "1"}
+    return os.environ | nothing_beside_the_sources | {"HF_HUB_OFFLINE": "1"}
 
 
 def _free_port() -> int:

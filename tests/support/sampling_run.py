@@ -55,7 +55,7 @@ def run(
     )
 
 
-def run_by_hand(model, shape, step, steps=3, cfg=4.0, scheduler="normal", seed=1, prompt=None):
+def run_by_hand(model, shape, step, steps=3, cfg=4.0, scheduler="normal", seed=1, prompt=None, sigmas=None):
     """The same of an empty latent, with `step(x, sigma, sigma_next, denoise, index)` (C, H, W) in place of Euler's.
 
     `denoise(view, sigma)` is the model, with CFG. Everything it touches must have been made outside of inference mode.
@@ -63,13 +63,14 @@ def run_by_hand(model, shape, step, steps=3, cfg=4.0, scheduler="normal", seed=1
     with torch.inference_mode(False), differentiable():
         denoise = denoiser(model, *(prompt or prompts()), cfg, has_time=len(shape) == 5)
         sampling = model.get_model_object("model_sampling")
-        sigmas = comfy.samplers.calculate_sigmas(sampling, scheduler, steps)
+        if sigmas is None:
+            sigmas = comfy.samplers.calculate_sigmas(sampling, scheduler, steps)
         latent = torch.zeros(shape)
         x = sampling.noise_scaling(sigmas[0], comfy.sample.prepare_noise(latent, seed), latent, True)
         x = x.reshape(shape[1], *shape[-2:])
         for index, (sigma, after) in enumerate(zip(sigmas.tolist(), sigmas.tolist()[1:], strict=False)):
             x = step(x, sigma, after, denoise, index).detach()
-        return model.model.process_latent_out(x.reshape(shape))
+        return model.model.process_latent_out(sampling.inverse_noise_scaling(sigmas[-1], x).reshape(shape))
 
 
 def denoiser(model, positive, negative, cfg, has_time=False):

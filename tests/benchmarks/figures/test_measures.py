@@ -1,11 +1,9 @@
 """What only benchmarks measure, on pictures whose answer is known."""
 
 import json
-import subprocess
-import sys
 
 import pytest
-from host import ROOT
+from commands import python
 
 CODE = """
 import json, torch
@@ -32,7 +30,8 @@ except KeyError as error:
 
 @pytest.fixture(scope="module")
 def found():
-    done = subprocess.run([sys.executable, "-c", CODE], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = python("-c", CODE)
+    assert done.returncode == 0, done.stderr
     return [*map(json.loads, done.stdout.splitlines())]
 
 

@@ -1,19 +1,20 @@
 """The table of windows says what the core counts, and the core counts what can be counted by hand."""
 
 import json
-import subprocess
-import sys
+from functools import cache
 
-from host import ROOT
+from commands import python
 from joint_diffusion.benchmarks.table import RESULTS, read
 
 COUNTED = "import json; from benchmarks.figures.plans import CANVASES, counts;"
 COUNTED += "print(json.dumps([[name, *found] for name, canvas in CANVASES.items() for found in counts(*canvas)]))"
 
 
+@cache
 def counted():
-    code = subprocess.run([sys.executable, "-c", COUNTED], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    return {(name, metric): views for name, metric, views in json.loads(code)}
+    done = python("-c", COUNTED)
+    assert done.returncode == 0, done.stderr
+    return {(name, metric): views for name, metric, views in json.loads(done.stdout)}
 
 
 def test_the_table_is_what_the_core_counts():

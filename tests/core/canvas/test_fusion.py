@@ -10,7 +10,7 @@ SHAPES = ["uniform", "feathered", "gaussian"]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("size", [Size(16, 16), Size(7, 12), Size(1, 128), Size(128, 64)])
+@pytest.mark.parametrize("size", [Size(7, 12), Size(1, 128)])
 def test_weights_are_symmetric_and_positive(shape, size):
     weights = window_weights(shape, size)
     assert weights.shape == size
@@ -39,9 +39,18 @@ def test_an_unknown_shape_is_refused():
         window_weights("round", Size(4, 4))
 
 
-@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("wrap", [Wrap(), Wrap(x=True), Wrap(y=True, x=True)])
+@pytest.mark.parametrize(
+    ("dtype", "shape", "wrap"),
+    [
+        (torch.float64, "gaussian", Wrap(y=True, x=True)),
+        (torch.float32, "feathered", Wrap(x=True)),
+        (torch.float32, "uniform", Wrap()),
+        (torch.bfloat16, "gaussian", Wrap()),
+        (torch.float16, "uniform", Wrap(y=True, x=True)),
+        (torch.float16, "feathered", Wrap(x=True)),
+    ],
+    ids=str,
+)
 def test_fusing_the_crops_of_one_canvas_returns_it(dtype, shape, wrap):
     canvas = torch.randn(2, 3, 21, 37).to(dtype)
     windows = plan_windows(Size(21, 37), Size(8, 8), Size(5, 6), wrap)
@@ -50,8 +59,9 @@ def test_fusing_the_crops_of_one_canvas_returns_it(dtype, shape, wrap):
     torch.testing.assert_close(fused, canvas, rtol=0, atol=4 * TOLERANCE[dtype])
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("wrap", [Wrap(), Wrap(x=True), Wrap(y=True, x=True)])
+@pytest.mark.parametrize(
+    ("shape", "wrap"), [*zip(SHAPES, [Wrap(), Wrap(x=True), Wrap(y=True, x=True)], strict=True)], ids=str
+)
 def test_fusing_different_views_equals_equation_6_cell_by_cell(shape, wrap):
     windows = plan_windows(Size(11, 17), Size(8, 6), Size(5, 4), wrap)
     weights = {window: window_weights(shape, Size(8, 6)).double() * torch.rand(8, 6).double() for window in windows}

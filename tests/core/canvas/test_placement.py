@@ -6,8 +6,18 @@ from joint_diffusion.core.canvas.placement import fit_inside, mask_outside, plac
 from joint_diffusion.core.canvas.windows import Size, Window
 
 
-@pytest.mark.parametrize("image", [(512, 512), (100, 900), (900, 100), (64, 256), (3, 5)])
-@pytest.mark.parametrize("image_scale", [0.01, 0.3, 1.0])
+@pytest.mark.parametrize(
+    ("image", "image_scale"),
+    [
+        ((512, 512), 0.3),
+        ((100, 900), 0.01),
+        ((100, 900), 1.0),
+        ((900, 100), 0.01),
+        ((900, 100), 1.0),
+        ((64, 256), 1.0),
+        ((3, 5), 0.3),
+    ],
+)
 def test_an_image_always_fits_and_keeps_its_proportions(image, image_scale):
     canvas = Size(64, 256)
     height, width = fit_inside(canvas, Size(*image), image_scale)

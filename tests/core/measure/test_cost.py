@@ -26,10 +26,18 @@ METHODS = {
 }
 
 
-@pytest.mark.parametrize("sigma", [2.0, 0.2])
-@pytest.mark.parametrize("where", ["at rest", "around a loop", "moving", "taking turns"])
-@pytest.mark.parametrize("methods", METHODS.values(), ids=METHODS)
-def test_views_are_counted_before_they_are_made(methods, where, sigma):
+GUIDED = ("two scales", "both, gradient", "both, crop fusion")
+CASES = [
+    *((name, "at rest", 2.0) for name in METHODS),
+    *((name, where, 2.0) for name in GUIDED for where in ("around a loop", "moving", "taking turns")),
+    # Where so little noise is left that corrections rest, but for those by gradients.
+    *((name, "at rest", 0.2) for name in ("three scales", "both, gradient", "projected, and sync by a gradient")),
+    ("both, crop fusion", "taking turns", 0.2),
+]
+
+
+@pytest.mark.parametrize(("name", "where", "sigma"), CASES)
+def test_views_are_counted_before_they_are_made(name, where, sigma):
     canvas, seen = Size(32, 64), []
 
     def denoise(views, sigma, windows, canvas):
@@ -40,7 +48,7 @@ def test_views_are_counted_before_they_are_made(methods, where, sigma):
         window=Size(16, 16), stride=Size(8, 12), wrap=Wrap(x=where == "around a loop"), moving=where == "moving"
     )
     turns = CrossSamplingParams(groups=2, cross_stride=Size(4, 6)) if where == "taking turns" else None
-    params = JointParams(windows=windows, cross_sampling=turns, **methods)
+    params = JointParams(windows=windows, cross_sampling=turns, **METHODS[name])
     step = Step(sigma=sigma, kept=0.5, index=1, count=10)
     denoise_step(torch.randn(1, 4, *canvas), step, denoise, params)
     assert sum(seen) == views_per_step(canvas, params, step)

@@ -34,8 +34,9 @@ def step(index=0, **options):
     return Step(**{"sigma": 1.8, "kept": 0.7, "index": index, "count": 10, **options})
 
 
-@pytest.mark.parametrize("plan", PLANS, ids=str)
-@pytest.mark.parametrize("adjacency", [0.1, 1.0, 100.0])
+@pytest.mark.parametrize(
+    ("plan", "adjacency"), [*zip(PLANS, [0.1, 1.0, 100.0, 0.1, 1.0, 0.1, 1.0], strict=True), (PLANS[1], 0.1)], ids=str
+)
 def test_the_weights_equal_crop_fusion_window_after_window_and_then_the_average(plan, adjacency):
     canvas, window, stride, wrap = plan
     windows = plan_windows(canvas, window, stride, wrap)
@@ -133,9 +134,21 @@ def test_weights_of_a_plan_are_made_once(monkeypatch):
     assert len(made) == 1
 
 
-@pytest.mark.parametrize("wrap", [Wrap(), Wrap(x=True), Wrap(y=True, x=True)])
-@pytest.mark.parametrize("canvas", [Size(16, 64), Size(24, 41), Size(16, 20)])
-@pytest.mark.parametrize(("stride", "shift"), [(8, 4), (8, 7), (16, 8), (12, 6), (5, 3)])
+@pytest.mark.parametrize(
+    ("canvas", "stride", "shift", "wrap"),
+    [
+        (Size(16, 64), 8, 4, Wrap()),
+        (Size(16, 64), 16, 8, Wrap(x=True)),
+        (Size(16, 64), 12, 6, Wrap(y=True, x=True)),
+        (Size(24, 41), 8, 7, Wrap()),
+        (Size(24, 41), 16, 8, Wrap()),
+        (Size(24, 41), 12, 6, Wrap(x=True)),
+        (Size(24, 41), 5, 3, Wrap(y=True, x=True)),
+        (Size(16, 20), 5, 3, Wrap()),
+        (Size(16, 20), 16, 8, Wrap(y=True, x=True)),
+    ],
+    ids=str,
+)
 def test_shifted_windows_cover_everything_with_no_wide_gaps(canvas, stride, shift, wrap):
     sizes = Size(16, 16), Size(stride, stride)
     windows = plan_windows(canvas, *sizes, wrap, offset=Size(shift, shift))

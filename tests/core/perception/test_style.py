@@ -1,5 +1,7 @@
 """The style loss against Gatys et al.'s equations as loops."""
 
+from functools import cache
+
 import pytest
 import torch
 from joint_diffusion.core.perception.style import LAYERS, Style
@@ -8,10 +10,12 @@ from oracles import style_loss
 from torch import nn
 
 
+@cache
 def random_weights(dtype=torch.float64) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     return {
-        name: torch.randn(shape, generator=generator, dtype=dtype) * ((2 / (9 * shape[1])) ** 0.5 if shape[1:] else 0.1)
+        name: torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
+        * ((2 / (9 * shape[1])) ** 0.5 if shape[1:] else 0.1)
         for name, shape in vgg_shapes().items()
     }
 
@@ -63,14 +67,14 @@ def test_distance_and_gradient_are_those_of_the_loops():
 
 def test_it_does_not_matter_where_things_are():
     """Exactly only far from edges; a picture that is rolled by the stride of the network comes close."""
-    style, view = Style(random_weights()), pictures(1, 96, 96)
+    style, view = Style(random_weights(torch.float32)), pictures(1, 96, 96)
     moved, other = view.roll((32, 16), (-2, -1)), pictures(1, 96, 96, seed=1) ** 2
     assert style(moved, view) < 0.01 * style(other, view)
 
 
 def test_it_does_not_depend_on_the_size_of_the_picture():
     """But for the edges; sums over space would differ by factors of 6 and 36."""
-    style, patch = Style(random_weights()), pictures(1, 32, 32)
+    style, patch = Style(random_weights(torch.float32)), pictures(1, 32, 32)
     small, large = patch.repeat(1, 1, 2, 2), patch.repeat(1, 1, 4, 6)
     other = pictures(1, 64, 64, seed=1) ** 3
     assert style(large, small) < 0.3 * style(other, small)

@@ -10,7 +10,7 @@ SIZES = [Size(16, 16), Size(17, 23), Size(12, 31), Size(5, 7)]
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("zoom_factor", [2, 3, 4, 5])
+@pytest.mark.parametrize("zoom_factor", [2, 5])
 def test_the_inner_block_is_p_times_the_outer_one_and_both_are_central(size, zoom_factor):
     outer, inner = nesting(size, zoom_factor)
     assert inner[2:] == (zoom_factor * outer.height, zoom_factor * outer.width)
@@ -28,8 +28,7 @@ def test_convention_blocks_lean_up_and_left():
     assert nesting(Size(9, 11), 4) == (Window(3, 4, 2, 2), Window(0, 1, 8, 8))
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("zoom_factor", [2, 3, 5])
+@pytest.mark.parametrize(("size", "zoom_factor"), [*zip(SIZES, [2, 3, 5, 2], strict=True)])
 def test_pixels_nest_as_the_latents_do(size, zoom_factor):
     latent, pixels = (
         nesting(size, zoom_factor),
@@ -76,8 +75,17 @@ def covered(axis, base, zoom_factor, steps):
     return start, end
 
 
-@pytest.mark.parametrize("size", [*SIZES, Size(104, 152), Size(64, 96)])
-@pytest.mark.parametrize("zoom_factor", [2, 3, 4])
+@pytest.mark.parametrize(
+    ("size", "zoom_factor"),
+    [
+        (Size(17, 23), 2),
+        (Size(5, 7), 3),
+        (Size(104, 152), 2),
+        (Size(104, 152), 3),
+        (Size(64, 96), 3),
+        (Size(64, 96), 4),
+    ],
+)
 def test_footprints_hold_the_whole_cells_inside_a_level(size, zoom_factor):
     base, found = nesting(size, zoom_factor), footprints(size, zoom_factor)
     assert found[0] == base

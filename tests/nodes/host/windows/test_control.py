@@ -18,6 +18,7 @@ from window_run import predict, predict_views
 CANVAS = Size(16, 48)
 WINDOW = Window(0, 4, 16, 16)
 WINDOWS = tuple(Window(0, left, 16, 16) for left in (0, 8, 16, 24, 32, 40))  # the last one wraps
+FEW = WINDOWS[0], WINDOWS[2], WINDOWS[5]
 
 
 def rand(*shape, seed=9):
@@ -69,9 +70,9 @@ def check(patcher, make, x, sigma=3.0, **options):
     assert (native - without).abs().max() > 1e-4 * native.abs().max()
 
     rows = torch.cat([x, x.flip(-1)])
-    together = predict_views(patcher, *controlled(whole, **options), rows, sigma, WINDOWS)
+    together = predict_views(patcher, *controlled(whole, **options), rows, sigma, FEW)
     alone = [
-        predict_views(patcher, *controlled(whole, **options), rows[b : b + 1], sigma, WINDOWS, together=False)
+        predict_views(patcher, *controlled(whole, **options), rows[b : b + 1], sigma, FEW, together=False)
         for b in (0, 1)
     ]
     assert_same(together, torch.stack(alone, 2).flatten(1, 2))

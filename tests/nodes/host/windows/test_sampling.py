@@ -23,7 +23,7 @@ from tiny_models import prompt
 
 
 def windows(**options):
-    return WindowParams(**{"window": Size(16, 16), "stride": Size(8, 8), "weights": "gaussian", "grid": 2, **options})
+    return WindowParams(**{"window": Size(8, 8), "stride": Size(4, 4), "weights": "gaussian", "grid": 2, **options})
 
 
 GRADIENT = MultiScaleParams(guidance="gradient", weight=1.0)
@@ -45,7 +45,7 @@ def run(model, latent, positive=None, negative=None, **options):
 
 
 def test_one_window_over_the_canvas_is_the_plain_sampler(sd15):
-    latent = torch.zeros(2, 4, 16, 16)
+    latent = torch.zeros(2, 4, 8, 8)
     plain = run(sd15, latent)
     torch.testing.assert_close(run(with_settings(sd15, windows=windows()), latent), plain, rtol=1e-4, atol=1e-4)
 
@@ -59,7 +59,7 @@ def test_an_encoder_that_adds_noise_draws_the_run_s_own_for_windows():
     model.set_model_unet_function_wrapper(
         lambda apply, args: (seen.append(args["c"]["y"]), apply(args["input"], args["timestep"], **args["c"]))[1]
     )
-    both, latent = {"unclip_conditioning": [part]}, torch.zeros(1, 4, 16, 24)
+    both, latent = {"unclip_conditioning": [part]}, torch.zeros(1, 4, 8, 12)
     for patched in (model, with_settings(model, windows=windows())):
         run(patched, latent, steps=1, positive=prompt(1, **both), negative=prompt(2, **both))
     canvas, view = (rows[0] for rows in seen)
@@ -70,14 +70,14 @@ def test_an_encoder_that_adds_noise_draws_the_run_s_own_for_windows():
 
 @pytest.mark.parametrize("wrap", [Wrap(), Wrap(x=True)])
 def test_windows_per_batch_change_nothing(sd15, wrap):
-    latent = torch.zeros(2, 4, 24, 40)
+    latent = torch.zeros(2, 4, 12, 20)
     results = [run(with_settings(sd15, windows=windows(wrap=wrap, batch=n)), latent) for n in (0, 1, 3)]
     for result in results[1:]:
         torch.testing.assert_close(result, results[0], rtol=1e-4, atol=1e-4)
 
 
 def test_a_batch_of_panoramas_equals_its_panoramas(sd15):
-    model, latent = with_settings(sd15, windows=windows()), torch.zeros(2, 4, 16, 40)
+    model, latent = with_settings(sd15, windows=windows()), torch.zeros(2, 4, 8, 20)
     noise = comfy.sample.prepare_noise(latent, 1)
     torch.testing.assert_close(run(model, latent)[1:], run(model, latent[1:], noise=noise[1:]), rtol=1e-4, atol=1e-4)
 
@@ -86,7 +86,7 @@ def test_a_batch_of_panoramas_equals_its_panoramas(sd15):
 @pytest.mark.parametrize("family", ["sdxl", "flux", "qwen_image"])
 def test_other_families(family, guidance):
     model = getattr(tiny_models, family)()
-    shape = {"sdxl": (1, 4, 32, 48), "flux": (1, 16, 32, 48), "qwen_image": (1, 16, 1, 32, 48)}[family]
+    shape = {"sdxl": (1, 4, 16, 24), "flux": (1, 16, 16, 24), "qwen_image": (1, 16, 1, 16, 24)}[family]
     pooled = {"sdxl": {"pooled_output": torch.randn(1, 1280)}, "flux": {"pooled_output": torch.randn(1, 32)}}
     options = pooled.get(family, {})
     result = run(
@@ -100,14 +100,14 @@ def test_other_families(family, guidance):
 
 
 def test_node_order_does_not_matter(sd15):
-    latent, guidance = torch.zeros(1, 4, 32, 48), MultiScaleParams()
+    latent, guidance = torch.zeros(1, 4, 16, 24), MultiScaleParams()
     one = with_settings(with_settings(sd15, windows=windows()), multiscale=guidance)
     other = with_settings(with_settings(sd15, multiscale=guidance), windows=windows())
     assert torch.equal(run(one, latent), run(other, latent))
 
 
 def test_the_users_model_is_not_changed(sd15):
-    latent = torch.zeros(1, 4, 16, 24)
+    latent = torch.zeros(1, 4, 8, 12)
     before = run(sd15, latent)
     run(with_settings(sd15, windows=windows(), multiscale=MultiScaleParams(scales=1)), latent)
     assert torch.equal(run(sd15, latent), before)
@@ -126,33 +126,33 @@ def count_rows(model):
 
 def test_a_prompt_is_not_run_in_windows_that_its_mask_leaves_empty(sd15):
     model, rows = count_rows(with_settings(sd15, windows=windows()))
-    mask = torch.zeros(1, 128, 384)
-    mask[..., :64] = 1  # the left 8 of 48 cells: only the first of 5 windows
-    run(model, torch.zeros(1, 4, 16, 48), steps=1, positive=prompt(1) + prompt(3, mask=mask))
+    mask = torch.zeros(1, 64, 192)
+    mask[..., :32] = 1  # the left 4 of 24 cells: only the first of 5 windows
+    run(model, torch.zeros(1, 4, 8, 24), steps=1, positive=prompt(1) + prompt(3, mask=mask))
     assert sum(rows) == 5 * 2 + 1
 
 
 @pytest.mark.parametrize(("guidance", "looks"), [(MultiScaleParams(), 1), (GRADIENT, 2)], ids=["projected", "gradient"])
 def test_model_rows_of_a_guided_step_are_the_least_possible(sd15, guidance, looks):
     model, rows = count_rows(with_settings(sd15, windows=windows(), multiscale=guidance))
-    run(model, torch.zeros(1, 4, 32, 48), steps=1)
+    run(model, torch.zeros(1, 4, 16, 24), steps=1)
     fine, coarse = 3 * 5, 2  # windows at 32 x 48 and at 16 x 24
     assert sum(rows) == 2 * (looks * fine + coarse)
 
 
 def test_interruption_stops_and_leaves_the_model_as_it_was(sd15):
     model = with_settings(sd15, windows=windows(batch=1), multiscale=GRADIENT)
-    latent = torch.zeros(1, 4, 32, 48)
-    expected = run(model, latent)
+    latent = torch.zeros(1, 4, 16, 16)
+    expected = run(model, latent, steps=2)
     before = {name: value.clone() for name, value in sd15.model.state_dict().items()}
 
     def interrupt(*_):
         comfy.model_management.interrupt_current_processing()
 
     with pytest.raises(comfy.model_management.InterruptProcessingException):
-        run(model, latent, callback=interrupt)
+        run(model, latent, steps=2, callback=interrupt)
     assert all(torch.equal(value, before[name]) for name, value in sd15.model.state_dict().items())
-    assert torch.equal(run(model, latent), expected)
+    assert torch.equal(run(model, latent, steps=2), expected)
 
 
 def test_memory_is_asked_for_a_window_not_for_the_canvas(sd15, monkeypatch):
@@ -163,8 +163,8 @@ def test_memory_is_asked_for_a_window_not_for_the_canvas(sd15, monkeypatch):
         "estimate_memory",
         lambda m, shape, c: (asked.append(tuple(shape)), original(m, shape, c))[1],
     )
-    run(with_settings(sd15, windows=windows(batch=2)), torch.zeros(1, 4, 16, 400), steps=1)
-    assert asked == [(1, 4, 16, 16)]
+    run(with_settings(sd15, windows=windows(batch=2)), torch.zeros(1, 4, 8, 200), steps=1)
+    assert asked == [(1, 4, 8, 8)]
 
 
 def test_an_out_of_memory_error_halves_the_batch(sd15):
@@ -177,7 +177,7 @@ def test_an_out_of_memory_error_halves_the_batch(sd15):
         return wrapped(apply, args)
 
     model.set_model_unet_function_wrapper(short_of_memory)
-    latent = torch.zeros(1, 4, 16, 72)
+    latent = torch.zeros(1, 4, 8, 36)
     expected = run(with_settings(sd15, windows=windows()), latent, steps=1)
     torch.testing.assert_close(run(model, latent, steps=1), expected, rtol=1e-4, atol=1e-4)
     assert max(rows) == 4
@@ -201,7 +201,7 @@ def test_an_out_of_memory_error_halves_the_batch_of_a_guided_pass(sd15, when):
         return predicted
 
     model.set_model_unet_function_wrapper(short_of_memory)
-    latent = torch.zeros(1, 4, 32, 48)
+    latent = torch.zeros(1, 4, 16, 24)
     torch.testing.assert_close(run(model, latent, steps=2), run(guided, latent, steps=2), rtol=1e-4, atol=1e-4)
     assert tried[True][:2] == [16, 8]
     assert max(tried[True][2:]) == 4
@@ -216,20 +216,20 @@ def test_context_windows_are_refused(sd15):
     model = with_settings(sd15, windows=windows())
     model.model_options["context_handler"] = object()
     with pytest.raises(ValueError, match="Remove one of the two nodes"):
-        run(model, torch.zeros(1, 4, 16, 24))
+        run(model, torch.zeros(1, 4, 8, 12))
 
 
 def test_noise_masks_keep_what_they_keep(sd15):
-    latent = torch.randn(1, 4, 16, 40)
-    mask = torch.zeros(1, 1, 16, 40)
-    mask[..., 20:] = 1
+    latent = torch.randn(1, 4, 8, 20)
+    mask = torch.zeros(1, 1, 8, 20)
+    mask[..., 10:] = 1
     result = run(with_settings(sd15, windows=windows()), latent, noise_mask=mask)
-    torch.testing.assert_close(result[..., :20], latent[..., :20])
-    assert (result[..., 20:] - latent[..., 20:]).abs().mean() > 0.1
+    torch.testing.assert_close(result[..., :10], latent[..., :10])
+    assert (result[..., 10:] - latent[..., 10:]).abs().mean() > 0.1
 
 
 def test_a_lora_on_the_model(sd15):
-    latent, lora = torch.zeros(1, 4, 16, 40), tiny_models.lora_weights(sd15)
+    latent, lora = torch.zeros(1, 4, 8, 20), tiny_models.lora_weights(sd15)
     with_lora, _ = comfy.sd.load_lora_for_models(sd15, None, lora, 1.0, 0.0)
     before = run(with_settings(with_lora, windows=windows()), latent)
     patched_later, _ = comfy.sd.load_lora_for_models(with_settings(sd15, windows=windows()), None, lora, 1.0, 0.0)
@@ -241,7 +241,7 @@ def test_lora_hooks_on_one_prompt(sd15):
     """One window over the canvas is the host's own result; several windows see the hook as well."""
     hooks = comfy.hooks.create_hook_lora(tiny_models.lora_weights(sd15), strength_model=1.0, strength_clip=0.0)
     hooked = {"positive": prompt(1, hooks=hooks)}
-    small, wide = torch.zeros(1, 4, 16, 16), torch.zeros(1, 4, 16, 40)
+    small, wide = torch.zeros(1, 4, 8, 8), torch.zeros(1, 4, 8, 20)
     model = with_settings(sd15, windows=windows())
     torch.testing.assert_close(run(model, small, **hooked), run(sd15, small, **hooked), rtol=1e-4, atol=1e-4)
     assert (run(model, wide, **hooked) - run(model, wide)).abs().max() > 1e-3
@@ -251,7 +251,7 @@ def test_guided_euler_in_the_host_is_the_literal_step():
     """The U-Net called directly, differentiated by autograd as it is, CFG by hand, around it the paper's own loops."""
     omega, cfg, sigma_count = 0.02, 4.0, 3
     guidance = MultiScaleParams(guidance="gradient", scales=2, weight=omega, decay="constant")
-    plan, latent = windows(stride=Size(16, 16)), torch.zeros(1, 4, 32, 32)
+    plan, latent = windows(stride=Size(8, 8)), torch.zeros(1, 4, 16, 16)
     with torch.inference_mode(False):
         model = tiny_models.sd15()
         positive, negative = prompt(1), prompt(2)
@@ -272,7 +272,7 @@ def test_guided_euler_in_the_host_is_the_literal_step():
         sigmas = comfy.samplers.calculate_sigmas(sampling, "normal", sigma_count)
         noise = comfy.sample.prepare_noise(latent.clone(), 1)
         x = sampling.noise_scaling(sigmas[0], noise, latent.clone(), True)[0]
-        arguments = lambda *size: plan.plan(Size(*size)), window_weights("gaussian", Size(16, 16)), omega
+        arguments = lambda *size: plan.plan(Size(*size)), window_weights("gaussian", Size(8, 8)), omega
         for sigma, after in zip(sigmas.tolist(), sigmas.tolist()[1:], strict=False):
             x = oracles.msd_step(x, sigma, after, denoise, *arguments, scales=2)
         expected = model.model.process_latent_out(x)[None].detach()
@@ -285,8 +285,8 @@ def test_guided_euler_in_the_host_is_the_literal_step():
 def test_guided_windows_of_sdxl_are_told_their_own_size(guidance):
     """As if the user had set width and height to those of the window, in every pass."""
     model = with_settings(tiny_models.sdxl(), windows=windows(), multiscale=guidance)
-    pooled, latent = {"pooled_output": torch.randn(1, 1280)}, torch.zeros(1, 4, 32, 32)
-    size = {"width": 128, "height": 128}
+    pooled, latent = {"pooled_output": torch.randn(1, 1280)}, torch.zeros(1, 4, 16, 16)
+    size = {"width": 64, "height": 64}
     automatic = run(model, latent, positive=prompt(1, **pooled), negative=prompt(2, **pooled))
     told = run(model, latent, positive=prompt(1, **pooled, **size), negative=prompt(2, **pooled, **size))
     torch.testing.assert_close(automatic, told, rtol=1e-4, atol=1e-4)
@@ -294,9 +294,9 @@ def test_guided_windows_of_sdxl_are_told_their_own_size(guidance):
 
 def test_gradients_through_windows_of_different_prompts(sd15):
     """A masked prompt splits a batch of windows into calls of their own; the gradient must not notice."""
-    mask = torch.zeros(1, 256, 384)
-    mask[..., :150] = 1
-    guidance, latent = GRADIENT, torch.zeros(1, 4, 32, 48)
+    mask = torch.zeros(1, 128, 128)
+    mask[..., :50] = 1
+    guidance, latent = GRADIENT, torch.zeros(1, 4, 16, 16)
     one_by_one, together = (
         run(
             with_settings(sd15, windows=windows(batch=batch), multiscale=guidance),
@@ -311,7 +311,7 @@ def test_gradients_through_windows_of_different_prompts(sd15):
 
 def test_lora_hooks_refuse_gradients_and_name_the_way_out(sd15):
     hooks = comfy.hooks.create_hook_lora(tiny_models.lora_weights(sd15), strength_model=1.0, strength_clip=0.0)
-    model, latent = with_settings(sd15, windows=windows()), torch.zeros(1, 4, 32, 32)
+    model, latent = with_settings(sd15, windows=windows()), torch.zeros(1, 4, 16, 16)
     with pytest.raises(RuntimeError, match='Choose guidance "projected"'):
         run(with_settings(model, multiscale=GRADIENT), latent, positive=prompt(1, hooks=hooks))
     free = run(with_settings(model, multiscale=MultiScaleParams()), latent, positive=prompt(1, hooks=hooks))
@@ -321,14 +321,14 @@ def test_lora_hooks_refuse_gradients_and_name_the_way_out(sd15):
 def test_schedules_go_by_the_step_also_at_the_coarse_scale(sd15):
     """At half the noise level the coarse canvas would be past the end of a prompt that the fine one still has."""
     sigma_max = sd15.get_model_object("model_sampling").sigma_max
-    guidance, latent = MultiScaleParams(), torch.zeros(1, 4, 32, 32)
+    guidance, latent = MultiScaleParams(), torch.zeros(1, 4, 16, 16)
     model = with_settings(sd15, windows=windows(), multiscale=guidance)
     always, early = prompt(3), prompt(3, end_percent=0.02)  # on at sigma_max, not at half of it
     assert sd15.get_model_object("model_sampling").percent_to_sigma(0.02) > sigma_max / 2
     torch.testing.assert_close(
         run(model, latent, steps=1, positive=early), run(model, latent, steps=1, positive=always), rtol=1e-4, atol=1e-4
     )
-    image = torch.rand(1, 3, 256, 256)
+    image = torch.rand(1, 3, 128, 128)
     controls = [tiny_models.control_net().set_cond_hint(image, 0.9, span) for span in ((0.0, 1.0), (0.0, 0.02))]
     results = [run(model, latent, steps=1, positive=prompt(1, control=control)) for control in controls]
     torch.testing.assert_close(results[0], results[1], rtol=1e-4, atol=1e-4)
@@ -336,7 +336,7 @@ def test_schedules_go_by_the_step_also_at_the_coarse_scale(sd15):
 
 def test_hook_keyframes_go_by_the_step_also_at_the_coarse_scale(sd15):
     """A LoRA that ends below the step's noise level, and above that of the coarse canvas."""
-    model, latent = with_settings(sd15, windows=windows(), multiscale=MultiScaleParams()), torch.zeros(1, 4, 32, 32)
+    model, latent = with_settings(sd15, windows=windows(), multiscale=MultiScaleParams()), torch.zeros(1, 4, 16, 16)
 
     def hooked(*keyframes):
         hooks = comfy.hooks.create_hook_lora(tiny_models.lora_weights(sd15), strength_model=1.0, strength_clip=0.0)
@@ -353,11 +353,11 @@ def test_hook_keyframes_go_by_the_step_also_at_the_coarse_scale(sd15):
 
 def test_a_cfg_hook_may_ask_about_a_part_of_the_canvas(sd15):
     """It is then told what a canvas of that size would be: windows are planned and weighted anew."""
-    noise = torch.randn(1, 4, 16, 40, generator=torch.Generator().manual_seed(1))
+    noise = torch.randn(1, 4, 8, 20, generator=torch.Generator().manual_seed(1))
     asked, whole = [], []
 
     def ask(args):
-        part = args["input"][..., :24].contiguous()
+        part = args["input"][..., :12].contiguous()
         asked.extend(
             comfy.samplers.calc_cond_batch(args["model"], [args["cond"]], part, args["sigma"], args["model_options"])
         )
@@ -367,7 +367,7 @@ def test_a_cfg_hook_may_ask_about_a_part_of_the_canvas(sd15):
         whole.append(args["cond_denoised"])
         return args["denoised"]
 
-    for hook, start in ((ask, noise), (listen, noise[..., :24])):
+    for hook, start in ((ask, noise), (listen, noise[..., :12])):
         model = with_settings(sd15, windows=windows())
         model.set_model_sampler_post_cfg_function(hook)
         run(model, torch.zeros_like(start), noise=start, steps=1)
@@ -378,7 +378,7 @@ def test_twin_crop_fusion_when_unsampling_knows_its_steps(sd15):
     """Crop Fusion is on where there is more noise than picture, also where the noise rises."""
     rising = comfy.samplers.calculate_sigmas(sd15.get_model_object("model_sampling"), "simple", 4).flip(0)
     rising[0] = rising[1] / 10
-    latent = torch.randn(1, 4, 16, 40, generator=torch.Generator().manual_seed(1))
+    latent = torch.randn(1, 4, 8, 20, generator=torch.Generator().manual_seed(1))
 
     def unsample(sigmas, **method):
         guider = comfy.samplers.CFGGuider(with_settings(sd15, windows=windows(), **method))
@@ -403,7 +403,7 @@ def test_a_memory_that_ran_out_once_is_not_asked_again(sd15):
         return apply(args["input"], args["timestep"], **args["c"])
 
     model.set_model_unet_function_wrapper(short_of_memory)
-    run(model, torch.zeros(1, 4, 16, 72), steps=4)
+    run(model, torch.zeros(1, 4, 8, 36), steps=4)
     assert calls.count(16) == 1
 
 
@@ -418,12 +418,12 @@ def test_a_memory_that_ran_out_once_is_not_asked_again(sd15):
 def test_caches_that_know_no_windows_are_refused(sd15, node, guidance, message):
     cached = getattr(comfy_extras.nodes_easycache, node).execute(sd15, 0.9, 0.0, 1.0, False).args[0]
     with pytest.raises(ValueError, match=message):
-        run(with_settings(cached, windows=windows(), multiscale=guidance), torch.zeros(1, 4, 32, 32))
+        run(with_settings(cached, windows=windows(), multiscale=guidance), torch.zeros(1, 4, 16, 16))
 
 
 def test_a_cache_of_whole_canvases_works(sd15):
     cached = comfy_extras.nodes_easycache.LazyCacheNode.execute(sd15, 1e-9, 0.0, 1.0, False).args[0]
-    latent = torch.zeros(1, 4, 16, 40)
+    latent = torch.zeros(1, 4, 8, 20)
     plain = run(with_settings(sd15, windows=windows()), latent)
     torch.testing.assert_close(run(with_settings(cached, windows=windows()), latent), plain, rtol=1e-4, atol=1e-4)
 
@@ -432,7 +432,7 @@ def test_gradients_refuse_rising_noise_levels(sd15):
     model = with_settings(sd15, windows=windows(), multiscale=GRADIENT)
     guider = comfy.samplers.CFGGuider(model)
     guider.set_conds(prompt(1), prompt(2))
-    latent, sigmas = torch.zeros(1, 4, 32, 32), torch.tensor([0.1, 1.0, 5.0])
+    latent, sigmas = torch.zeros(1, 4, 16, 16), torch.tensor([0.1, 1.0, 5.0])
     with pytest.raises(ValueError, match=r"sigmas: guidance needs noise levels that fall"):
         guider.sample(latent, latent, comfy.samplers.sampler_object("euler"), sigmas, disable_pbar=True, seed=1)
 
@@ -441,9 +441,9 @@ def test_equal_neighbouring_noise_levels_are_no_trouble(sd15):
     model = with_settings(sd15, windows=windows(), multiscale=MultiScaleParams())
     guider = comfy.samplers.CFGGuider(model)
     guider.set_conds(prompt(1), prompt(2))
-    latent, sigmas = torch.zeros(1, 4, 32, 32), torch.tensor([5.0, 5.0, 1.0, 0.0])
+    latent, sigmas = torch.zeros(1, 4, 16, 16), torch.tensor([5.0, 5.0, 1.0, 0.0])
     result = guider.sample(
-        torch.randn(1, 4, 32, 32), latent, comfy.samplers.sampler_object("euler"), sigmas, disable_pbar=True, seed=1
+        torch.randn(1, 4, 16, 16), latent, comfy.samplers.sampler_object("euler"), sigmas, disable_pbar=True, seed=1
     )
     assert result.isfinite().all()
 
@@ -455,7 +455,7 @@ def test_unsampling_is_that_of_the_plain_sampler(family):
     falling = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), "simple", 4)
     rising = falling.flip(0)
     rising[0] = rising[1] / 10  # the level of a finished picture is 0, by which Euler would divide
-    latent = torch.randn(1, 4 if family == "sd15" else 16, 16, 16, generator=torch.Generator().manual_seed(1))
+    latent = torch.randn(1, 4 if family == "sd15" else 16, 8, 8, generator=torch.Generator().manual_seed(1))
 
     def unsample(patched):
         guider = comfy.samplers.CFGGuider(patched)
@@ -480,7 +480,7 @@ def test_unsampling_is_that_of_the_plain_sampler(family):
 @pytest.mark.parametrize("guidance", [None, MultiScaleParams()])
 def test_a_single_noise_level_is_no_step(sd15, guidance):
     """What Split Sigmas leaves when all steps are on the other side."""
-    model, latent = with_settings(sd15, windows=windows(), multiscale=guidance), torch.ones(1, 4, 32, 48)
+    model, latent = with_settings(sd15, windows=windows(), multiscale=guidance), torch.ones(1, 4, 16, 24)
     sigmas, noise = torch.tensor([2.0]), comfy.sample.prepare_noise(latent, 1)
     sampler = comfy.samplers.sampler_object("euler")
     found, plain = (
