@@ -53,13 +53,13 @@ denoised    the x0 prediction D(x, sigma) ("foreseen denoised" in SyncDiffusion)
 fuse        compute a canvas as the weighted average of views
 correction  a function that changes the denoised canvas
 guidance    a correction, or a gradient that shifts views
-shift       what guidance by gradients adds to a view before it is denoised, x^_i - x_i
+shifts      what guidance by gradients adds to a view before it is denoised, x^_i - x_i
 appearance  colours and texture of a picture, without what it shows
 anchor      the window whose appearance other windows get, in SyncDiffusion
 look        one evaluation of the model on all windows of a canvas (`Look`)
-scale       a resolution of the canvas in Multi-Scale Diffusion: 1 is the canvas, 2 has half the resolution, ...
+scales      resolutions of the canvas in Multi-Scale Diffusion: 1 is the canvas, 2 has half the resolution, ...
 coarse      of a higher scale; fine is the opposite
-level       one picture of a zoom stack; level 0 is the most zoomed out
+levels      the pictures of a zoom stack; level 0 is the most zoomed out
 progress    the part of the sampling that is done, 0..1, computed from the noise level
 """
 
