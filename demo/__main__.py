@@ -1,4 +1,4 @@
-"""`python -m demo panorama | zoom`: pictures from the bundled model, without ComfyUI and without a checkpoint.
+"""`python -m demo panorama | zoom | enlarge`: pictures from the bundled model, without ComfyUI or a checkpoint.
 
 Progress goes to stderr. The last line on stdout is one JSON object with the measures of the picture.
 """
@@ -9,13 +9,16 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from .enlarge import EnlargeParams, enlarge_picture, measure_enlarged
 from .panorama import METHODS, PanoramaParams, measure_panorama, paint_panorama
 from .pipeline import LandscapePipeline
 from .zoom import BLENDINGS, SAMPLERS, ZoomParams, measure_zoom, paint_zoom, write_zoom_video
@@ -64,7 +67,7 @@ def given(args: argparse.Namespace, params: type) -> dict[str, Any]:
     return {key: value for key, value in vars(args).items() if key in fields}
 
 
-def painted(args: argparse.Namespace, paint: Callable, params: PanoramaParams | ZoomParams) -> tuple[Any, dict]:
+def painted(args: argparse.Namespace, paint: Callable, params: Any) -> tuple[Any, dict]:
     """Load the model and paint: the result, and its cost."""
     check_device(args.device)
     pipeline = LandscapePipeline(args.device)
@@ -111,6 +114,22 @@ def zoom(args: argparse.Namespace) -> dict:
     return rounded(measured | cost) | dataclasses.asdict(params) | {"out": str(args.out)}
 
 
+def enlarge(args: argparse.Namespace) -> dict:
+    """Enlarge a picture from a file, save and measure it."""
+    params = EnlargeParams(**given(args, EnlargeParams))
+    check_image_path(args.out)
+    with Image.open(args.image) as file:
+        picture = torch.from_numpy(np.asarray(file.convert("RGB"))).permute(2, 0, 1)[None] / 255
+    result, cost = painted(args, partial(_of_picture, picture), params)
+    save_image(result.image, args.out)
+    measured = measure_enlarged(result.image.cpu(), picture)
+    return rounded(measured | cost) | dataclasses.asdict(params) | {"out": str(args.out)}
+
+
+def _of_picture(picture: Tensor, pipeline: LandscapePipeline, params: EnlargeParams, progress: Callable) -> Any:
+    return enlarge_picture(pipeline, picture.to(pipeline.device), params, progress)
+
+
 def repeated(prompts: tuple[str, ...], levels: int | None) -> tuple[str, ...]:
     """One prompt for each level: the last one is repeated."""
     if levels is None:
@@ -151,14 +170,28 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--independent-noise", dest="shared_noise", action="store_false", help="as in the ablation")
     sub.add_argument("--out", type=Path, default=Path("zoom"), help="folder for the levels and the video")
     sub.set_defaults(run=zoom)
+
+    sub = commands.add_parser("enlarge", help="a picture made larger, its layout kept")
+    sub.add_argument("--image", type=Path, required=True, help="the picture; sides are multiples of 8 pixels")
+    add_fields(
+        sub,
+        EnlargeParams(),
+        upscale_by="1, 2, 4 or 8",
+        prompt="what it shows; see demo/README.md",
+        denoise="1 starts from pure noise",
+        structure="how closely the layout is kept, 0..1",
+    )
+    sub.add_argument("--moving", action="store_true", help="windows that move from step to step, without overlap")
+    sub.add_argument("--out", type=Path, default=Path("enlarged.png"))
+    sub.set_defaults(run=enlarge)
     return top
 
 
-def add_fields(sub: argparse.ArgumentParser, defaults: PanoramaParams | ZoomParams, **texts: str) -> None:
-    """Options for fields of `defaults`: those of both commands, and the others in `texts`, with their help."""
-    texts |= {"height": "pixels", "width": "pixels", "seed": "of the noise", "steps": "of the sampler"}
-    texts |= {"cfg": "guidance scale, 1 is none", "stride": "latent cells (8 pixels) between windows"}
-    for name, text in texts.items():
+def add_fields(sub: argparse.ArgumentParser, defaults: Any, **texts: str) -> None:
+    """Options for fields of `defaults`: those of several commands, and the others in `texts`, with their help."""
+    common = {"height": "pixels", "width": "pixels", "seed": "of the noise", "steps": "of the sampler"}
+    common |= {"cfg": "guidance scale, 1 is none", "stride": "latent cells (8 pixels) between windows"}
+    for name, text in (texts | {name: text for name, text in common.items() if hasattr(defaults, name)}).items():
         default = getattr(defaults, name)
         sub.add_argument(flag(name), type=type(default), default=default, help=text)
     sub.add_argument("--device", default="cpu")

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from kornia.metrics import psnr
 from torch import Tensor, nn
 
 from core.canvas.windows import Size, Window
@@ -13,12 +14,11 @@ from core.methods.scale_map import ScaleMap
 from core.methods.structure import StructureParams, scales_for
 from core.step import Step
 
+from .metrics import sharpness
 from .model import DOWNSAMPLING
 from .panorama import NATIVE, Panorama
 from .pipeline import LandscapePipeline
 from .sampling import check_sampling, euler, karras_sigmas, starting_noise
-
-STRUCTURE = StructureParams()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,10 +26,12 @@ class EnlargeParams:
     """How a picture is enlarged.
 
     Attributes:
-        upscale_by: 2, 4 or 8.
+        upscale_by: 1 (refined at its size), 2, 4 or 8.
         prompt: what the picture shows; its zoom word should fit the enlarged one.
         denoise: 0..1, the part of the noise levels that is sampled; 1 starts from pure noise.
-        structure: how closely the picture is kept, or None for plain img2img.
+        structure: how closely the picture is kept, 0 (plain img2img) to 1.
+        stride: latent cells between windows.
+        moving: windows side by side that move, in place of overlapping ones.
     """
 
     upscale_by: int = 2
@@ -40,10 +42,12 @@ class EnlargeParams:
     denoise: float = 1.0
     stride: int = 8
     moving: bool = False
-    structure: StructureParams | None = STRUCTURE
+    structure: float = 1.0
 
     def __post_init__(self) -> None:
         check_sampling(self.steps, self.cfg)
+        if self.upscale_by not in (1, 2, 4, 8):
+            raise ValueError(f"upscale_by: must be 1, 2, 4 or 8, got {self.upscale_by}.")
         if not 0 < self.denoise <= 1:
             raise ValueError(f"denoise: must be above 0 and at most 1, got {self.denoise}.")
 
@@ -57,13 +61,10 @@ def enlarge_picture(
     """The picture (1, 3, H, W) in [0, 1], `upscale_by` times as large."""
     autoencoder, context = pipeline.autoencoder, pipeline.encode([params.prompt])
     large = nn.functional.interpolate(picture, scale_factor=float(params.upscale_by), mode="bicubic").clamp(0, 1)
-    scales = scales_for(params.upscale_by)
+    structure = StructureParams(scales=scales_for(params.upscale_by), strength=params.structure)
     aids = Aids(
         scale_map=ScaleMap(matrix=autoencoder.half_matrix, offset=autoencoder.half_offset),
-        picture=autoencoder.encode(picture),
-    )
-    structure = params.structure and StructureParams(
-        scales=scales, strength=params.structure.strength, roll_off=params.structure.roll_off
+        picture=autoencoder.encode(nn.functional.avg_pool2d(picture, 2) if params.upscale_by == 1 else picture),
     )
     joint = JointParams(
         windows=WindowParams(
@@ -74,7 +75,7 @@ def enlarge_picture(
             moving=params.moving,
             seed=params.seed,
         ),
-        structure=structure,
+        structure=structure if params.structure > 0 else None,
     )
     sigmas = karras_sigmas(int(params.steps / params.denoise))[-(params.steps + 1) :]
     before = pipeline.views
@@ -92,3 +93,9 @@ def enlarge_picture(
         x = noise if params.denoise == 1 else start + noise * sigmas[0] / (1 + sigmas[0] ** 2) ** 0.5
         latent = euler(predict, x, sigmas, on_step)
     return Panorama(pipeline.decode(latent), pipeline.views - before)
+
+
+def measure_enlarged(image: Tensor, picture: Tensor) -> dict[str, float]:
+    """How well the image, made small again, agrees with the picture: PSNR in decibels. And how sharp it is."""
+    small = nn.functional.interpolate(image, picture.shape[-2:], mode="area")
+    return {"psnr": psnr(small, picture, max_val=1.0).item(), "sharpness": sharpness(image).item()}

@@ -117,3 +117,21 @@ def test_what_cannot_be_painted_is_refused_before_the_model_is_loaded():
     assert refusals.keys() == REFUSED.keys()
     for line, message in REFUSED.items():
         assert f"demo: {message}" in refusals[line]
+
+
+def test_a_picture_is_enlarged_and_kept(tmp_path):
+    small, large = tmp_path / "small.png", tmp_path / "large.png"
+    assert (
+        python(
+            "-m", "demo", "panorama", "--method", "multidiffusion", *SMALL, "--steps", "6", "--out", str(small)
+        ).returncode
+        == 0
+    )
+    psnr = {}
+    for structure in ("1", "0"):
+        options = ("--structure", structure, "--steps", "4", "--prompt", "summer day sky meadow", "--moving")
+        done = python("-m", "demo", "enlarge", "--image", str(small), *options, "--out", str(large))
+        assert done.returncode == 0, done.stderr
+        psnr[structure] = json.loads(done.stdout.splitlines()[-1])["psnr"]
+    assert Image.open(large).size == (384, 256)
+    assert psnr["1"] > psnr["0"] + 5
