@@ -3,7 +3,7 @@
 from comfy_api.latest import io
 
 from ..core.canvas.windows import Wrap
-from .host.enlarge import Enlargement, enlarge
+from .host.windows.enlarge import Enlargement, enlarge
 from .ksampler_inputs import denoise_input, ksampler_inputs
 from .panorama_windows import OVERLAPPING, WINDOWS
 from .structure_guidance import ALIASES

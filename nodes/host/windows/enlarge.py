@@ -10,16 +10,16 @@ from comfy_extras.nodes_upscale_model import ImageUpscaleWithModel
 from torch import Tensor
 from torch.nn import functional
 
-from ...core.canvas.decode import DecodeParams, decode_in_windows, decode_plan, largest_window
-from ...core.canvas.windows import Size, Wrap, canvas_size
-from ...core.methods.multiscale import FACTOR
-from ...core.methods.structure import scales_for
-from .gradients.vae import load_along
-from .ksampler import sample
-from .latents import empty, encode, latent_space
-from .settings import Picture, joint_params, settings_of
-from .vae import decoder, decodes_in_memory
-from .windows.patch import with_settings
+from ....core.canvas.decode import DecodeParams, decode_in_windows, decode_plan, largest_window
+from ....core.canvas.windows import Size, Wrap, canvas_size
+from ....core.methods.multiscale import FACTOR
+from ....core.methods.structure import scales_for
+from ..gradients.vae import load_along
+from ..ksampler import sample
+from ..latents import empty, encode, latent_space
+from ..settings import Picture, joint_params, settings_of
+from ..vae import decoder, decodes_in_memory
+from .patch import with_settings
 
 SEEN_AROUND = 32  # pixels of the other side that an upscale model sees at an edge that wraps
 
@@ -70,7 +70,7 @@ def enlarge(
 
 
 def _three_channels(image: Tensor) -> Tensor:
-    return image.expand(*image.shape[:3], 3) if image.shape[-1] == 1 else image[..., :3]
+    return (image.expand(*image.shape[:3], 3) if image.shape[-1] == 1 else image[..., :3]).contiguous()
 
 
 def _with_windows(model: ModelPatcher, how: Enlargement) -> ModelPatcher:
