@@ -99,7 +99,11 @@ BOX, NODE_OF = ".zoom-explorer:visible", "app.graph.nodes.find(node => node.type
 STILL = 700  # ms: longer than the explorer's own movements
 
 
+in_either_renderer = pytest.mark.parametrize("editor", [False], ids=["classic"], indirect=True)
+
+
 @needs_browser
+@in_either_renderer
 def test_the_browser_has_the_formulas_of_the_core(editor):
     cases = [
         (c, zoom_factor, z, k)
@@ -124,11 +128,12 @@ def test_the_browser_has_the_formulas_of_the_core(editor):
 
 
 @needs_browser
+@in_either_renderer
 def test_moving_aside_keeps_the_point_under_the_pointer_and_ends_where_the_levels_do(editor):
     result = editor.page.evaluate(
         """async (module) => {
           const {zoomedAt, limited, levelSpan, layers} = await import(module)
-          const stack = {count: 5, p: 2, centre: {x: 0.5, y: 0.5}}
+          const stack = {count: 5, zoom_factor: 2, centre: {x: 0.5, y: 0.5}}
           const from = {zoom: 2, x: 0.1, y: -0.2}, at = {x: 0.6, y: 0.4}
           const to = zoomedAt(stack, from, 0.3, at)
           const point = (view) => (at.x - levelSpan(0.5, 2, view.zoom, 2, view.x).start) / 2 ** (view.zoom - 2)
@@ -277,7 +282,7 @@ def test_the_view_survives_queueing_again_and_loading_the_workflow(editor, graph
     assert differs_from(editor, 1.0) < TOLERANCE
     workflow, prompt = editor.serialised()
     (inputs,) = [node["inputs"] for node in prompt.values() if node["class_type"] == "ExploreZoomStack"]
-    assert inputs.keys() == {"images", "zoom_factor", "unit"}, "the view is no input"
+    assert inputs.keys() == {"images", "zoom_factor", "pixels_per_cell"}, "the view is no input"
     editor.load(workflow)
     page.wait_for_timeout(STILL)
     assert page.locator(BOX).count() == 1

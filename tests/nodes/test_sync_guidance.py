@@ -21,7 +21,7 @@ from joint_diffusion.core.perception.lpips import Lpips
 from joint_diffusion.core.perception.style import Style
 from joint_diffusion.core.step import Step, signal
 from joint_diffusion.nodes.host.perceptual_weights import FOLDER, load_lpips
-from joint_diffusion.nodes.host.windows import wrappers as sampling
+from joint_diffusion.nodes.host.windows import gradient_guidance
 from joint_diffusion.nodes.host.windows.patch import with_settings
 from joint_diffusion.nodes.sync_guidance import SyncGuidance
 from safetensors.torch import save_file
@@ -288,7 +288,7 @@ def test_the_gradient_agrees_with_finite_differences(family, change, options, lo
         rises.append(((shifts[window] * direction).sum() / -weight, slope.sum()))
         return shifts
 
-    monkeypatch.setattr(sampling, "guidance_shifts", spy)
+    monkeypatch.setattr(gradient_guidance, "guidance_shifts", spy)
     plan, shape = windows(stride=Size(4, 4)), SHAPES.get(family, (1, 4, 4, 8))
     model = change(lively(getattr(tiny_models, family)()))
     vae = None if loss == "latent" else VAES.get(family, tiny_models.vae)()

@@ -17,7 +17,8 @@ except ValueError as error:
     print(json.dumps(str(error)))
 noise = torch.rand(3, 256, 256, generator=torch.Generator().manual_seed(0))
 stripes = (torch.arange(256) % 8 < 4).float()
-row = Row(kept=[Kept(0.5 * noise + 0.5 * stripes, 0, 0.0)] * 2, prompts=["", ""], stride=8, network=None)
+kept = [Kept(0.5 * noise + 0.5 * stripes, views, 2.0 * views) for views in (2, 3, 7)]
+row = Row(kept=kept, prompts=[""] * 3, stride=8, network=None)
 names = [f"grid {axis} {period} px" for axis in "xy" for period in (8, 16)] + ["sharpness"]
 print(json.dumps({name: value for name, (value, *_) in measure(row, names).items()}))
 print(json.dumps(measure(row, ["seconds", "views denoised"])))
