@@ -42,6 +42,15 @@ Any sampler can step with the result. Here is Euler, with all methods turned on:
 >>> torch.allclose(x, torch.full_like(x, 0.5))
 True
 
+A canvas can keep the structure of a picture of half its size, whatever the model says:
+
+>>> from core import Aids, StructureParams
+>>> params = JointParams(windows=windows, structure=StructureParams())
+>>> aids = Aids(picture=torch.full((1, 4, 16, 32), 0.25))
+>>> denoised = denoise_step(x, Step(sigma=5.0), denoise, params, aids)
+>>> round(denoised.mean().item(), 4)
+0.25
+
 Vocabulary, one word per thing (CONTRIBUTING.md has more, and the words that are not used):
 
 canvas      the whole latent, (B, C, H, W) or (B, C, T, H, W); the last two dimensions are space
@@ -53,18 +62,18 @@ denoised    the x0 prediction D(x, sigma) ("foreseen denoised" in SyncDiffusion)
 fuse        compute a canvas as the weighted average of views
 correction  a function that changes the denoised canvas
 guidance    a correction, or a gradient that shifts views
-shift       what guidance by gradients adds to a view before it is denoised, x^_i - x_i
+shifts      what guidance by gradients adds to a view before it is denoised, x^_i - x_i
 appearance  colours and texture of a picture, without what it shows
 anchor      the window whose appearance other windows get, in SyncDiffusion
 look        one evaluation of the model on all windows of a canvas (`Look`)
-scale       a resolution of the canvas in Multi-Scale Diffusion: 1 is the canvas, 2 has half the resolution, ...
+scales      resolutions of the canvas in Multi-Scale Diffusion: 1 is the canvas, 2 has half the resolution, ...
 coarse      of a higher scale; fine is the opposite
-level       one picture of a zoom stack; level 0 is the most zoomed out
+levels      the pictures of a zoom stack; level 0 is the most zoomed out
 progress    the part of the sampling that is done, 0..1, computed from the noise level
 """
 
 from .canvas.windows import Size, Window
-from .joint_step import JointParams, denoise_step
+from .joint_step import Aids, JointParams, denoise_step
 from .methods.multidiffusion import WindowParams
 from .methods.multiscale import MultiScaleParams
 from .methods.structure import StructureParams
@@ -73,6 +82,7 @@ from .methods.twindiffusion import CropFusionParams, CrossSamplingParams
 from .step import Step
 
 __all__ = [
+    "Aids",
     "CropFusionParams",
     "CrossSamplingParams",
     "JointParams",
