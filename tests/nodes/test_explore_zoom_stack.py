@@ -99,7 +99,11 @@ BOX, NODE_OF = ".zoom-explorer:visible", "app.graph.nodes.find(node => node.type
 STILL = 700  # ms: longer than the explorer's own movements
 
 
+in_either_renderer = pytest.mark.parametrize("editor", [False], ids=["classic"], indirect=True)
+
+
 @needs_browser
+@in_either_renderer
 def test_the_browser_has_the_formulas_of_the_core(editor):
     cases = [
         (c, zoom_factor, z, k)
@@ -124,6 +128,7 @@ def test_the_browser_has_the_formulas_of_the_core(editor):
 
 
 @needs_browser
+@in_either_renderer
 def test_moving_aside_keeps_the_point_under_the_pointer_and_ends_where_the_levels_do(editor):
     result = editor.page.evaluate(
         """async (module) => {

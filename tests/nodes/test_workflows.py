@@ -20,7 +20,7 @@ PANORAMAS = [name for name in DEMOS if "panorama" in name]
 CHECKPOINTS = sorted(set(PROMPTS) - set(DEMOS))
 
 
-STEPS = 8  # of twenty or thirty; what is asked of the pictures is true of such ones, too
+STEPS = 8  # of twenty or thirty: what is asked of panoramas and zooms is true of such ones, too
 
 
 def quick(prompt):
@@ -44,7 +44,7 @@ def painted(server):
 
     def paint(name, output="SaveImage"):
         if name not in runs:
-            runs[name] = server.run(quick(PROMPTS[name]))
+            runs[name] = server.run(quick(PROMPTS[name]) if name in PANORAMAS else PROMPTS[name])
         (picture,) = server.images(runs[name], node_of(PROMPTS[name], output))
         return (picture * 255).round().astype(np.uint8)
 
