@@ -31,7 +31,7 @@ demo: $(VENV)/demo.stamp
 	$(BIN)/python -m demo zoom --seed 4 --out out/zoom
 
 test: $(if $(HOST),$(VENV)/host$(subst /,-,$(HOST)).stamp) $(VENV)/test.stamp
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/lint.stamp
 	$(BIN)/ruff check

@@ -20,6 +20,23 @@ if sys.dont_write_bytecode and not sys.pycache_prefix:
     sys.dont_write_bytecode = False
     sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = str(ROOT / ".pytest_cache" / "bytecode")
 
+# Files that take longest, so that no process of xdist begins one of them when the others are done.
+LONGEST = (
+    "nodes/test_workflows.py",
+    "benchmarks/figures/test_command.py",
+    "nodes/test_explore_zoom_stack.py",
+    "nodes/test_browser.py",
+    "nodes/test_sync_guidance.py",
+    "benchmarks/test_checkpoints.py",
+    "benchmarks/figures/test_samplers.py",
+    "nodes/host/windows/test_composition.py",
+    "nodes/test_zoom_stack.py",
+    "nodes/test_joint_upscale.py",
+    "nodes/host/windows/test_sampling.py",
+    "nodes/test_interrupts.py",
+    "benchmarks/speed/test_command.py",
+)
+
 load_pack()
 
 
@@ -36,6 +53,11 @@ def pytest_report_header() -> str:
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
     return True if HOST is None and collection_path == ROOT / "tests" / "nodes" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {ROOT / "tests" / file: place for place, file in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(LONGEST)))
 
 
 def pytest_collection_finish() -> None:
