@@ -22,8 +22,8 @@ class RollOff:
         none: `Step.noise` below which it is 0; 0 < none < full.
     """
 
-    full: float = 1.0
-    none: float = 0.1
+    full: float
+    none: float
 
     def __post_init__(self) -> None:
         if not 0 < self.none < self.full < math.inf:

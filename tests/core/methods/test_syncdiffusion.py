@@ -266,7 +266,7 @@ def test_without_weight_it_is_multidiffusion_bit_for_bit(off):
 
 
 def test_the_weight_goes_by_the_noise_level_alone():
-    direct = [SyncParams(weight=20.0).weight_at(step(sigma=sigma)) for sigma in (80.0, 1.0, 0.1, 0.01)]
+    direct = [SyncParams(weight=20.0).weight_at(step(sigma=sigma)) for sigma in (80.0, 0.3, 0.03, 0.01)]
     assert direct == pytest.approx([20 * DIRECT, 20 * DIRECT, 0, 0])
     decays = SyncParams(guidance="gradient", weight=20.0, decay=0.9)
     assert decays.weight_at(step(sigma=1.0, index=9)) == pytest.approx(20 * 0.9**25)  # half of fifty steps
