@@ -42,11 +42,11 @@ Any sampler can step with the result. Here is Euler, with all methods turned on:
 >>> torch.allclose(x, torch.full_like(x, 0.5))
 True
 
-A canvas can keep the structure of a picture of half its size, whatever the model says:
+A canvas can keep the structure of a picture, whatever the model says:
 
 >>> from core import Aids, StructureParams
 >>> params = JointParams(windows=windows, structure=StructureParams())
->>> aids = Aids(picture=torch.full((1, 4, 16, 32), 0.25))
+>>> aids = Aids(picture=torch.full((1, 4, 32, 64), 0.25))
 >>> denoised = denoise_step(x, Step(sigma=5.0), denoise, params, aids)
 >>> round(denoised.mean().item(), 4)
 0.25

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from .canvas.fusion import WindowWeights, fusion_precision, normalised, shared_weights, window_weights
-from .canvas.resample import at_own_noise_level, downsampled_size
+from .canvas.resample import at_own_noise_level, downsample
 from .canvas.windows import Size, Window, canvas_size
 from .correction import Correction, in_turn
 from .denoiser import Denoiser
@@ -231,11 +231,12 @@ def predict_canvas(
             corrections.append(synchronise)
         leader = structure or (None if multiscale is None or multiscale.needs_gradients else multiscale)
         if leader is not None and coarser:
+            scale_map = aids.scale_map
             if structure is not None and coarser == 1:
-                target = _picture_for(canvas, structure, aids.picture)
+                target, scale_map = _picture_for(canvas, structure, aids.picture), None
             else:
                 target = denoised(*at_own_noise_level(canvas, sigma, FACTOR, step.flow), coarser - 1)
-            corrections.append(projection(target, leader.strength_at(step), params.windows.wrap, aids.scale_map))
+            corrections.append(projection(target, leader.strength_at(step), params.windows.wrap, scale_map))
         return in_turn(corrections)
 
     return denoised(x, step.sigma, params.coarser_scales(canvas_size(x), step), shifts)
@@ -280,15 +281,15 @@ def _aligned_weights(windows: WindowParams, canvas: Size, adjacency: float) -> T
 
 
 def _picture_for(canvas: Tensor, structure: StructureParams, picture: Tensor | None) -> Tensor:
-    """The picture that is followed at the last but one scale, whose canvas is twice as large."""
-    wanted = downsampled_size(canvas_size(canvas), FACTOR)
+    """The picture that this canvas follows, at half its size: it was encoded at the size of the canvas."""
+    wanted = canvas_size(canvas)
     if picture is None or canvas_size(picture) != wanted:
         given = "none" if picture is None else f"{picture.shape[-1]} x {picture.shape[-2]}"
         raise ValueError(
             f"structure: with {structure.scales} scales the picture must be {wanted.width} x {wanted.height} latent "
             f"cells, got {given}."
         )
-    return picture
+    return downsample(picture, FACTOR)
 
 
 def _require_finite(canvas: Tensor, step: Step, what: str) -> None:

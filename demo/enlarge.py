@@ -11,9 +11,10 @@ from core.canvas.windows import Size, Window
 from core.joint_step import Aids, JointParams, denoise_step
 from core.methods.multidiffusion import WindowParams
 from core.methods.scale_map import ScaleMap
-from core.methods.structure import StructureParams, scales_for
+from core.methods.structure import StructureParams, kept, scales_for
 from core.step import Step
 
+from .autoencoder import PIXELS_PER_CELL
 from .metrics import sharpness
 from .model import DOWNSAMPLING
 from .panorama import NATIVE, Panorama
@@ -62,9 +63,11 @@ def enlarge_picture(
     autoencoder, context = pipeline.autoencoder, pipeline.encode([params.prompt])
     large = nn.functional.interpolate(picture, scale_factor=float(params.upscale_by), mode="bicubic").clamp(0, 1)
     structure = StructureParams(scales=scales_for(params.upscale_by), strength=params.structure)
+    canvas = Size(*(side // PIXELS_PER_CELL for side in large.shape[-2:]))
+    followed = structure.picture_size(canvas).scaled(PIXELS_PER_CELL)
     aids = Aids(
         scale_map=ScaleMap(matrix=autoencoder.half_matrix, offset=autoencoder.half_offset),
-        picture=autoencoder.encode(nn.functional.avg_pool2d(picture, 2) if params.upscale_by == 1 else picture),
+        picture=autoencoder.encode(nn.functional.interpolate(large, tuple(followed), mode="area")),
     )
     joint = JointParams(
         windows=WindowParams(
@@ -92,7 +95,10 @@ def enlarge_picture(
         noise = starting_noise(tuple(start.shape), params.seed, sigmas[0]).to(pipeline.device)
         x = noise if params.denoise == 1 else start + noise * sigmas[0] / (1 + sigmas[0] ** 2) ** 0.5
         latent = euler(predict, x, sigmas, on_step)
-    return Panorama(pipeline.decode(latent), pipeline.views - before)
+    image = pipeline.decode(latent)
+    if params.structure > 0:
+        image = kept(image, picture, params.structure)
+    return Panorama(image, pipeline.views - before)
 
 
 def measure_enlarged(image: Tensor, picture: Tensor) -> dict[str, float]:

@@ -75,7 +75,7 @@ class JointUpscale(io.ComfyNode):
             ],
             outputs=[
                 io.Image.Output("image", display_name="IMAGE", tooltip="The enlarged picture."),
-                io.Latent.Output("latent", display_name="LATENT", tooltip="The same as it was sampled."),
+                io.Latent.Output("latent", display_name="LATENT", tooltip="What was sampled, for another sampler."),
             ],
         )
 

@@ -16,7 +16,7 @@ def structure_inputs() -> list:
             min=0.0,
             max=1.0,
             step=0.05,
-            tooltip="How closely the result keeps the layout of the picture, at any denoise. 0: plain img2img.",
+            tooltip="How closely the result keeps the picture, at any denoise. 0: plain img2img.",
         ),
         io.Float.Input(
             "structure_end",

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from comfy.model_patcher import ModelPatcher
 
-from ...core.canvas.windows import Size
+from ...core.canvas.windows import NO_WRAP, Size, Wrap
 from ...core.joint_step import JointParams
 from ...core.methods.multidiffusion import WindowParams
 from ...core.methods.multiscale import MultiScaleParams
@@ -36,12 +36,16 @@ class PictureLoss:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Picture:
-    """What an enlarged canvas follows: an IMAGE (B, H, W, C) in 0..1 and the VAE that encodes it."""
+    """What an enlarged canvas follows: an IMAGE (B, H, W, C) in 0..1 and the VAE that encodes it.
+
+    `enlargement` is how many times smaller the picture was before it became as large as the image is; 1 if it was not.
+    """
 
     image: torch.Tensor
     vae: Any
     strength: float
     end: float  # noise over picture at which it ends
+    enlargement: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +64,12 @@ class JointSettings:
 def settings_of(model_options: dict[str, Any]) -> JointSettings:
     """What the nodes have left in the options of a model."""
     return model_options.get("transformer_options", {}).get(KEY, JointSettings())
+
+
+def wrap_of(model: ModelPatcher | None) -> Wrap:
+    """The edges that meet on canvases of this model; none without Panorama Windows."""
+    windows = settings_of(model.model_options).windows if model is not None else None
+    return windows.wrap if windows else NO_WRAP
 
 
 def joint_params(model: ModelPatcher, model_options: dict[str, Any] | None = None) -> JointParams:

@@ -13,7 +13,7 @@ from torch.nn import functional
 from ....core.canvas.decode import DecodeParams, decode_in_windows, decode_plan, largest_window
 from ....core.canvas.windows import Size, Wrap, canvas_size
 from ....core.methods.multiscale import FACTOR
-from ....core.methods.structure import scales_for
+from ....core.methods.structure import kept, scales_for
 from ..gradients.vae import load_along
 from ..ksampler import sample
 from ..latents import empty, encode, latent_space
@@ -53,20 +53,23 @@ def enlarge(
     """
     image = _three_channels(image)
     space = latent_space(model)
-    step = lcm(space.grid, FACTOR ** (scales_for(max(how.size[0] / image.shape[1], 1.0)) - 1)) * space.pixels_per_cell
+    enlargement = max(how.size[0] / image.shape[1], 1.0)
+    step = lcm(space.grid, FACTOR ** (scales_for(enlargement) - 1)) * space.pixels_per_cell
     model = _with_windows(model, how)
     large = _padded(_resized(image, how, upscale_model), how, step)
     canvas = Size(large.shape[1] // space.pixels_per_cell, large.shape[2] // space.pixels_per_cell)
     if how.structure > 0:
-        kept = image if (large.shape[1] % image.shape[1], large.shape[2] % image.shape[2]) == (0, 0) else large
-        picture = Picture(image=kept, vae=vae, strength=how.structure, end=how.structure_end)
+        picture = Picture(image=large, vae=vae, strength=how.structure, end=how.structure_end, enlargement=enlargement)
         model = with_settings(model, picture=picture)
         load_along(model, vae)
     blank = denoise == 1  # pure noise: what it starts from does not matter
     latent = empty(space, len(image), canvas) if blank else encode(vae, large, space, canvas, wrap=how.wrap)
     latent = sample(model, latent_image={"samples": latent}, denoise=denoise, **as_in_ksampler)["samples"]
-    pixels = _decoded(vae, latent, how.wrap)
-    return pixels[:, : how.size[0], : how.size[1]], latent
+    pixels = _decoded(vae, latent, how.wrap)[:, : how.size[0], : how.size[1]]
+    if how.structure > 0:
+        sizes = pixels.movedim(-1, 1), image.to(pixels).movedim(-1, 1)
+        pixels = kept(*sizes, how.structure, how.wrap).movedim(1, -1)
+    return pixels, latent
 
 
 def _three_channels(image: Tensor) -> Tensor:

@@ -43,6 +43,7 @@ def followed(picture: Picture, model: BaseModel, canvas: Size, batch: int, wrap:
     if count not in (1, batch):
         raise ValueError(f"image: must be 1 picture or {batch}, one for each row of the latent, got {count}.")
     roll_off = RollOff(full=FALL * picture.end, none=picture.end)
-    params = StructureParams(scales=scales_for(max(across, along, 1.0)), strength=picture.strength, roll_off=roll_off)
+    scales = scales_for(max(across, along, 1.0) * picture.enlargement)
+    params = StructureParams(scales=scales, strength=picture.strength, roll_off=roll_off)
     latent = encode(picture.vae, picture.image, space, params.picture_size(canvas), wrap=wrap)
     return Followed(params, model.process_latent_in(latent))

@@ -4,16 +4,18 @@ import pytest
 import torch
 from analytic import convolution, gaussian
 from joint_diffusion.core.canvas.resample import downsample
-from joint_diffusion.core.canvas.windows import Size
+from joint_diffusion.core.canvas.windows import Size, Wrap
 from joint_diffusion.core.correction import RollOff
 from joint_diffusion.core.joint_step import Aids, JointParams, check_canvas, denoise_step
 from joint_diffusion.core.measure.cost import views_per_step
 from joint_diffusion.core.methods.multidiffusion import WindowParams
 from joint_diffusion.core.methods.multiscale import MultiScaleParams
 from joint_diffusion.core.methods.scale_map import ScaleMap
-from joint_diffusion.core.methods.structure import StructureParams, scales_for
+from joint_diffusion.core.methods.structure import StructureParams, kept, scales_for
 from joint_diffusion.core.step import Step
+from kornia.filters import box_blur
 from oracles import project
+from torch import nn
 
 WINDOWS = WindowParams(window=Size(8, 8), stride=Size(4, 4))
 ALWAYS = RollOff(full=2e-9, none=1e-9)
@@ -36,37 +38,38 @@ def plain(x):
 
 @pytest.mark.parametrize("strength", [0.3, 1.0])
 @pytest.mark.parametrize("scale_map", [None, MAP])
-def test_a_picture_of_half_the_size_is_the_target_of_the_projection(strength, scale_map):
-    x, picture = randn(1, 3, 12, 16), randn(1, 3, 6, 8, seed=2)
-    target = scale_map(picture) if scale_map else picture
-    expected = project(plain(x)[0], target[0], strength)
+def test_the_picture_at_half_its_size_is_the_target_of_the_projection(strength, scale_map):
+    """It was encoded at the size of the canvas, so no map is needed."""
+    x, picture = randn(1, 3, 12, 16), randn(1, 3, 12, 16, seed=2)
+    expected = project(plain(x)[0], downsample(picture, 2)[0], strength)
     torch.testing.assert_close(step(x, picture, scale_map, strength=strength)[0], expected, rtol=0, atol=1e-12)
 
 
-def test_a_smaller_picture_leads_the_scales_in_between():
+@pytest.mark.parametrize("scale_map", [None, MAP])
+def test_a_smaller_picture_leads_the_scales_in_between(scale_map):
     """Written out: the half canvas at its own noise level follows the picture, the canvas follows the half canvas."""
-    x, picture = randn(1, 3, 16, 24), randn(1, 3, 4, 6, seed=2)
+    x, picture = randn(1, 3, 16, 24), randn(1, 3, 8, 12, seed=2)
     half = denoise_step(downsample(x, 2), Step(sigma=STEP.sigma / 2), convolution(), JointParams(windows=WINDOWS))
-    half = project(half[0], picture[0], 1.0)
-    expected = project(plain(x)[0], half, 1.0)
-    torch.testing.assert_close(step(x, picture, scales=3)[0], expected, rtol=0, atol=1e-12)
+    half = project(half[0], downsample(picture, 2)[0], 1.0)
+    expected = project(plain(x)[0], scale_map(half[None])[0] if scale_map else half, 1.0)
+    torch.testing.assert_close(step(x, picture, scale_map, scales=3)[0], expected, rtol=0, atol=1e-12)
 
 
 def test_a_flat_picture_is_kept_whatever_the_model_says():
     x = randn(1, 3, 16, 16)
-    found = step(x, torch.full((1, 3, 8, 8), 0.25).double(), model=gaussian(mean=5.0, deviation=1e-9))
+    found = step(x, torch.full((1, 3, 16, 16), 0.25).double(), model=gaussian(mean=5.0, deviation=1e-9))
     torch.testing.assert_close(found, torch.full_like(found, 0.25))
 
 
 def test_every_picture_of_a_batch_is_followed_by_its_own_canvas():
-    x, pictures = randn(2, 3, 12, 16), randn(2, 3, 6, 8, seed=2)
+    x, pictures = randn(2, 3, 12, 16), randn(2, 3, 12, 16, seed=2)
     both = step(x, pictures)
     for row in range(2):
         torch.testing.assert_close(both[row], step(x[row : row + 1], pictures[row : row + 1])[0])
 
 
 def test_it_ends_with_the_noise_and_changes_nothing_at_strength_0():
-    x, picture = randn(1, 3, 12, 16), randn(1, 3, 6, 8, seed=2)
+    x, picture = randn(1, 3, 12, 16), randn(1, 3, 12, 16, seed=2)
     assert torch.equal(step(x, picture, strength=0.0), plain(x))
     assert torch.equal(step(x, picture, roll_off=RollOff(full=3.0, none=2.0)), plain(x))
     assert not torch.equal(step(x, picture, roll_off=RollOff(full=3.0, none=1.0)), plain(x))
@@ -86,6 +89,59 @@ def test_no_picture_is_enlarged_before_it_is_followed(enlargement, scales):
     assert scales_for(enlargement) == scales
 
 
+def soft(height, width, seed=3, wrap=False):
+    """(1, 3, height, width) blobs in 0.2..0.8; if they wrap, the right edge goes on at the left one."""
+    blobs = torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * 0.6 + 0.2
+    if not wrap:
+        return nn.functional.interpolate(blobs, (height, width), mode="bilinear")
+    three = nn.functional.interpolate(nn.functional.pad(blobs, (4, 4, 0, 0), mode="circular"), (height, 3 * width))
+    return box_blur(three, 9)[..., width : 2 * width]
+
+
+@pytest.mark.parametrize(("small", "large"), [((32, 40), (64, 80)), ((30, 20), (120, 80)), ((34, 42), (85, 105))])
+def test_the_kept_image_made_small_again_is_the_picture(small, large):
+    picture, image = soft(*small), soft(*large, seed=4)
+    found = kept(image, picture)
+    again = nn.functional.interpolate(found, small, mode="area")
+    assert (again - picture).abs().mean() < 0.05 * (
+        nn.functional.interpolate(image, small, mode="area") - picture
+    ).abs().mean()
+
+
+def test_details_stay_where_the_image_agrees_with_the_picture():
+    """And go where it does not: they are those of another place."""
+    picture = soft(32, 32)
+    smooth = nn.functional.interpolate(picture, (64, 64), mode="bicubic")
+    details = 0.05 * (-1.0) ** (torch.arange(64)[:, None] + torch.arange(64)).double()
+    torch.testing.assert_close(kept(smooth + details, picture), smooth + details, rtol=0, atol=0.01)
+    elsewhere = kept(smooth + details + torch.where(torch.arange(64) < 32, 0.4, 0.0), picture) - smooth
+    assert elsewhere[..., 8:24].std() < 0.1 * elsewhere[..., 40:56].std()
+
+
+def test_a_part_of_it_is_kept_at_a_lower_strength():
+    picture, image = soft(32, 32), soft(64, 64, seed=4)
+    half = kept(image, picture, 0.5)
+    torch.testing.assert_close(half, (image + kept(image, picture)) / 2)
+    assert torch.equal(kept(image, picture, 0.0), image)
+
+
+@pytest.mark.parametrize("size", [(64, 96), (80, 120)])
+def test_a_picture_that_wraps_is_kept_wherever_it_is_cut_open(size):
+    picture, image = soft(32, 48, wrap=True), soft(*size, seed=4, wrap=True)
+    wrap, moved = Wrap(y=False, x=True), size[1] // 2
+    expected = kept(image, picture, wrap=wrap).roll(moved, -1)
+    turned = image.roll(moved, -1), picture.roll(24, -1)
+    torch.testing.assert_close(kept(*turned, wrap=wrap), expected)
+    assert not torch.allclose(kept(*turned), expected, atol=1e-3)
+
+
+def test_at_its_own_size_what_is_smaller_than_two_pixels_is_the_image_s():
+    picture = soft(64, 64)
+    details = 0.05 * (-1.0) ** (torch.arange(64)[:, None] + torch.arange(64)).double()
+    torch.testing.assert_close(kept(picture + details, picture), picture + details, rtol=0, atol=0.01)
+    torch.testing.assert_close(kept(picture, picture + details), picture, rtol=0, atol=0.01)
+
+
 def test_bad_input():
     with pytest.raises(ValueError, match=r"upscale_by: must be in 1\.\.8, got 9"):
         scales_for(9)
@@ -93,9 +149,11 @@ def test_bad_input():
         StructureParams(scales=1)
     with pytest.raises(ValueError, match=r"structure: must be in 0\.\.1, got 2"):
         StructureParams(strength=2)
-    with pytest.raises(ValueError, match=r"structure: with 2 scales the picture must be 8 x 6 latent cells, got 5 x 5"):
+    with pytest.raises(
+        ValueError, match=r"structure: with 2 scales the picture must be 16 x 12 latent cells, got 5 x 5"
+    ):
         step(randn(1, 3, 12, 16), randn(1, 3, 5, 5))
-    with pytest.raises(ValueError, match=r"the picture must be 8 x 6 latent cells, got none"):
+    with pytest.raises(ValueError, match=r"the picture must be 16 x 12 latent cells, got none"):
         step(randn(1, 3, 12, 16), None)
     both = JointParams(windows=WINDOWS, structure=StructureParams(), multiscale=MultiScaleParams(scales=2))
     with pytest.raises(ValueError, match=r"structure: the picture decides the layout already.*turn one of the two off"):
