@@ -20,6 +20,7 @@ from demo.panorama import PanoramaParams
 from demo.pipeline import LandscapePipeline
 
 from ..table import RESULTS, Table, Value
+from .enlarging import enlarge_figure
 from .features import load_features
 from .gallery import KEPT, Gallery
 from .measures import SETS, Row, measure
@@ -27,6 +28,8 @@ from .painter import PAINTED_BY, Painter
 from .panoramas import FIGURES, Figure
 from .plots import Point, draw, middle
 from .zooms import zoom_figure
+
+ENLARGING = {"enlarge": 2, "enlarge-4": 4}
 
 
 def show(name: str, figure: Figure, painter: Painter, device: str, results: Path) -> None:
@@ -69,7 +72,7 @@ def chosen(args: argparse.Namespace) -> tuple[str, Figure]:
 
 def options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("figure", choices=[*FIGURES, "zoom"])
+    parser.add_argument("figure", choices=[*FIGURES, "zoom", *ENLARGING])
     parser.add_argument("--seeds", type=int, help="panoramas per prompt")
     parser.add_argument("--columns", type=int, help="windows from left to right")
     parser.add_argument("--steps", type=int)
@@ -89,6 +92,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     pipeline = LandscapePipeline(args.device)
     if args.figure == "zoom":
         zoom_figure(pipeline, gallery, args)
+    elif args.figure in ENLARGING:
+        enlarge_figure(pipeline, gallery, args, ENLARGING[args.figure])
     else:
         name, figure = chosen(args)
         show(name, figure, Painter(pipeline, gallery, figure, args.bfloat16), args.device, args.results)

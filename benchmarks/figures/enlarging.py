@@ -1,0 +1,165 @@
+"""Pictures of the bundled model's world made larger: what they keep, what they gain and what it takes.
+
+The small picture is a true one of twice (or four times) the size, made small; so the large one is known, too. PSNR is
+that of the result, made small again, against the small picture: whether it still is the same picture. In FID, windows
+of the result are compared with windows of true pictures of its size.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from core.canvas.windows import Size, Window, canvas_size, plan_windows
+from core.measure.seams import seam_energy, window_borders
+from demo.enlarge import EnlargeParams, enlarge_picture, measure_enlarged
+from demo.metrics import grid_energy, order_violations_per_column, sharpness
+from demo.pipeline import LandscapePipeline
+
+from ..bootstrap import mean_interval, set_interval
+from ..table import Table, Value
+from .features import WINDOW, FeatureNetwork, fid, load_features
+from .gallery import Gallery, Kept
+from .measures import COSTS, all_features
+from .painter import PAINTED_BY
+from .plots import Point, draw
+from .prompts import PROMPTS
+from .tiles import TileParams, enlarge_by_tiles, tiles
+from .truth import true_panorama
+
+HERE = Path(__file__)
+HEIGHT, WIDTH = 256, 1024  # of the small pictures
+ZOOM_WORDS = {2: "near", 4: "close"}  # of the large ones: 4 and 8 windows high
+TRUE_PICTURES, TRUTH_FROM = 24, 1000  # for FID; their first seed
+OF = "Enlarging: a true picture, made small and large again"
+METRICS = ("FID", "order violations", "PSNR", "sharpness", "seam energy", "grid x 16 px", "grid y 16 px")
+DRAWN = ("FID", "order violations", "PSNR", "sharpness")
+TWO_CELLS = 16  # pixels: what is repeated for every cell of the next smaller scale
+
+Enlarge = Callable[[Tensor, str, int], tuple[Tensor, int]]
+"""(small picture (1, 3, H, W), prompt, seed) -> the large picture (1, 3, H, W), views denoised."""
+
+
+class Way(NamedTuple):
+    """One row of the table: how pictures are made larger, and the windows at whose borders seams are looked for."""
+
+    enlarge: Enlarge
+    borders: Callable[[Size], tuple[Window, ...]]
+    described: object  # with the prompt and the seed, what the result depends on
+
+
+def native_borders(canvas: Size) -> tuple[Window, ...]:
+    """Windows that overlap by half."""
+    return plan_windows(canvas, Size(WINDOW, WINDOW), Size(WINDOW // 2, WINDOW // 2))
+
+
+def ways(pipeline: LandscapePipeline, by: int, steps: int) -> dict[str, Way]:
+    """All rows but the true pictures."""
+
+    def jointly(**fields) -> Way:
+        params = EnlargeParams(upscale_by=by, steps=steps, **fields)
+
+        def enlarge(picture: Tensor, prompt: str, seed: int) -> tuple[Tensor, int]:
+            return enlarge_picture(pipeline, picture, replace(params, prompt=prompt, seed=seed))
+
+        return Way(enlarge, native_borders, params)
+
+    def by_tiles(denoise: float) -> Way:
+        params = TileParams(upscale_by=by, steps=steps, denoise=denoise, prompt="")
+
+        def enlarge(picture: Tensor, prompt: str, seed: int) -> tuple[Tensor, int]:
+            return enlarge_by_tiles(pipeline, picture, replace(params, prompt=prompt, seed=seed))
+
+        return Way(enlarge, lambda canvas: tuple(tiles(canvas, params.tile)), params)
+
+    def bicubic(picture: Tensor, _prompt: str, _seed: int) -> tuple[Tensor, int]:
+        return nn.functional.interpolate(picture, scale_factor=float(by), mode="bicubic").clamp(0, 1), 0
+
+    def through_autoencoder(picture: Tensor, prompt: str, seed: int) -> tuple[Tensor, int]:
+        large = true_panorama(prompt.partition(" ")[2], seed, HEIGHT * by, picture.shape[-1] * by)
+        return pipeline.decode(pipeline.autoencoder.encode(large[None].to(pipeline.device))), 0
+
+    img2img = {f"img2img, denoise {d:g}": jointly(structure=0, denoise=d) for d in (0.3, 0.5, 0.7)}
+    return {
+        "bicubic": Way(bicubic, native_borders, "bicubic"),
+        **img2img,
+        **{f"tile after tile, denoise {d:g}": by_tiles(d) for d in (0.3, 0.5, 0.7)},
+        "structure, denoise 1": jointly(),
+        "structure, denoise 1, moving windows": jointly(moving=True),
+        "true pictures, through the autoencoder": Way(through_autoencoder, native_borders, "autoencoder"),
+    }
+
+
+def enlarge_figure(pipeline: LandscapePipeline, gallery: Gallery, args: argparse.Namespace, by: int) -> None:
+    """Enlarge, measure, print, write and draw."""
+    seeds, name = args.seeds or 2, "enlarge" if by == 2 else f"enlarge-{by}"
+    size = Size(HEIGHT * by, (args.columns * WINDOW if args.columns else WIDTH) * by)
+    gallery = Gallery(args.out, (*PAINTED_BY, HERE, HERE.with_name("tiles.py")), **gallery.setting)
+    network, steps = load_features(), args.steps or 20
+    pictures = [(prompt, seed) for prompt in PROMPTS for seed in range(seeds)]
+    note = f"{OF}. {len(pictures)} pictures a row ({seeds} for each of {len(PROMPTS)} prompts), "
+    note += f"{size.width // by} x {size.height // by} to {size.width} x {size.height} pixels, {steps} steps; "
+    note += "in brackets 95 % bootstrap intervals."
+    table = Table(name, "way", [*METRICS, *COSTS], note=note, device=args.device)
+    panels: dict[str, list[Point]] = {metric: [] for metric in DRAWN}
+
+    def true(prompt: str, seed: int) -> Kept:
+        return gallery.picture(("world", prompt, seed, size), lambda: (true_panorama(prompt, seed, *size), 0))
+
+    def enlarged(way: Way, prompt: str, seed: int) -> Kept:
+        def paint() -> tuple[Tensor, int]:
+            small = nn.functional.avg_pool2d(true(prompt, seed).image[None], by)
+            with torch.autocast(pipeline.device.type, torch.bfloat16, enabled=args.bfloat16):
+                image, views = way.enlarge(small.to(pipeline.device), f"{ZOOM_WORDS[by]} {prompt}", seed)
+            return image[0], views
+
+        return gallery.picture((way.described, prompt, seed, size), paint)
+
+    others = [(PROMPTS[number % len(PROMPTS)], TRUTH_FROM + number) for number in range(TRUE_PICTURES)]
+    truth = torch.cat([all_features(network, true(*other).image) for other in others])
+    rows = ways(pipeline, by, steps)
+    for label in [*rows, "true pictures"]:
+        way = rows.get(label)
+        kept = []
+        for prompt, seed in pictures:
+            kept.append(enlarged(way, prompt, seed) if way else true(prompt, seed))
+            print(f"\r{label}: {len(kept)}", end="", file=sys.stderr, flush=True)
+        print(file=sys.stderr)
+        smalls = [nn.functional.avg_pool2d(true(*picture).image[None], by) for picture in pictures]
+        values = measured(kept, smalls, [prompt for prompt, _ in pictures], way, network, truth)
+        table.row(label, values, panoramas=len(kept))
+        for metric in DRAWN:
+            if metric in values:
+                panels[metric].append(Point(label, values[metric]))
+    table.save(args.results)
+    draw(args.results / f"{name}.svg", OF, panels)
+    print(f"{gallery.painted} pictures painted, all others were there", file=sys.stderr)
+
+
+def measured(
+    kept: list[Kept], smalls: list[Tensor], prompts: list[str], way: Way | None, network: FeatureNetwork, truth: Tensor
+) -> dict[str, Value]:
+    """The metrics of one row; true pictures have no way, and no PSNR, because they are what is made small."""
+    images = [one.image[None] for one in kept]
+    canvas = canvas_size(images[0])
+    borders = window_borders((way.borders if way else native_borders)(canvas), canvas)
+    features = torch.stack([all_features(network, image[0]) for image in images])
+    violations = [order_violations_per_column(*pair) for pair in zip(images, prompts, strict=True)]
+    values: dict[str, Value] = {
+        "FID": set_interval(lambda drawn: fid(features[drawn].flatten(0, 1), truth), len(kept)),
+        "order violations": mean_interval(torch.cat(violations)),
+        "sharpness": mean_interval(torch.cat([sharpness(image) for image in images])),
+        "seam energy": mean_interval(torch.cat([seam_energy(image, borders) for image in images])),
+    }
+    for axis in ("x", "y"):
+        grid = [grid_energy(image, TWO_CELLS, axis) for image in images]
+        values[f"grid {axis} 16 px"] = mean_interval(torch.cat(grid))
+    if way:
+        psnr = [measure_enlarged(*pair)["psnr"] for pair in zip(images, smalls, strict=True)]
+        values["PSNR"] = mean_interval(torch.tensor(psnr))
+    return values | {metric: cost(kept) for metric, cost in COSTS.items()}
