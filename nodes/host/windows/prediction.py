@@ -96,4 +96,7 @@ class _Host:
         cut = self.run.conditioning.cut(self.conds, active, windows, canvas, batch)
         if not torch.is_inference_mode_enabled():
             cut = thawed(cut)  # this is a guided pass, and autograd may save the conditioning
-        return self.executor(self.model, cut, views, self.timestep[:batch].repeat(len(windows)), self.model_options)
+        timestep = self.timestep[:batch].repeat(len(windows))
+        predictions = self.executor(self.model, cut, views, timestep, self.model_options)
+        self.run.progress.add(len(windows))
+        return predictions

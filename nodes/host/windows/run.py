@@ -1,16 +1,18 @@
 """One sampling run of one canvas: what stays the same from its first step to its last."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import comfy.model_sampling
+import comfy.utils
 from comfy.samplers import CFGGuider, Sampler
 from torch import Tensor
 
 from ....core.canvas.fusion import WindowWeights
 from ....core.canvas.windows import Size, Window, canvas_size
 from ....core.joint_step import Look, check_canvas, fusion_weights
+from ....core.measure.cost import views_per_step
 from ....core.methods.multidiffusion import WindowParams
 from ....core.methods.twindiffusion import CropFusionParams
 from ....core.step import Step, step_at
@@ -76,6 +78,7 @@ class Run:
             refuse_rising(self._levels)
             self._kept = kept_per_step(sampler, guider, sigmas, extra_args)
         self.conditioning = WindowConditioning(self.model, canvas, guider.conds, seed)
+        self.progress = Progress(len(self._kept), views_per_step(canvas, self.params, self.first_step))
 
     def step_at(self, sigma: float) -> Step:
         """The step that an evaluation at `sigma` belongs to."""
@@ -130,3 +133,33 @@ class Run:
         entries = [entry for entries in conds for entry in entries or () if not entry.get(LEVEL)]
         view = [min(window, side) for window, side in zip(self.params.windows.window, canvas_size(x), strict=True)]
         return fits(self.model, entries, (windows * len(x), *x.shape[1:-2], *view), x.device, times)
+
+
+class Progress:
+    """The bar of the node, moved while the windows of a step are denoised: a step of a large canvas takes minutes.
+
+    A step is taken to need as many views as the one before: some samplers ask twice, and guidance ends.
+
+    Args:
+        steps: of the run.
+        views: that the first step takes, if its sampler asks once.
+    """
+
+    def __init__(self, steps: int, views: int):
+        self._bar = comfy.utils.ProgressBar(steps)
+        self._done, self._expected, self._seen = 0, views, 0
+
+    def counting(self, callback: Callable[..., Any] | None) -> Callable[..., Any]:
+        """The sampler's callback, which is called after each step, and which moves the bar to the end of that step."""
+
+        def after_step(step: int, *rest: Any) -> Any:
+            self._done, self._expected, self._seen = step + 1, max(self._seen, 1), 0
+            return callback(step, *rest) if callback else None
+
+        return after_step
+
+    def add(self, views: int) -> None:
+        """So many views more are denoised."""
+        self._seen += views
+        if self._seen < self._expected:  # the end of a step is said by the sampler, with its preview
+            self._bar.update_absolute(self._done + self._seen / self._expected)
