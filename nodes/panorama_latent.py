@@ -3,15 +3,17 @@
 from comfy_api.latest import io
 
 from ..core.canvas.placement import fit_inside, mask_outside, place
-from ..core.canvas.windows import Size, crop
-from .host.latents import empty, encode, latent_space
+from ..core.canvas.windows import Size, Wrap, crop
+from .host.latents import LatentSpace, empty, encode, latent_space
+from .host.settings import wrap_of
 from .pixels import cells, size_in_cells
 
-PLACEMENTS = OUTPAINT, CROP, STRETCH = "outpaint", "img2img, crop", "img2img, stretch"
+CONTENTS = EMPTY, OUTPAINT, IMG2IMG = "empty", "outpaint", "img2img"
+FITS = CROP, STRETCH = "crop", "stretch"
 
 
 class PanoramaLatent(io.ComfyNode):
-    """An empty canvas, a picture to paint around, or a picture over the whole canvas."""
+    """An empty canvas, an image to paint around, or an image that covers the canvas."""
 
     @classmethod
     def define_schema(cls):
@@ -20,7 +22,7 @@ class PanoramaLatent(io.ComfyNode):
             display_name="Panorama Latent",
             category="joint diffusion",
             description="The canvas of a panorama: empty, with an image to paint around, or covered by an image to "
-            "start from.",
+            "paint over.",
             search_aliases=[
                 "panorama",
                 "360",
@@ -56,94 +58,120 @@ class PanoramaLatent(io.ComfyNode):
                     tooltip="The model that will sample. It decides the channels of the latent and the pixels of a "
                     "cell. Without it, cells have 8 pixels, and the sampler adapts the empty latent.",
                 ),
-                io.Image.Input("image", optional=True, tooltip="An image to put on the canvas. Needs vae."),
-                io.Vae.Input("vae", optional=True, tooltip="The VAE of the model. Encodes the image."),
-                io.Combo.Input(
-                    "placement",
-                    options=list(PLACEMENTS),
-                    default=OUTPAINT,
+                io.DynamicCombo.Input(
+                    "content",
+                    options=[
+                        io.DynamicCombo.Option(EMPTY, []),
+                        io.DynamicCombo.Option(OUTPAINT, [*image_inputs(), *outpaint_inputs()]),
+                        io.DynamicCombo.Option(IMG2IMG, [*image_inputs(), fit_input()]),
+                    ],
                     optional=True,
-                    tooltip="outpaint: keeps the image and paints around it (makes a noise mask; set denoise to 1). "
-                    "img2img: the image covers the canvas, cropped or stretched (set denoise below 1).",
-                ),
-                io.Float.Input(
-                    "image_scale",
-                    default=1.0,
-                    min=0.01,
-                    max=1.0,
-                    step=0.01,
-                    optional=True,
-                    tooltip="Outpaint: size of the image. 1: the largest that fits on the canvas. 0.5: half of that.",
-                ),
-                io.Float.Input(
-                    "image_x",
-                    default=0.5,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    optional=True,
-                    tooltip="Outpaint: horizontal place of the image. 0: left, 1: right.",
-                ),
-                io.Float.Input(
-                    "image_y",
-                    default=0.5,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    optional=True,
-                    tooltip="Outpaint: vertical place of the image. 0: top, 1: bottom.",
-                ),
-                io.Int.Input(
-                    "feather",
-                    default=0,
-                    min=0,
-                    max=4096,
-                    step=8,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Outpaint: width in pixels of the edge of the image that fades into its surroundings. "
-                    "Best with Differential Diffusion, a node of ComfyUI, before the sampler.",
+                    tooltip="empty: to paint all of it. outpaint: an image that is kept, with empty canvas around it; "
+                    "set denoise to 1. img2img: an image that covers the canvas and is painted over; set denoise below "
+                    "1.",
                 ),
             ],
             outputs=[io.Latent.Output("latent", display_name="LATENT", tooltip="The canvas, for a sampler.")],
         )
 
     @classmethod
-    def execute(
-        cls,
-        width,
-        height,
-        batch_size,
-        model=None,
-        image=None,
-        vae=None,
-        placement=OUTPAINT,
-        image_scale=1.0,
-        image_x=0.5,
-        image_y=0.5,
-        feather=0,
-    ):
+    def execute(cls, width, height, batch_size, model=None, content=None):
         if batch_size < 1:
             raise ValueError(f"batch_size: must be at least 1, got {batch_size}.")
-        if placement not in PLACEMENTS:
-            raise ValueError(f"placement: must be one of {'; '.join(PLACEMENTS)}, got {placement!r}.")
-        space = latent_space(model, vae)
+        settings = dict(content or {"content": EMPTY})
+        kind = settings.pop("content")
+        if kind not in CONTENTS:
+            raise ValueError(f"content: must be one of {', '.join(CONTENTS)}, got {kind!r}.")
+        space = latent_space(model, settings.get("vae"))
         canvas = size_in_cells(height, width, space.pixels_per_cell, least=1)
-        samples = empty(space, batch_size, canvas)
-        latent = {"samples": samples, "downscale_ratio_spacial": space.pixels_per_cell}
-        if image is None:
-            return io.NodeOutput(latent)
-        if vae is None:
-            raise ValueError("vae: an image needs the VAE of the model to become a latent; connect one.")
-        if len(image) not in (1, batch_size):
-            raise ValueError(f"image: must be 1 picture or batch_size ({batch_size}) pictures, got {len(image)}.")
-        if placement == OUTPAINT:
-            size = fit_inside(canvas, Size(*image.shape[1:3]), image_scale)
-            window = place(canvas, size, image_x, image_y)
-            crop(samples, window)[:] = encode(vae, image, space, size)
-            latent["noise_mask"] = mask_outside(canvas, window, cells("feather", feather, space.pixels_per_cell))[
-                None, None
-            ]
-        else:
-            samples[:] = encode(vae, image, space, canvas, crop=placement == CROP)
+        latent = {"samples": empty(space, batch_size, canvas), "downscale_ratio_spacial": space.pixels_per_cell}
+        if kind != EMPTY:
+            images = len(settings["image"])
+            if images not in (1, batch_size):
+                raise ValueError(f"image: must be 1 picture or batch_size ({batch_size}) pictures, got {images}.")
+        if kind == OUTPAINT:
+            outpaint(latent, space, canvas, **settings)
+        elif kind == IMG2IMG:
+            cover(latent, space, canvas, wrap_of(model), **settings)
         return io.NodeOutput(latent)
+
+
+def image_inputs() -> list:
+    """image and vae."""
+    return [
+        io.Image.Input("image", tooltip="One image, or one for each panorama of the batch."),
+        io.Vae.Input("vae", tooltip="The VAE of the model. Encodes the image."),
+    ]
+
+
+def outpaint_inputs() -> list:
+    """How large the image is, where it is, and how it ends."""
+    return [
+        io.Float.Input(
+            "image_scale",
+            default=1.0,
+            min=0.01,
+            max=1.0,
+            step=0.01,
+            tooltip="Size of the image. 1: the largest that fits on the canvas. 0.5: half of that.",
+        ),
+        io.Float.Input(
+            "image_x",
+            default=0.5,
+            min=0.0,
+            max=1.0,
+            step=0.01,
+            tooltip="Horizontal place of the image. 0: left, 1: right.",
+        ),
+        io.Float.Input(
+            "image_y",
+            default=0.5,
+            min=0.0,
+            max=1.0,
+            step=0.01,
+            tooltip="Vertical place of the image. 0: top, 1: bottom.",
+        ),
+        io.Int.Input(
+            "feather",
+            default=0,
+            min=0,
+            max=4096,
+            step=8,
+            tooltip="Width in pixels of the edge of the image that fades into its surroundings. Best with Differential "
+            "Diffusion, a node of ComfyUI, before the sampler.",
+        ),
+    ]
+
+
+def fit_input() -> io.Combo.Input:
+    """How an image of other proportions covers the canvas."""
+    return io.Combo.Input(
+        "fit",
+        options=list(FITS),
+        default=CROP,
+        tooltip="An image of other proportions than the canvas is cropped, or stretched.",
+    )
+
+
+def outpaint(
+    latent: dict, space: LatentSpace, canvas: Size, *, image, vae, image_scale=1.0, image_x=0.5, image_y=0.5, feather=0
+) -> None:
+    """Puts the image on the empty canvas, and masks the rest."""
+    size = fit_inside(canvas, Size(*image.shape[1:3]), image_scale)
+    window = place(canvas, size, image_x, image_y)
+    if size == canvas:
+        raise ValueError(
+            f"content: outpaint keeps the image, and this one covers the canvas of {canvas.width} x {canvas.height} "
+            "latent cells, so nothing would be painted; make the canvas larger or image_scale smaller, or choose "
+            "img2img to paint the image anew."
+        )
+    crop(latent["samples"], window)[:] = encode(vae, image, space, size)
+    feathered = cells("feather", feather, space.pixels_per_cell)
+    latent["noise_mask"] = mask_outside(canvas, window, feathered)[None, None]
+
+
+def cover(latent: dict, space: LatentSpace, canvas: Size, wrap: Wrap, *, image, vae, fit=CROP) -> None:
+    """Covers the canvas with the image."""
+    if fit not in FITS:
+        raise ValueError(f"fit: must be one of {', '.join(FITS)}, got {fit!r}.")
+    latent["samples"][:] = encode(vae, image, space, canvas, crop=fit == CROP, wrap=wrap)

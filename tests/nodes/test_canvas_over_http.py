@@ -4,6 +4,14 @@ import numpy as np
 import pytest
 from comfy_server import PromptFailed
 
+OUTPAINT = {
+    "content": "outpaint",
+    "content.image_scale": 1.0,
+    "content.image_x": 0.5,
+    "content.image_y": 0.5,
+    "content.feather": 0,
+}
+
 
 def prompt(**latent):
     """A picture through the host's VAE for pixel space, which changes nothing."""
@@ -12,7 +20,14 @@ def prompt(**latent):
         "image": {"class_type": "LoadImage", "inputs": {"image": "picture.png"}},
         "latent": {
             "class_type": "PanoramaLatent",
-            "inputs": {"width": 96, "height": 32, "batch_size": 1, "image": ["image", 0], "vae": ["vae", 0], **latent},
+            "inputs": {
+                "width": 96,
+                "height": 32,
+                "batch_size": 1,
+                "content.image": ["image", 0],
+                "content.vae": ["vae", 0],
+                **latent,
+            },
         },
         "decode": {
             "class_type": "PanoramaDecode",
@@ -30,20 +45,22 @@ def picture(server):
 
 
 def test_a_picture_survives_the_canvas_and_the_windows(server, picture):
-    run = server.run(prompt(placement="img2img, stretch"))
+    run = server.run(prompt(content="img2img", **{"content.fit": "stretch"}))
     np.testing.assert_allclose(server.images(run, "save")[0], picture, atol=1.5 / 255)
     assert run.progress[-1] == ("decode", 4, 4)
 
 
 def test_outpaint_puts_the_picture_where_it_was_asked(server, picture):
-    run = server.run(prompt(width=192, image_x=1.0))
+    run = server.run(prompt(width=192, **OUTPAINT | {"content.image_x": 1.0}))
     (image,) = server.images(run, "save")
     np.testing.assert_allclose(image[:, 96:], picture, atol=1.5 / 255)
     assert np.ptp(image[:, :96]) == 0
 
 
 def test_bad_input_reaches_the_user(server, picture):
-    broken = prompt()
-    del broken["latent"]["inputs"]["vae"]
-    with pytest.raises(PromptFailed, match=r"PanoramaLatent: vae: an image needs the VAE"):
+    with pytest.raises(PromptFailed, match=r"PanoramaLatent: content: outpaint keeps the image, and this one covers"):
+        server.run(prompt(**OUTPAINT))
+    broken = prompt(**OUTPAINT)
+    del broken["latent"]["inputs"]["content.vae"]
+    with pytest.raises(PromptFailed, match=r"Required input is missing.*content\.vae"):
         server.run(broken)

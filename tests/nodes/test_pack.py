@@ -7,12 +7,20 @@ import tomllib
 
 import comfyui_version
 import pytest
+from comfy_api.latest import io
 from comfy_server import PACK
 from host import ROOT
 from joint_diffusion.nodes import entry
 
 NODES = {node.GET_SCHEMA().node_id: node for node in asyncio.run(entry.joint_diffusion_extension().get_node_list())}
 ALIASES = {"panorama", "360", "multidiffusion", "tiled diffusion"}
+
+
+def every_input(node_id):
+    """The inputs of a node, and those that a choice among them shows."""
+    inputs = NODES[node_id].GET_SCHEMA().inputs
+    choices = [field for field in inputs if isinstance(field, io.DynamicCombo.Input)]
+    return inputs + [field for choice in choices for option in choice.options for field in option.inputs]
 
 
 def test_the_pack_loads_without_a_complaint(server):
@@ -29,6 +37,7 @@ def test_a_node_explains_itself(server, node_id):
     info = server.get_json(f"/object_info/{node_id}")[node_id]
     inputs = {**info["input"].get("required", {}), **info["input"].get("optional", {})}
     untold = [name for name, (_, *options) in inputs.items() if not (options and options[0].get("tooltip"))]
+    untold += [field.id for field in every_input(node_id) if not field.tooltip]
     assert not untold, f"inputs without a tooltip: {untold}"
     assert all(info["output_tooltips"])
     assert info["description"]
@@ -44,7 +53,7 @@ def test_people_find_the_pack_by_the_usual_words():
 @pytest.mark.parametrize("node_id", NODES)
 def test_the_help_page_names_every_input(server, node_id):
     page = server.get(f"/extensions/{PACK}/docs/{node_id}.md").decode()
-    missing = [field.id for field in NODES[node_id].GET_SCHEMA().inputs if f"`{field.id}`" not in page]
+    missing = [field.id for field in every_input(node_id) if f"`{field.id}`" not in page]
     assert not missing, f"not on the help page: {missing}"
 
 

@@ -3,13 +3,17 @@
 import pytest
 import tiny_models
 import torch
-from joint_diffusion.nodes.panorama_latent import CROP, OUTPAINT, STRETCH, PanoramaLatent
+from joint_diffusion.core.canvas.windows import Wrap
+from joint_diffusion.nodes.host.settings import wrap_of
+from joint_diffusion.nodes.panorama_latent import CROP, IMG2IMG, OUTPAINT, STRETCH, PanoramaLatent
+from joint_diffusion.nodes.panorama_windows import PanoramaWindows
 
 FAMILIES = {"sd15": (4, 4), "flux": (4, 16), "qwen_image": (5, 16)}  # dimensions, channels
 
 
-def latent(width=128, height=64, batch_size=1, **options):
-    return PanoramaLatent.execute(width, height, batch_size, **options)[0]
+def latent(width=128, height=64, batch_size=1, model=None, content=OUTPAINT, **settings):
+    content = {"content": content, **settings} if settings else None
+    return PanoramaLatent.execute(width, height, batch_size, model, content)[0]
 
 
 def picture(height=64, width=64, batch=1):
@@ -50,7 +54,7 @@ class CoarseFormat:
 def test_outpaint_keeps_the_image_and_masks_the_rest(make_vae, model):
     vae, image = getattr(tiny_models, make_vae)(), picture(64, 64)
     options = {"model": getattr(tiny_models, model)()} if model else {}
-    canvas = latent(image=image, vae=vae, placement=OUTPAINT, image_x=0.25, **options)
+    canvas = latent(image=image, vae=vae, image_x=0.25, **options)
     kept = slice(2, 10)  # (16 - 8) * 0.25
     torch.testing.assert_close(canvas["samples"][..., kept], vae.encode(image))
     assert canvas["noise_mask"].shape[-2:] == (8, 16)
@@ -74,21 +78,38 @@ def test_feather_fades_only_towards_what_is_painted():
 
 def test_a_batch_of_images_is_not_a_film():
     vae, images = tiny_models.video_vae(), picture(batch=2)
-    samples = latent(64, 64, 2, model=tiny_models.qwen_image(), image=images, vae=vae)["samples"]
+    samples = latent(64, 64, 2, tiny_models.qwen_image(), IMG2IMG, image=images, vae=vae)["samples"]
     assert samples.shape == (2, 16, 1, 8, 8)
     torch.testing.assert_close(samples[1:], vae.encode(images[1:]))
 
 
-@pytest.mark.parametrize("placement", [CROP, STRETCH])
-def test_img2img_covers_the_canvas(placement):
+@pytest.mark.parametrize("fit", [CROP, STRETCH])
+def test_img2img_covers_the_canvas(fit):
     vae, image = tiny_models.vae(), picture(64, 128)
-    canvas = latent(128, 128, 2, image=image, vae=vae, placement=placement)
+    canvas = latent(128, 128, 2, content=IMG2IMG, image=image, vae=vae, fit=fit)
     assert "noise_mask" not in canvas
     assert canvas["samples"].shape == (2, 4, 16, 16)
     torch.testing.assert_close(canvas["samples"][0], canvas["samples"][1])
-    middle = latent(128, 128, image=image[:, :, 32:96], vae=vae, placement=STRETCH)
+    middle = latent(128, 128, content=IMG2IMG, image=image[:, :, 32:96], vae=vae, fit=STRETCH)
     is_middle = torch.allclose(canvas["samples"][:1], middle["samples"], atol=1e-4)
-    assert is_middle == (placement == CROP)
+    assert is_middle == (fit == CROP)
+
+
+def test_img2img_is_seamless_where_the_canvas_wraps():
+    """A picture that is moved around the canvas gives its latent moved around, if left and right edge meet."""
+    vae, image = tiny_models.vae(), picture(64, 128)
+    plain = tiny_models.sd15()
+    wrapping = PanoramaWindows.execute(plain, 64, 64, 0.5, "overlapping", True, False)[0]
+
+    def change(model):
+        """How much the latent depends on where the picture is cut open."""
+        before, after = (
+            latent(model=model, content=IMG2IMG, image=one, vae=vae)["samples"] for one in (image, image.roll(64, 2))
+        )
+        return (before.roll(8, -1) - after).abs().mean()
+
+    assert wrap_of(wrapping) == Wrap(y=False, x=True)
+    assert change(wrapping) < 0.2 * change(plain)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +123,6 @@ def test_img2img_covers_the_canvas(placement):
             r"width: .*got 1001; nearest: 1000 or 1008\.\nheight: .*got 500; nearest: 496 or",
         ),
         ({"batch_size": 0}, r"batch_size: must be at least 1, got 0"),
-        ({"image": 1}, r"vae: an image needs the VAE .*connect one"),
         ({"image": 3, "vae": True}, r"image: must be 1 picture or batch_size \(1\) pictures, got 3"),
         ({"image": 2, "vae": True, "batch_size": 3}, r"image: must be 1 picture or batch_size \(3\) pictures, got 2"),
         ({"image": 1, "vae": True, "image_scale": 2.0}, r"image_scale: must be above 0 and at most 1 .*got 2.0"),
@@ -110,7 +130,9 @@ def test_img2img_covers_the_canvas(placement):
         ({"image": 1, "vae": True, "image_scale": float("nan")}, r"image_scale: must be above 0 .*got nan"),
         ({"image": 1, "vae": True, "image_x": 1.5}, r"image_x: must be in 0\.\.1 .*got 1.5"),
         ({"image": 1, "vae": True, "image_y": -1}, r"image_y: must be in 0\.\.1 .*got -1"),
-        ({"image": 1, "vae": True, "placement": "centre"}, r"placement: must be .*got 'centre'"),
+        ({"image": 1, "vae": True, "content": "centre"}, r"content: must be .*got 'centre'"),
+        ({"image": 1, "vae": True, "content": IMG2IMG, "fit": "fill"}, r"fit: must be .*got 'fill'"),
+        ({"image": 1, "vae": True, "width": 64}, r"content: outpaint keeps the image.*8 x 8.*choose img2img"),
         ({"image": 1, "vae": True, "feather": 20}, r"feather: must be a multiple of 8 pixels.*nearest: 16 or 24"),
         ({"image": 1, "vae": True, "model": "flux"}, r"vae: made latents of 4 channels.*model works on 16 channels"),
     ],

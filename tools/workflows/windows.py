@@ -97,11 +97,10 @@ GRAPHS = {
                     2,
                     "Picture on the canvas",
                     model=["model", 0],
-                    image=["picture", 0],
-                    vae=["model", 2],
                     width=1024,
                     height=256,
-                    feather=32,
+                    content="outpaint",
+                    **{"content.image": ["picture", 0], "content.vae": ["model", 2], "content.feather": 32},
                 ),
                 # Fresh noise at every step lets the surroundings find their way to the picture.
                 "sampler": sampler(
