@@ -21,7 +21,7 @@ from .multiscale import FACTOR, MOST_SCALES, scale_sizes
 ROLL_OFF = RollOff(full=0.5, none=0.03)
 # Difference of colours, in 0..1, at which 1 / e of the details is left. An edge painted beside its place would be
 # there twice without this. From 0.3 to 0.04 edges get cleaner and the picture softer.
-TRUSTED = 0.15
+TRUSTED = 0.08
 
 
 @dataclass(frozen=True, kw_only=True)
