@@ -64,6 +64,8 @@ def test_there_are_workflows_for_the_demo_model_and_for_checkpoints():
     assert "zoom_sdxl" in CHECKPOINTS
     sd15 = {"panorama_sd15", "panorama_sync_sd15", "panorama_controlnet_sd15"}
     assert sd15 | {"panorama_sdxl", "panorama_full_sdxl"} <= set(CHECKPOINTS)
+    assert {"upscale_demo", "panorama_upscale_demo"} <= set(DEMOS)
+    assert {"upscale_tile_sd15", "upscale_sdxl", "upscale_flux", "refine_sdxl", "texture_sd15"} <= set(CHECKPOINTS)
 
 
 @pytest.mark.parametrize("name", PROMPTS)
@@ -98,11 +100,30 @@ def test_a_prompt_for_a_checkpoint_is_accepted(server, name):
         server.run(prompt)
 
 
+ENLARGING = {"upscale_sdxl": 2, "upscale_flux": 2, "refine_sdxl": 1, "texture_sd15": 2}
+
+
+@pytest.mark.parametrize("name", ENLARGING)
+def test_a_prompt_that_enlarges_runs_with_the_demo_model_in_the_place_of_the_checkpoint(server, name):
+    prompt = quick(PROMPTS[name])
+    small = {"steps": 2, "upscale_by": ENLARGING[name], "width": 128, "height": 128}
+    for node in prompt.values():
+        if node["class_type"] == "CheckpointLoaderSimple":
+            node |= {"class_type": "LoadDemoModel", "inputs": {}}
+        node["inputs"] |= {key: value for key, value in small.items() if node["inputs"].get(key)}
+    server.add_input("example.png", np.tile(np.linspace(0, 1, 128), (128, 1))[..., None].repeat(3, -1))
+    (picture,) = server.images(server.run(prompt), node_of(prompt, "SaveImage"))
+    assert picture.shape == (128 * ENLARGING[name], 128 * ENLARGING[name], 3)
+    if name == "texture_sd15":
+        for edges, inside in ((picture[0] - picture[-1], 0), (picture[:, 0] - picture[:, -1], 1)):
+            assert np.abs(edges).mean() < 2 * np.abs(np.diff(picture, axis=inside)).mean()
+
+
 @pytest.mark.parametrize("name", PANORAMAS)
 def test_it_paints_a_panorama(painted, name):
     canvas = PROMPTS[name][node_of(PROMPTS[name], "PanoramaLatent")]["inputs"]
-    picture = painted(name)
-    assert picture.shape == (canvas["height"], canvas["width"], 3)
+    picture, larger = painted(name), 2 if "upscale" in name else 1
+    assert picture.shape == (larger * canvas["height"], larger * canvas["width"], 3)
     quarters = np.split(picture / 255, 4, axis=1)
     assert min(quarter.std() for quarter in quarters) > 0.05, "a part of the panorama is flat"
 

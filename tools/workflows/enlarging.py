@@ -1,46 +1,249 @@
 """Workflows in which a picture is made larger."""
 
-from .parts import WORDS, demo, node, prompts, sampler
+from .guidance import CONTROL
+from .parts import (
+    SD15,
+    SD15_FILE,
+    SDXL,
+    SDXL_FILE,
+    WORDS,
+    demo,
+    finish,
+    models,
+    node,
+    note,
+    prompts,
+    sampler,
+    second_row,
+)
 
 SMALL = (512, 128)
+TILE_FILE = "control_v11f1e_sd15_tile_fp16.safetensors"
+FLUX, FLUX_FILE = "https://huggingface.co/Comfy-Org/flux1-dev/resolve/main/", "flux1-dev-fp8.safetensors"
 
-TEXT = (
-    "## A picture twice as large\n\n"
-    "The upper row paints a small panorama. **Joint Upscale** makes it twice as wide and high. It paints all windows "
-    "of the larger picture together from pure noise (*denoise* 1). *structure* keeps the layout.\n\n"
-    "**Change:** the picture (any *Load Image*, with a prompt that says what it shows); *upscale_by*; *structure* 0, "
-    f"which shows what happens without it; *windows* moving, which is faster. {WORDS}\n\n"
-    "**Expect:** the same hills and trees, with the texture that the tiny model knows for closer views. It paints "
-    "flowers and crests of its own."
+DEMO_SETTINGS = {"steps": 20, "cfg": 2.0, "sampler_name": "euler", "scheduler": "karras"}
+SD_SETTINGS = {"steps": 25, "cfg": 6.0, "sampler_name": "dpmpp_2m", "scheduler": "karras"}
+PHOTOGRAPH = "sharp photograph, fine detail, natural texture"
+PICTURE = (
+    "**Change:** the picture in *Load Image*, and the prompt: say what the picture shows, not only that it is sharp. "
 )
 
 
-def upscale() -> dict:
-    """A small panorama, and the same enlarged."""
-    graph = demo("upscale_demo", TEXT, "summer day sky mountains forest meadow", sampler("KSampler", 2), size=SMALL)
-    del graph["save"]
-    shared = {"model": ["model", 0], "vae": ["model", 2], "image": ["decode", 0]}
-    settings = {
+def upscaler(column: int, image: list, positive: str = "positive", negative: str = "negative", **inputs) -> dict:
+    """Joint Upscale of an image, from pure noise if nothing else is said."""
+    shared = {
+        "model": ["model", 0],
+        "vae": ["model", 2],
+        "image": image,
+        "positive": [positive, 0],
+        "negative": [negative, 0],
         "upscale_by": 2.0,
         "seed": 1,
         "control_after_generate": "fixed",
-        "steps": 20,
-        "cfg": 2.0,
-        "sampler_name": "euler",
-        "scheduler": "karras",
         "denoise": 1.0,
         "structure": 1.0,
         "windows": "overlapping",
     }
+    return node("JointUpscale", column, **(shared | inputs)) | {"size": [320, 640]}
+
+
+def saved(name: str, column: int, image: list) -> dict:
+    """Save Image."""
+    return node("SaveImage", column, images=image, filename_prefix=name) | {"size": [560, 400]}
+
+
+def upscale() -> dict:
+    """A small panorama, and the same enlarged."""
+    text = (
+        "## A picture twice as large\n\n"
+        "The upper row paints a small panorama. **Joint Upscale** makes it twice as wide and high. It paints all "
+        "windows of the larger picture together from pure noise (*denoise* 1). *structure* keeps the picture.\n\n"
+        "**Change:** the picture (any *Load Image*, with a prompt that says what it shows); *upscale_by*; *structure* "
+        f"0, which shows what happens without it; *windows* moving, which is faster. {WORDS}\n\n"
+        "**Expect:** the same hills and trees with finer edges. The tiny model adds little more."
+    )
+    graph = demo("upscale_demo", text, "summer day sky mountains forest meadow", sampler("KSampler", 2), size=SMALL)
     closer = {f"closer_{key}": found for key, found in prompts("near summer day sky mountains forest meadow").items()}
     return graph | {
         **{key: found | {"column": 3, "row": 1} for key, found in closer.items()},
-        "enlarge": node(
-            "JointUpscale", 4, **shared, positive=["closer_positive", 0], negative=["closer_negative", 0], **settings
-        )
-        | {"size": [320, 640]},
-        "save": node("SaveImage", 5, images=["enlarge", 0], filename_prefix="upscale_demo") | {"size": [560, 300]},
+        "enlarge": upscaler(4, ["decode", 0], "closer_positive", "closer_negative", **DEMO_SETTINGS),
+        "save": saved("upscale_demo", 5, ["enlarge", 0]),
     }
 
 
-GRAPHS = {"upscale_demo": upscale()}
+def panorama() -> dict:
+    """A picture, a panorama around it, and that enlarged."""
+    name = "panorama_upscale_demo"
+    scene = "summer day lake mountains"
+    text = (
+        "## From a picture to a large panorama\n\n"
+        "The upper row paints a picture. The middle row paints a panorama around it: **Panorama Latent** puts the "
+        "picture on the canvas, the sampler fills the rest. **Joint Upscale** makes the panorama twice as large.\n\n"
+        "**Change:** *Load Image* in place of the upper row, for your own picture; *upscale_by*; the prompts. "
+        f"{WORDS}\n\n"
+        "**Expect:** 2048 x 512 pixels, with the picture unchanged in the middle but for its size."
+    )
+    around = {
+        "windows": node("PanoramaWindows", 1, model=["model", 0]),
+        "edge": node("DifferentialDiffusion", 2, model=["windows", 0]),
+        "latent": node(
+            "PanoramaLatent",
+            2,
+            "Picture on the canvas",
+            model=["model", 0],
+            width=1024,
+            height=256,
+            content="outpaint",
+            **{"content.image": ["picture", 0], "content.vae": ["model", 2], "content.feather": 32},
+        ),
+        "sampler": sampler(
+            "MultiScaleSampler", 3, "Panorama", model=["edge", 0], seed=3, steps=30, sampler_name="euler_ancestral"
+        ),
+        **finish(name, 4),
+    }
+    del around["save"]
+    closer = {f"closer_{key}": found for key, found in prompts(f"near {scene}").items()}
+    return {
+        "note": note(text, 400),
+        "model": node("LoadDemoModel", 0),
+        **prompts(scene),
+        "small": node("PanoramaLatent", 2, "Canvas of the picture", model=["model", 0], width=256, height=256),
+        "picture_sampler": sampler("MultiScaleSampler", 3, "Picture", latent_image=["small", 0]),
+        "picture": node("VAEDecode", 4, samples=["picture_sampler", 0], vae=["model", 2]),
+        **second_row(around),
+        **{key: found | {"column": 1, "row": 2} for key, found in closer.items()},
+        "enlarge": upscaler(
+            2, ["decode", 0], "closer_positive", "closer_negative", **(DEMO_SETTINGS | {"windows": "moving"})
+        )
+        | {"row": 2},
+        "save": saved(name, 3, ["enlarge", 0]) | {"row": 2},
+    }
+
+
+def from_file(name: str, text: str, loader: dict, words: tuple[str, str] = (PHOTOGRAPH, "blurry"), **inputs) -> dict:
+    """A picture from a file, enlarged by a checkpoint that people have."""
+    return {
+        "note": note(text, 420),
+        "model": loader,
+        "picture": node("LoadImage", 0, image="example.png") | {"size": [300, 340]},
+        **prompts(*words),
+        "enlarge": upscaler(2, ["picture", 0], **(SD_SETTINGS | inputs)),
+        "save": saved(name, 3, ["enlarge", 0]),
+    }
+
+
+def checkpoint(file: str, url: str) -> dict:
+    """The loader, which offers a download."""
+    return node("CheckpointLoaderSimple", 0, ckpt_name=file) | models(file, url, "checkpoints")
+
+
+def tile() -> dict:
+    """SD 1.5 and its ControlNet for tiles."""
+    text = (
+        "## Enlarge with Stable Diffusion 1.5 and ControlNet Tile\n\n"
+        "**Joint Upscale** makes the picture twice as large. ControlNet Tile tells every window what it shows; each "
+        "window gets its own part of the picture. *structure* keeps the layout from step to step.\n\n"
+        f"{PICTURE}Lower *strength* of the ControlNet for more invention.\n\n"
+        "**Expect:** no seams and no repeated subjects at any *denoise*."
+    )
+    graph = from_file("upscale_tile_sd15", text, checkpoint(SD15_FILE, SD15))
+    graph["net"] = node("ControlNetLoader", 1, control_net_name=TILE_FILE) | models(TILE_FILE, CONTROL, "controlnet")
+    graph["control"] = node(
+        "ControlNetApplyAdvanced",
+        2,
+        positive=["positive", 0],
+        negative=["negative", 0],
+        control_net=["net", 0],
+        image=["picture", 0],
+        strength=0.6,
+    )
+    graph["enlarge"]["column"], graph["save"]["column"] = 3, 4
+    graph["enlarge"]["inputs"] |= {"positive": ["control", 0], "negative": ["control", 1]}
+    return graph
+
+
+def sdxl() -> dict:
+    """SDXL alone."""
+    text = (
+        "## Enlarge with SDXL\n\n"
+        "**Joint Upscale** makes the picture twice as large, from pure noise. *structure* keeps it. For an upscale "
+        "model, connect *Load Upscale Model* to *upscale_model*.\n\n"
+        f"{PICTURE}For pictures below 1000 pixels use *upscale_by* 4.\n\n"
+        "**Expect:** the picture, with the details of a larger one. Lower *structure* if faults of the picture shall "
+        "go, or *denoise* if details shall stay."
+    )
+    return from_file("upscale_sdxl", text, checkpoint(SDXL_FILE, SDXL))
+
+
+def flux() -> dict:
+    """Flux, which has guidance of its own in place of CFG."""
+    text = (
+        "## Enlarge with Flux\n\n"
+        "**Joint Upscale** makes the picture twice as large. Flux is guided by **FluxGuidance**, so *cfg* is 1 and the "
+        "negative prompt has no effect.\n\n"
+        f"{PICTURE}\n\n"
+        "**Expect:** about four times the time of one picture of 1024 x 1024 with *windows* moving, and nine times "
+        "with overlapping windows."
+    )
+    graph = from_file(
+        "upscale_flux",
+        text,
+        checkpoint(FLUX_FILE, FLUX),
+        (PHOTOGRAPH, ""),
+        steps=20,
+        cfg=1.0,
+        sampler_name="euler",
+        scheduler="simple",
+        windows="moving",
+    )
+    graph["guidance"] = node("FluxGuidance", 2, conditioning=["positive", 0], guidance=3.5)
+    graph["enlarge"]["column"], graph["save"]["column"] = 3, 4
+    graph["enlarge"]["inputs"] |= {"positive": ["guidance", 0]}
+    return graph
+
+
+def refine() -> dict:
+    """At its own size."""
+    text = (
+        "## Refine a picture at its size\n\n"
+        "**Joint Upscale** with *upscale_by* 1 paints the picture anew at its own size, in windows. *denoise* says how "
+        "much of it, *structure* how closely its layout is kept.\n\n"
+        f"{PICTURE}\n\n"
+        "**Expect:** new fine details in the same place. What is larger than two pixels stays at *structure* 1; lower "
+        "it for larger changes."
+    )
+    return from_file("refine_sdxl", text, checkpoint(SDXL_FILE, SDXL), upscale_by=1.0, denoise=0.6, structure=0.7)
+
+
+def texture() -> dict:
+    """A tile that meets itself on all four sides, in two sizes."""
+    text = (
+        "## A seamless texture of 2048 x 2048\n\n"
+        "The first sampler paints 512 x 512 pixels whose edges meet (*wrap_x*, *wrap_y* of **Panorama Windows**). "
+        "**Joint Upscale** makes them four times as large, and their edges still meet.\n\n"
+        "**Change:** the prompt: name one material, seen from above.\n\n"
+        "**Expect:** a texture that can be laid side by side in both directions."
+    )
+    wrap = {"wrap_x": True, "wrap_y": True}
+    graph = {
+        "note": note(text, 380),
+        "model": checkpoint(SD15_FILE, SD15),
+        **prompts("mossy cobblestones, texture, top view, evenly lit", "border, frame, text, perspective"),
+        "latent": node("PanoramaLatent", 1, model=["model", 0], width=512, height=512),
+        "windows": node("PanoramaWindows", 1, model=["model", 0], **wrap),
+        "sampler": sampler("KSampler", 2, **SD_SETTINGS),
+        **finish("texture_sd15", 3, **wrap),
+    }
+    enlarge = upscaler(4, ["decode", 0], **SD_SETTINGS, **wrap, upscale_by=4.0, windows="moving")
+    return graph | {"enlarge": enlarge, "save": saved("texture_sd15", 5, ["enlarge", 0])}
+
+
+GRAPHS = {
+    "upscale_demo": upscale(),
+    "panorama_upscale_demo": panorama(),
+    "upscale_tile_sd15": tile(),
+    "upscale_sdxl": sdxl(),
+    "upscale_flux": flux(),
+    "refine_sdxl": refine(),
+    "texture_sd15": texture(),
+}

@@ -13,7 +13,8 @@ SIDE = 512  # pixels
 MARGIN = 16  # around the drawing of Panorama Plan
 CAPTION = 36  # pixels below each picture of a comparison: above, the template browser has a badge
 WIDEST = 4  # a picture with more times its height is shown in two lines
-NATIVE = {512: "sd15", 1024: "sdxl"}  # windows that a checkpoint knows, by the end of a workflow's name
+NATIVE = {"sd15": 512, "sdxl": 1024, "flux": 1024}  # windows that a checkpoint knows, by the end of a workflow's name
+LARGE = (2048, 2048)  # what a picture that is to be enlarged may become
 
 
 class Without(NamedTuple):
@@ -107,24 +108,46 @@ def inside(size: tuple[int, int], room: int) -> tuple[int, int]:
 
 def plan(server: Server, name: str, prompt: dict, types: dict) -> Image.Image:
     """The windows as Panorama Plan draws them, with the sizes below. The demo model stands in: it has the same grid."""
-    canvas = prompt[types["PanoramaLatent"]]["inputs"]
-    width, height = canvas["width"], canvas["height"]
-    (window,) = (window for window, family in NATIVE.items() if name.endswith(family))
-    prompt[types["CheckpointLoaderSimple"]] = {"class_type": "LoadDemoModel", "inputs": {}}
-    prompt[types["PanoramaWindows"]]["inputs"] |= {"window_width": window, "window_height": window}
+    window = NATIVE[name.rpartition("_")[2]]
+    if "PanoramaPlan" in types:
+        canvas = prompt[types["PanoramaLatent"]]["inputs"]
+        width, height = canvas["width"], canvas["height"]
+        shown, key = prompt, types["PanoramaPlan"]
+    else:
+        (width, height), key = LARGE, "plan"
+        shown = plan_alone(width, height)
+    for found in shown.values():
+        if found["class_type"] == "CheckpointLoaderSimple":
+            found |= {"class_type": "LoadDemoModel", "inputs": {}}
+        if found["class_type"] == "PanoramaWindows":
+            found["inputs"] |= {"window_width": window, "window_height": window}
     for output in ("SaveImage", "PreviewImage"):
-        prompt.pop(types.get(output), None)  # and so nothing is sampled
-    (drawn,) = painted(server, prompt, types["PanoramaPlan"])
+        shown.pop(types.get(output), None)  # and so nothing is sampled
+    (drawn,) = painted(server, shown, key)
     side = drawn.width - 2 * MARGIN
     view = drawn.crop((MARGIN, MARGIN, MARGIN + side, MARGIN + side * height // width))
     square = Image.new("RGB", (SIDE, SIDE), drawn.getpixel((0, 0)))
-    shown = SIDE - 2 * MARGIN
-    view = view.resize((shown, shown * height // width), Image.Resampling.LANCZOS)
+    view = view.resize((SIDE - 2 * MARGIN, (SIDE - 2 * MARGIN) * height // width), Image.Resampling.LANCZOS)
     top = (SIDE - view.height) // 2
     square.paste(view, (MARGIN, top))
-    write(square, top - 60, f"{width} x {height}", 30)
-    write(square, top + view.height + 30, f"windows of {window} x {window}", 30)
+    if view.height < view.width:
+        write(square, top - 60, f"{width} x {height}", 30)
+        write(square, top + view.height + 30, f"windows of {window} x {window}", 30)
     return square
+
+
+def plan_alone(width: int, height: int) -> dict:
+    """A graph that draws the windows of a canvas."""
+    graph = {
+        "model": ("LoadDemoModel", {}),
+        "windows": (
+            "PanoramaWindows",
+            {"model": ["model", 0], "overlap": 0.5, "windows": "overlapping", "wrap_x": False, "wrap_y": False},
+        ),
+        "latent": ("PanoramaLatent", {"width": width, "height": height, "batch_size": 1}),
+        "plan": ("PanoramaPlan", {"model": ["windows", 0], "samples": ["latent", 0]}),
+    }
+    return {key: {"class_type": kind, "inputs": inputs} for key, (kind, inputs) in graph.items()}
 
 
 def write(square: Image.Image, top: int, line: str, size: int) -> None:
