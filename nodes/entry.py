@@ -27,6 +27,7 @@ def joint_diffusion_extension():
     from .panorama_latent import PanoramaLatent
     from .panorama_metrics import PanoramaMetrics
     from .panorama_plan import PanoramaPlan
+    from .panorama_prompts import PanoramaPrompts
     from .panorama_windows import PanoramaWindows
     from .structure_guidance import StructureGuidance
     from .sync_guidance import SyncGuidance
@@ -45,6 +46,7 @@ def joint_diffusion_extension():
                 JointUpscale,
                 PanoramaLatent,
                 PanoramaWindows,
+                PanoramaPrompts,
                 PanoramaPlan,
                 MultiScaleSampler,
                 MultiScaleGuidance,

@@ -15,9 +15,11 @@ from ..core.methods.multiscale import scale_sizes
 from ..core.methods.twindiffusion import CrossSamplingParams
 from ..core.step import Step
 from .drawings.plan import coverage, draw_plan
+from .drawings.reached_windows import ReachedWindows
 from .drawings.words import count_of
 from .host.latents import latent_space, sampled_size
 from .host.settings import joint_params, settings_of
+from .host.windows.placed_prompts import reach_of
 from .panorama_windows import NO_WINDOWS
 
 FIRST = Step(sigma=1e3)  # nothing but noise
@@ -39,12 +41,19 @@ class PanoramaPlan(io.ComfyNode):
             inputs=[
                 io.Model.Input("model", tooltip="The model after Panorama Windows and after the guidance nodes."),
                 io.Latent.Input("samples", tooltip="The canvas: the same latent that the sampler gets."),
+                io.Conditioning.Input(
+                    "positive",
+                    optional=True,
+                    tooltip="The prompts that the sampler gets, from Panorama Prompts, or with areas or masks. "
+                    "Then the plan also shows where each of them reaches.",
+                ),
             ],
             outputs=[
                 io.Image.Output(
                     "plan",
                     display_name="plan",
-                    tooltip="The canvas with its windows. A place is lighter if more windows cover it.",
+                    tooltip="The canvas with its windows. A place is lighter if more windows cover it. Below, each "
+                    "prompt has a colour.",
                 ),
                 io.Int.Output("windows", display_name="windows", tooltip="Number of windows on the canvas."),
                 io.Int.Output(
@@ -57,7 +66,7 @@ class PanoramaPlan(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, samples):
+    def execute(cls, model, samples, positive=None):
         params = joint_params(model)
         canvas, pixels_per_cell = sampled_size(model, samples), latent_space(model).pixels_per_cell
         check_canvas(canvas, params)
@@ -65,9 +74,11 @@ class PanoramaPlan(io.ComfyNode):
         if settings_of(model.model_options).windows is None:
             lines.append(NO_WINDOWS)
         windows = params.windows_at(FIRST).plan(canvas)
-        picture = torch.from_numpy(np.array(draw_plan(canvas, windows, lines))).float()[None] / 255
+        prompts = ReachedWindows(windows, reach_of(positive, canvas)) if positive else None
+        picture = torch.from_numpy(np.array(draw_plan(canvas, windows, lines, prompts))).float()[None] / 255
         views = views_per_step(canvas, params, FIRST)
-        return io.NodeOutput(picture, len(windows), views, "\n".join(lines), ui=ui.PreviewImage(picture, cls=cls))
+        summary = "\n".join(lines + (prompts.lines() if prompts else []))
+        return io.NodeOutput(picture, len(windows), views, summary, ui=ui.PreviewImage(picture, cls=cls))
 
 
 def describe(canvas: Size, pixels_per_cell: int, params: JointParams) -> list[str]:

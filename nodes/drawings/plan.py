@@ -7,6 +7,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from ...core.canvas.windows import Size, Window, add_to
+from .reached_windows import ReachedWindows
 from .sheet import INK, LINE, MARGIN, PAPER, drawn_size
 
 NARROWEST = 640  # of the sheet, for the text
@@ -21,8 +22,13 @@ def coverage(canvas: Size, windows: Sequence[Window]) -> torch.Tensor:
     return count
 
 
-def draw_plan(canvas: Size, windows: Sequence[Window], lines: Sequence[str]) -> Image.Image:
-    """The canvas, lighter where more windows look, the edges of all windows, one of them in colour, and some text."""
+def draw_plan(
+    canvas: Size, windows: Sequence[Window], lines: Sequence[str], prompts: ReachedWindows | None = None
+) -> Image.Image:
+    """The canvas, lighter where more windows look, the edges of all windows, one of them in colour, and some text.
+
+    Below, if there are any, where the prompts reach.
+    """
     scale, (width, height) = drawn_size(canvas.width, canvas.height)
     count = coverage(canvas, windows)
     share = (count - count.min()) / (count.max() - count.min()).clamp(min=1)
@@ -33,11 +39,16 @@ def draw_plan(canvas: Size, windows: Sequence[Window], lines: Sequence[str]) -> 
         _outline(draw, canvas, window, scale, EDGE, 1)
     _outline(draw, canvas, windows[len(windows) // 2], scale, EXAMPLE, 3)
 
-    sheet = Image.new("RGB", (max(width, NARROWEST) + 2 * MARGIN, height + 3 * MARGIN + LINE * len(lines)), PAPER)
-    sheet.paste(view, (MARGIN, MARGIN))
-    font, text = ImageFont.load_default(18), ImageDraw.Draw(sheet)
+    text = Image.new("RGB", (max(width, NARROWEST), LINE * len(lines)), PAPER)
+    font, written = ImageFont.load_default(18), ImageDraw.Draw(text)
     for row, line in enumerate(lines):
-        text.text((MARGIN, height + 2 * MARGIN + row * LINE), line, INK, font)
+        written.text((0, row * LINE), line, INK, font)
+    parts = [view, text] if prompts is None else [view, text, prompts.drawn(view.size), prompts.legend(text.width)]
+    sheet = Image.new("RGB", (text.width + 2 * MARGIN, MARGIN + sum(part.height + MARGIN for part in parts)), PAPER)
+    top = MARGIN
+    for part in parts:
+        sheet.paste(part, (MARGIN, top))
+        top += part.height + MARGIN
     return sheet
 
 

@@ -1,0 +1,158 @@
+"""The prompts of a panorama, each in its place."""
+
+from comfy_api.latest import io
+
+from ..core.canvas.places import shares
+from .host.latents import latent_space, sampled_size
+from .host.settings import joint_params
+from .host.windows.placed_prompts import in_places
+
+MOST_PLACES = 100  # that can be connected; lines of text have no limit
+
+
+class PanoramaPrompts(io.ComfyNode):
+    """One prompt per line, or connected conditionings, side by side or on a grid."""
+
+    @classmethod
+    def define_schema(cls):
+        place = io.Conditioning.Input("place", tooltip="What one place shows.")
+        return io.Schema(
+            node_id="PanoramaPrompts",
+            display_name="Panorama Prompts",
+            category="joint diffusion",
+            description="Prompts side by side along a panorama, or on a grid. They pass softly into each other. Each "
+            "prompt runs only in the windows that it reaches.",
+            search_aliases=[
+                "panorama",
+                "360",
+                "regional prompt",
+                "prompt travel",
+                "prompts along x",
+                "tiled diffusion",
+                "multidiffusion",
+                "prompt schedule",
+            ],
+            inputs=[
+                io.Clip.Input("clip", tooltip="Encodes the prompts."),
+                io.Model.Input("model", tooltip="The model after Panorama Windows, which says which edges meet."),
+                io.Latent.Input("samples", tooltip="The canvas: the same latent that the sampler gets."),
+                io.String.Input(
+                    "everywhere",
+                    multiline=True,
+                    default="",
+                    tooltip="What all places show, such as the medium, the light, the style. Put before each prompt.",
+                ),
+                io.String.Input(
+                    "prompts",
+                    multiline=True,
+                    default="",
+                    tooltip="One prompt per line, from left to right; on a grid row by row, the top row first. If "
+                    "places are connected, the lines are only their names.",
+                ),
+                io.Int.Input(
+                    "columns",
+                    default=0,
+                    min=0,
+                    max=4096,
+                    tooltip="Prompts side by side. 0: as many as there are prompts in a row.",
+                ),
+                io.Int.Input(
+                    "rows",
+                    default=1,
+                    min=1,
+                    max=4096,
+                    tooltip="Rows of prompts. 1: all prompts are side by side, each as high as the canvas.",
+                ),
+                io.Int.Input(
+                    "border",
+                    default=0,
+                    min=0,
+                    max=65536,
+                    step=8,
+                    tooltip="Width in pixels of the border in which one prompt passes into the next. 0: as wide as a "
+                    "window, but not wider than a place. Wider borders need more predictions.",
+                ),
+                io.Autogrow.Input(
+                    "places",
+                    template=io.Autogrow.TemplatePrefix(place, prefix="place_", min=0, max=MOST_PLACES),
+                    optional=True,
+                    tooltip="In place of text: a conditioning for each place, in the same order. Each can have its own "
+                    "ControlNets, LoRA hooks, schedule (ConditioningSetTimestepRange), masks or areas.",
+                ),
+            ],
+            outputs=[
+                io.Conditioning.Output(
+                    "conditioning",
+                    display_name="CONDITIONING",
+                    tooltip="For `positive` of a sampler. Panorama Plan shows where each prompt reaches.",
+                )
+            ],
+        )
+
+    @classmethod
+    def execute(cls, clip, model, samples, everywhere, prompts, columns, rows, border, places=None):
+        lines = [line.strip() for line in prompts.splitlines() if line.strip()]
+        places = places or {}
+        connected = [places[name] for name in sorted(places, key=_number) if places[name] is not None]
+        if connected:
+            names = lines or [f"place {number}" for number in range(1, len(connected) + 1)]
+            _require_only_names(everywhere, names, connected)
+        else:
+            names = lines
+        rows, columns = _grid(len(names), rows, columns)
+        parts = shares(*_layout(model, samples, rows, columns, border))
+        return io.NodeOutput(
+            in_places(connected or _encoded(clip, everywhere.strip().rstrip(","), lines), names, parts)
+        )
+
+
+def _number(name: str) -> int:
+    return int(name.rsplit("_", 1)[-1])
+
+
+def _require_only_names(everywhere: str, names: list[str], connected: list) -> None:
+    if everywhere.strip():
+        raise ValueError(
+            "everywhere: is put before prompts that are lines of text, but places are connected; clear it, and put its "
+            "text into each of them, for example with Conditioning (Concat)."
+        )
+    if len(names) != len(connected):
+        raise ValueError(
+            f"prompts: with connected places there must be one line for each, as their names, or none; got "
+            f"{len(names)} lines for {len(connected)} places."
+        )
+
+
+def _grid(count: int, rows: int, columns: int) -> tuple[int, int]:
+    """Rows and columns of `count` places; 0 columns are as many as there must be."""
+    if count == 0:
+        raise ValueError(
+            "prompts: there must be at least one, one prompt per line, got none; write some lines, or connect places."
+        )
+    for field, given, least in (("rows", rows, 1), ("columns", columns, 0)):
+        if given < least:
+            raise ValueError(f"{field}: must be at least {least}, got {given}.")
+    wanted = rows * (columns or -(-count // rows))
+    if count != wanted:
+        raise ValueError(
+            f"prompts: {wanted // rows} columns x {rows} rows have {wanted} places, each for one prompt, got {count}; "
+            f"{'write' if count < wanted else 'remove'} {abs(wanted - count)}, or change columns or rows."
+        )
+    return rows, wanted // rows
+
+
+def _layout(model, samples, rows: int, columns: int, border: int):
+    """What `shares` asks for; the border is in pixels, and 0 is the usual one."""
+    if border < 0:
+        raise ValueError(f"border: must be at least 0 pixels (0: as wide as a window), got {border}.")
+    windows, canvas = joint_params(model).windows, sampled_size(model, samples)
+    usual = min(windows.window.height, canvas.height / rows), min(windows.window.width, canvas.width / columns)
+    given = border / latent_space(model).pixels_per_cell
+    return canvas, rows, columns, (given, given) if border else usual, windows.wrap
+
+
+def _encoded(clip, everywhere: str, lines: list[str]) -> list:
+    """A conditioning for each line; equal lines share one."""
+    texts = [f"{everywhere}, {line}" if everywhere else line for line in lines]
+    encoded = {text: clip.encode_from_tokens_scheduled(clip.tokenize(text)) for text in dict.fromkeys(texts)}
+    return [encoded[text] for text in texts]
