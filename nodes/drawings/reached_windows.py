@@ -40,7 +40,8 @@ class ReachedWindows:
         reach = f"{total / windows:.2g} of them in a window on average, at most {max(per_window)}"
         cost = f"{count_of(total, 'prediction')} per step, and {windows} more with a negative prompt"
         lines = [f"{count_of(len(self._prompts), 'prompt')}, {reach}: {cost}"]
-        empty = (sum(prompt.weights for prompt in self._prompts) == 0).float().mean().item()
+        total_weights = torch.stack([prompt.weights for prompt in self._prompts]).sum(0)
+        empty = (total_weights == 0).float().mean().item()
         if empty:
             lines.append(f"Warning: no prompt reaches {empty:.1%} of the canvas, which will be a grey block")
         return lines

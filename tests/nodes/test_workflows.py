@@ -128,7 +128,7 @@ def test_it_paints_a_panorama(painted, name):
     assert min(quarter.std() for quarter in quarters) > 0.05, "a part of the panorama is flat"
 
 
-@pytest.mark.parametrize("name", ["panorama_360_demo", "panorama_360_sync_demo"])
+@pytest.mark.parametrize("name", [name for name in PANORAMAS if "360" in name])
 def test_the_edges_of_the_360_panorama_meet(painted, name):
     picture = painted(name) / 255
     across = np.abs(picture[:, 0] - picture[:, -1]).mean()
@@ -160,6 +160,16 @@ def test_each_prompt_of_the_layout_is_painted_in_its_part(painted, server):
         return (low[..., 2] - low[..., :2].mean(axis=-1)).mean()
 
     assert blue(painted("panorama_layout_demo") / 255) > blue(swapped) + 0.05
+
+
+def test_the_seasons_pass_along_the_panorama(painted):
+    """The ground below is green, then red, then white; in the middle of each place its prompt is alone."""
+    ground = painted("panorama_360_seasons_demo")[104:] / 255
+    spring, summer, autumn, winter = (part[:, 96:160].mean((0, 1)) for part in np.split(ground, 4, axis=1))
+    assert spring[1] > spring[0] > 1.5 * spring[2]
+    assert autumn[0] > autumn[1] > 1.5 * autumn[2]
+    assert summer[1] - summer[0] > autumn[1] - autumn[0]
+    assert winter.min() > 0.8 * winter.max()
 
 
 def test_the_twin_fits_its_neighbour_better(painted):

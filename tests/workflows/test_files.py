@@ -74,4 +74,4 @@ def test_only_the_360_workflows_wrap():
         for node in read(name, FOLDER / "api").values()
         if node["inputs"].get("wrap_x") or node["inputs"].get("wrap_y")
     }
-    assert wraps == {"panorama_360_demo", "panorama_360_sync_demo"}
+    assert wraps == {"panorama_360_demo", "panorama_360_sync_demo", "panorama_360_seasons_demo"}

@@ -36,7 +36,10 @@ COMPARED = {
         (WINDOWS_ALONE, "Multi-Scale + Sync + Twin"), {"MultiScaleSampler": {"strength": 0.0}, **SYNC_OFF, **TWIN_OFF}
     ),
 }
-TWIN_IMAGES = "Two pictures, and with the twin"
+CAPTIONS = {
+    "twin_images_demo": "Two pictures, and with the twin",
+    "panorama_360_seasons_demo": "Four prompts, side by side",
+}
 
 
 def thumbnail(server: Server, name: str, prompt: dict) -> Image.Image:
@@ -48,8 +51,8 @@ def thumbnail(server: Server, name: str, prompt: dict) -> Image.Image:
     if name in COMPARED:
         captions, off = COMPARED[name]
         return comparison(captions, [*painted(server, changed(prompt, off), types["SaveImage"]), *paintings])
-    if name == "twin_images_demo":
-        return comparison([TWIN_IMAGES], paintings)
+    if name in CAPTIONS:
+        return comparison([CAPTIONS[name]], paintings)
     (picture,) = paintings
     side = min(picture.size)
     left, top = (picture.width - side) // 2, (picture.height - side) // 2

@@ -14,6 +14,7 @@ from .parts import (
     prompts,
     sampler,
     second_row,
+    text_encode,
 )
 
 GRAPHS = {
@@ -68,6 +69,38 @@ GRAPHS = {
     )
     | {
         "metrics": node("PanoramaMetrics", 4, images=["decode", 0], model=["windows", 0]) | {"size": [560, 420]},
+    },
+    "panorama_360_seasons_demo": {
+        "note": note(
+            "## Four prompts along a panorama\n\n"
+            "**Panorama Prompts** puts one prompt per line side by side, with soft borders as wide as a window. What "
+            "is in *everywhere* is put before each of them. The edges meet (*wrap_x* in **Panorama Windows**), so "
+            "winter passes into spring. **Panorama Plan** shows where each prompt reaches.\n\n"
+            "**Change:** the lines (any number of them); *everywhere*; *border*; *rows*, for a grid of prompts on a "
+            "higher canvas (with *Multi-Scale Sampler*). Mute *Save Image* (Ctrl+M) and queue: then you get only the "
+            f"**plan**. {WORDS}\n\n"
+            "**Expect:** one landscape in which the seasons pass, all around. A prompt runs only in the windows that "
+            "it reaches, so more prompts cost little.",
+            460,
+        ),
+        "model": node("LoadDemoModel", 0),
+        "latent": node("PanoramaLatent", 1, model=["model", 0], width=1024, height=128),
+        "windows": node("PanoramaWindows", 1, model=["model", 0], wrap_x=True),
+        "positive": node(
+            "PanoramaPrompts",
+            2,
+            clip=["model", 1],
+            model=["windows", 0],
+            samples=["latent", 0],
+            everywhere="far sky mountains forest meadow, day",
+            prompts="spring\nsummer\nautumn\nwinter",
+        )
+        | {"size": [360, 460], "color": "green"},
+        "negative": text_encode("", title="Negative prompt", column=2),
+        "sampler": sampler("KSampler", 3, seed=5),
+        "plan": node("PanoramaPlan", 3, model=["windows", 0], samples=["latent", 0], positive=["positive", 0])
+        | {"size": [480, 420]},
+        **finish("panorama_360_seasons_demo", 4, wrap_x=True),
     },
     "image_to_panorama_demo": {
         "note": note(
