@@ -44,12 +44,16 @@ class PanoramaMetrics(io.ComfyNode):
             inputs=[
                 io.Image.Input("images", tooltip="Panoramas as they were decoded: not resized, not cropped."),
                 io.Model.Input(
-                    "model", tooltip="The model that painted them. Its Panorama Windows tells where the windows are."
+                    "model",
+                    tooltip="The model that painted them. Its Panorama Windows tells where the windows are, and which "
+                    "edges meet.",
                 ),
             ],
             outputs=[
                 io.Image.Output(
-                    "picture", display_name="picture", tooltip="Each panorama, with the borders of its windows marked."
+                    "picture",
+                    display_name="picture",
+                    tooltip="Each panorama, with the borders of its windows marked, and its worst seam enlarged.",
                 ),
                 io.Float.Output(
                     "seam_energy",
@@ -59,12 +63,14 @@ class PanoramaMetrics(io.ComfyNode):
                 io.Float.Output(
                     "wrap_error_x",
                     display_name="wrap error x",
-                    tooltip="Colour step from the last column to the first, divided by the steps nearby. 1: no seam.",
+                    tooltip="Colour step from the last column to the first, divided by the steps nearby. 1: no seam. "
+                    "Says nothing if these edges need not meet.",
                 ),
                 io.Float.Output(
                     "wrap_error_y",
                     display_name="wrap error y",
-                    tooltip="Colour step from the last row to the first, divided by the steps nearby. 1: no seam.",
+                    tooltip="Colour step from the last row to the first, divided by the steps nearby. 1: no seam. "
+                    "Says nothing if these edges need not meet.",
                 ),
                 io.Float.Output(
                     "palette_distance",
@@ -78,7 +84,11 @@ class PanoramaMetrics(io.ComfyNode):
                     tooltip="Difference between the textures of windows that do not touch, 0 to 2. 0: one texture "
                     "everywhere.",
                 ),
-                io.String.Output("summary", display_name="summary", tooltip="All numbers, in words."),
+                io.String.Output(
+                    "summary",
+                    display_name="summary",
+                    tooltip="What concerns this panorama, in words: good, fair or bad.",
+                ),
             ],
         )
 
@@ -123,5 +133,6 @@ def windows_in_pixels(images: torch.Tensor, plan: WindowParams, pixels_per_cell:
 def _drawn(image: torch.Tensor, measured: MeasuredPanorama, note: list[str]) -> torch.Tensor:
     """The picture of one panorama (H, W, C), as the host has pictures."""
     picture = Image.fromarray((image[..., :3].clamp(0, 1) * 255).round().byte().cpu().numpy())
-    sheet = draw_metrics(picture, measured.rows(), measured.columns(), measured.lines() + note)
+    worst = measured.worst_spot(image[..., :3].movedim(-1, 0))
+    sheet = draw_metrics(picture, measured.rows(), measured.columns(), measured.lines() + note, worst)
     return torch.from_numpy(np.array(sheet)).float() / 255

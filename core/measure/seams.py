@@ -77,6 +77,34 @@ def wrap_error(image: Tensor, axis: Literal["y", "x"], pixels_per_cell: int = PI
     return _relative(steps, 0, [cells * pixels_per_cell % steps.shape[1] for cells in AWAY])
 
 
+def worst_place(image: Tensor, axis: Literal["y", "x"], border: int, length: int, wraps: bool = False) -> int:
+    """Where along a border its colour step stands out most: the first of `length` pixels, 0..side - 1.
+
+    What stands out is the step across the border minus the mean of the steps two pixels before and behind it.
+
+    Args:
+        image: (C, H, W).
+        axis: x for a border between two columns, y for one between two rows.
+        border: it lies before this column or row; 0 is the edge that is joined with the opposite one.
+        length: pixels along the border that are looked at together, at most the side.
+        wraps: whether the border itself crosses a joined edge, and the pixels may too.
+    """
+    dim = 1 if axis == "y" else 2
+    steps = (image - image.roll(1, dim)).abs().mean(0)  # (H, W)
+    across, near = (
+        steps.index_select(dim - 1, _at(places, steps, dim - 1)).mean(dim - 1)
+        for places in ((border,), (border - 2, border + 2))
+    )
+    excess = across - near
+    if wraps:
+        excess = torch.cat([excess, excess[: length - 1]])
+    return int(excess.unfold(0, length, 1).mean(1).argmax())
+
+
+def _at(places: Sequence[int], steps: Tensor, dim: int) -> Tensor:
+    return torch.tensor([place % steps.shape[dim] for place in places], device=steps.device)
+
+
 def _steps(image: Tensor, dim: int) -> Tensor:
     """(B, length): the mean step from each row or column to the next; entry 0 is from the last to the first."""
     image = image.to(torch.promote_types(image.dtype, torch.float32))

@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageChops, ImageDraw, ImageFont
 
+from ...core.canvas.windows import Window
 from .sheet import INK, LINE, MARGIN, PAPER, drawn_size
 
 NARROWEST = 760  # of the sheet, for the text
@@ -15,6 +16,8 @@ COLOURS = (86, 180, 233), (240, 228, 66), (240, 70, 40)  # told apart by every e
 BAR, GAP = 56, 4  # pixels: the bar of the worst energy, and its distance from the panorama
 NUMBER = (36, 16)  # room for a number
 KEY = (240, 12)  # the colours in the legend
+FRAME, FRAMED = 3, (255, 255, 255)  # pixels and colour of the frame around the worst seam
+ENLARGED = 288  # pixels: largest side of that place below the text
 
 At = Callable[[float, float], tuple[float, float]]
 """(along the side of the panorama, away from it) to (x, y) on the sheet."""
@@ -27,17 +30,33 @@ class Mark(NamedTuple):
     energy: float
 
 
+class Spot(NamedTuple):
+    """A part of a panorama to look at."""
+
+    window: Window  # in pixels; it may cross edges that meet
+    text: str
+
+
 def draw_metrics(
-    picture: Image.Image, rows: Sequence[Mark], columns: Sequence[Mark], lines: Sequence[str]
+    picture: Image.Image,
+    rows: Sequence[Mark],
+    columns: Sequence[Mark],
+    lines: Sequence[str],
+    worst: Spot | None = None,
 ) -> Image.Image:
-    """The panorama with a line at every mark, bars as long as the energies beside it, and some text below."""
+    """The panorama with a line at every mark, bars as long as the energies beside it, and some text below.
+
+    `worst` gets a frame, and below the text it is seen enlarged.
+    """
     scale, size = drawn_size(*picture.size)
     view = picture.resize(size, Image.Resampling.LANCZOS)
     left, top = MARGIN, MARGIN + (BAR + NUMBER[1] if columns else 0)
     right, bottom = left + view.width, top + view.height
     width = right + (BAR + NUMBER[0] if rows else 0) + MARGIN
     # The text has no say in it: the pictures of a batch must have one size.
-    sheet = Image.new("RGB", (max(width, NARROWEST), bottom + 2 * MARGIN + LINE * (len(lines) + 1)), PAPER)
+    below = bottom + MARGIN + LINE * (len(lines) + 1)
+    room = ENLARGED + LINE + MARGIN if worst else 0
+    sheet = Image.new("RGB", (max(width, NARROWEST), below + MARGIN + room), PAPER)
     sheet.paste(view, (left, top))
     draw, font = ImageDraw.Draw(sheet, "RGBA"), ImageFont.load_default(18)
     if columns:
@@ -47,7 +66,32 @@ def draw_metrics(
     for row, line in enumerate(lines):
         draw.text((left, bottom + MARGIN + row * LINE), line, INK, font)
     _draw_key(draw, left, bottom + MARGIN + len(lines) * LINE)
+    if worst:
+        for frame in _turns(worst.window, picture.size):
+            corners = [round(corner * scale) for corner in frame]
+            part = Image.new("L", view.size)
+            ImageDraw.Draw(part).rectangle(corners, outline=255, width=FRAME)
+            sheet.paste(FRAMED, (left, top), part)
+        draw.text((left, below), f"The worst seam, {worst.text}, framed above and enlarged:", INK, font)
+        sheet.paste(_enlarged(picture, worst.window), (left, below + LINE))
     return sheet
+
+
+def _turns(window: Window, size: tuple[int, int]) -> list[tuple[int, int, int, int]]:
+    """Left, top, right and bottom of a window, and once more on the other side where it crosses an edge."""
+    lefts, tops = (
+        [start, *([start - side] if start + length > side else [])]
+        for start, length, side in ((window.left, window.width, size[0]), (window.top, window.height, size[1]))
+    )
+    return [(left, top, left + window.width, top + window.height) for left in lefts for top in tops]
+
+
+def _enlarged(picture: Image.Image, window: Window) -> Image.Image:
+    """The part, as large as there is room for."""
+    moved = ImageChops.offset(picture, -window.left, -window.top)
+    part = moved.crop((0, 0, window.width, window.height))
+    times = ENLARGED // max(part.size) or 1
+    return part.resize((part.width * times, part.height * times), Image.Resampling.NEAREST)
 
 
 def colour_of(energy: float) -> tuple[int, int, int]:

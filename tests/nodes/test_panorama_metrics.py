@@ -51,21 +51,30 @@ def seamed(column, height=3.0, **size):
 def test_a_seam_is_found_at_the_border_of_a_window_and_only_there(sd15):
     found = measure(seamed(128), windowed(sd15))
     assert found["seam energy"] == pytest.approx((1 + 3 + 1) / 3, rel=1e-3)
-    assert "256 x 64 px, 4 windows\nSeam energy 1.67, at most 3.00 (column 128)\n" in found["summary"]
+    lines = found["summary"].splitlines()
+    assert lines[0] == "256 x 64 px, 4 windows"
+    assert lines[1].startswith("Seams: bad, seam energy 1.67 (true pictures: up to 1.10")
+    assert lines[2].startswith("Worst seam: bad, 3.00 at column 128 (true pictures: up to 2.22")
+    assert measure(ramp(), windowed(sd15))["summary"].splitlines()[1].startswith("Seams: good, seam energy 1.00")
     assert measure(seamed(100), windowed(sd15))["seam energy"] == pytest.approx(1, rel=1e-3)
     tall = measure(seamed(128).transpose(1, 2), windowed(sd15))
     assert tall["seam energy"] == pytest.approx(5 / 3, rel=1e-3)
-    assert "(row 128)" in tall["summary"]
+    assert "3.00 at row 128" in tall["summary"]
 
 
-def test_edges_are_measured_and_it_is_said_whether_they_should_meet(sd15):
+def test_edges_are_measured_and_spoken_of_where_they_meet(sd15):
     loop = (torch.arange(256) - 128).abs()[None, None, :, None].repeat(1, 64, 1, 3) / 512
     flat = measure(loop, windowed(sd15))
     assert flat["wrap error x"] == pytest.approx(1, rel=1e-3)
     assert flat["wrap error y"] == pytest.approx(1, rel=1e-3)
-    assert "Wrap error 1.00 left to right, which need not meet\n" in flat["summary"]
-    assert "Wrap error 1.00 left to right\n" in measure(loop, windowed(sd15, wrap_x=True))["summary"]
-    assert measure(ramp(), windowed(sd15))["wrap error x"] == pytest.approx(255, rel=1e-2)
+    assert "Edges" not in flat["summary"]
+    around = measure(loop, windowed(sd15, wrap_x=True))["summary"]
+    assert "Edges, left to right: good, wrap error 1.00 (true pictures: up to 1.34" in around
+    assert "top to bottom" not in around
+    apart = measure(ramp(), windowed(sd15, wrap_x=True, wrap_y=True))
+    assert apart["wrap error x"] == pytest.approx(255, rel=1e-2)
+    assert "Edges, left to right: bad, wrap error" in apart["summary"]
+    assert "Edges, top to bottom: good, wrap error 1.00" in apart["summary"]
 
 
 def test_windows_that_repeat_are_coherent_and_others_are_not(sd15):
@@ -76,7 +85,10 @@ def test_windows_that_repeat_are_coherent_and_others_are_not(sd15):
     fading = measure(window.repeat(1, 1, 4, 1) * torch.linspace(1, 0.1, 256)[:, None], windowed(sd15))
     assert fading["palette distance"] > 0.2
     assert fading["style distance"] > 0.2
-    assert f"Palette distance {fading['palette distance']:.3f}, style distance" in fading["summary"]
+    assert f"Several palettes: palette distance {fading['palette distance']:.3f} (true" in fading["summary"]
+    assert "; bad, unless the prompts ask for it\n" in fading["summary"]
+    assert "One palette: palette distance 0.000 (true" in same["summary"]
+    assert "One style: style distance 0.000 (true" in same["summary"]
 
 
 def test_a_single_window_has_nothing_to_be_compared(sd15):
@@ -105,8 +117,8 @@ def test_numbers_are_means_over_the_batch_and_there_is_a_picture_for_each(sd15):
 def test_the_windows_are_those_of_the_model(sd15):
     image = seamed(96)
     assert "7 windows\n" in measure(image, windowed(sd15, overlap=0.5))["summary"]
-    assert "(column 96)" in measure(image, windowed(sd15, overlap=0.5))["summary"]
-    assert "(column 96)" not in measure(image, windowed(sd15))["summary"]
+    assert "at column 96 " in measure(image, windowed(sd15, overlap=0.5))["summary"]
+    assert "at column 96 " not in measure(image, windowed(sd15))["summary"]
     bare = measure(ramp(width=1024, height=512), sd15)
     assert bare["summary"].endswith(NO_WINDOWS)
     assert "3 windows" in bare["summary"]
@@ -145,6 +157,32 @@ def test_borders_are_drawn_where_they_are_in_the_colour_of_their_seam():
     turned = draw_metrics(picture.transpose(Image.Transpose.ROTATE_90), [Mark(128, 2.0)], [], [])
     rows = has(turned, COLOURS[-1])[:1000].any(1).nonzero()[0]
     assert abs(rows.mean() - (MARGIN + 256)) <= 1
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(("wrap_x", "column"), [(False, 128), (True, 0)])
+def test_the_worst_seam_is_framed_and_enlarged_where_it_is_worst(sd15, turned, wrap_x, column):
+    """A step in the rows from 100 to 132 alone, at a border in the middle or where the edges meet."""
+    image = torch.full((1, 192, 256, 3), 0.2)
+    image[:, 100:132, column : column + 64] = 0.9
+    options = {"window_width": 128, "window_height": 128, "wrap_x": wrap_x and not turned, "wrap_y": wrap_x and turned}
+    image = image.transpose(1, 2) if turned else image
+    found = measure(image, windowed(sd15, **options))["picture"][0]
+    white = (found == 1).all(-1)
+    height, width = image.shape[1:3]
+    scale = 1024 / max(height, width)
+    top = next(y for y in range(found.shape[0]) if (found[y] - 0.2).abs().max(-1).values.lt(0.01).sum() > 300)
+    panorama = white[top : top + round(height * scale), 16 : 16 + round(width * scale)]
+    along, across = (panorama.any(0), panorama.any(1)) if turned else (panorama.any(1), panorama.any(0))
+    places = along.nonzero().squeeze() / scale
+    assert 100 - 17 <= places.min() <= 100
+    assert 132 <= places.max() <= 132 + 17
+    middle = (across.nonzero().squeeze() / scale).mean()
+    assert middle == pytest.approx(128, abs=4)  # at the edge there is a half of it on either side
+    enlarged = found[-288 - 16 : -16, 16 : 16 + 288]
+    halves = enlarged.mean(-1)[144:].mean(0) if not turned else enlarged.mean(-1)[:, 144:].mean(1)
+    assert enlarged.std() > 0.1
+    assert halves[:140].mean() + 0.1 < halves[148:].mean()
 
 
 def test_colours_go_from_no_seam_to_a_seam():
@@ -189,5 +227,5 @@ def test_it_runs_on_the_server(server):
     run = server.run(prompt)
     assert run.outputs["number"]["text"] == ["1.0"]
     (text,) = run.outputs["metrics"]["text"]
-    assert text.startswith("Means of 2 panoramas\n512 x 128 px, 8 windows\nSeam energy 1.00")
+    assert text.startswith("Means of 2 panoramas\n512 x 128 px, 8 windows\nSeams: good, seam energy 1.00")
     assert np.array_equal(server.images(run, "metrics"), server.images(run, "look"))

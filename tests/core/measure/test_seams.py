@@ -3,7 +3,14 @@
 import pytest
 import torch
 from joint_diffusion.core.canvas.windows import Size, Window, Wrap, plan_windows
-from joint_diffusion.core.measure.seams import Borders, seam_energies, seam_energy, window_borders, wrap_error
+from joint_diffusion.core.measure.seams import (
+    Borders,
+    seam_energies,
+    seam_energy,
+    window_borders,
+    worst_place,
+    wrap_error,
+)
 from oracles import relative_step
 
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 2e-2}
@@ -124,3 +131,19 @@ def test_a_border_outside(border):
 def test_a_picture_of_a_single_cell():
     with pytest.raises(ValueError, match=r"image: must be larger than one latent cell .* got a side of 8 pixels"):
         wrap_error(noise(width=8), "x")
+
+
+@pytest.mark.parametrize("axis", ["y", "x"])
+def test_the_worst_place_is_where_the_step_stands_out(axis):
+    image = noise(1, 48, 64)[0] * 0.1
+    border = image[:, 24:, 20:36] if axis == "y" else image[:, 18:34, 32:]
+    border += 1.0
+    place = worst_place(image, axis, 24 if axis == "y" else 32, 16)
+    assert place == (20 if axis == "y" else 18)
+
+
+def test_the_worst_place_may_cross_an_edge_that_meets():
+    image = torch.zeros(3, 32, 64)
+    image[:, 28:, 16:] = image[:, :4, 16:] = 1.0
+    assert worst_place(image, "x", 16, 8, wraps=True) == 28
+    assert worst_place(image, "x", 16, 8) in (0, 24)
