@@ -1,5 +1,7 @@
 """The canvas to start from."""
 
+from typing import Any
+
 from comfy_api.latest import io
 
 from ..core.canvas.placement import fit_inside, mask_outside, place
@@ -78,7 +80,7 @@ class PanoramaLatent(io.ComfyNode):
     def execute(cls, width, height, batch_size, model=None, content=None):
         if batch_size < 1:
             raise ValueError(f"batch_size: must be at least 1, got {batch_size}.")
-        settings = dict(content or {"content": EMPTY})
+        settings: dict[str, Any] = dict(content or {"content": EMPTY})
         kind = settings.pop("content")
         if kind not in CONTENTS:
             raise ValueError(f"content: must be one of {', '.join(CONTENTS)}, got {kind!r}.")

@@ -77,7 +77,7 @@ def enlarge_by_tiles(pipeline: LandscapePipeline, picture: Tensor, params: TileP
         painted = pipeline.decode(euler(predict, x, sigmas))
         mask = torch.zeros_like(image[:, :1])
         crop(mask, tile)[:] = 1
-        mask = crop(gaussian_blur2d(mask, (_odd(params.blur), _odd(params.blur)), (params.blur,) * 2), window)
+        mask = crop(gaussian_blur2d(mask, (_odd(params.blur), _odd(params.blur)), (params.blur, params.blur)), window)
         crop(image, window)[:] = crop(image, window) * (1 - mask) + painted * mask
     return Panorama(image, pipeline.views - before)
 

@@ -1,5 +1,7 @@
 """Workflows in which a picture is made larger."""
 
+from typing import Any
+
 from .guidance import CONTROL
 from .parts import (
     SD15,
@@ -224,7 +226,7 @@ def texture() -> dict:
         "**Change:** the prompt: name one material, seen from above.\n\n"
         "**Expect:** a texture that can be laid side by side in both directions."
     )
-    wrap = {"wrap_x": True, "wrap_y": True}
+    wrap: dict[str, Any] = {"wrap_x": True, "wrap_y": True}
     graph = {
         "note": note(text, 380),
         "model": checkpoint(SD15_FILE, SD15),
