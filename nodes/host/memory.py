@@ -1,6 +1,6 @@
 """How many rows go into one model call: what memory holds, and less once it has run out."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import comfy.model_management
@@ -13,23 +13,29 @@ T = TypeVar("T")
 HEADROOM = 1.5
 
 
+def sizes(entry: dict[str, Any]) -> dict[str, list[int]]:
+    """The size of each model cond of an entry of the conditioning, as ComfyUI states it."""
+    return {key: list(value.size()) for key, value in entry["model_conds"].items()}
+
+
 def fits(
     model: BaseModel,
-    entries: Iterable[dict[str, Any]],
+    conditioning: Iterable[Mapping[str, list[int]]],
     shape: Sequence[int],
     device: torch.device,
     times: float = 1.0,
 ) -> bool:
     """Whether memory holds a prediction of rows of this shape (rows, C, ..., h, w) for each entry of the conditioning.
 
-    By the host's own estimate; `times` is how many times more than a prediction the call needs.
+    By the host's own estimate. `conditioning` has the `sizes` of each entry; `times` is how many times more than a
+    prediction the call needs.
     """
-    entries = list(entries)
+    entries = list(conditioning)
     shapes: dict[str, list[Any]] = {}
     for entry in entries:
-        for key, value in entry["model_conds"].items():
+        for key, size in entry.items():
             # Of each row: the host repeats the conditioning for every one.
-            shapes.setdefault(key, []).append([shape[0], *list(value.size())[1:]])
+            shapes.setdefault(key, []).append([shape[0], *size[1:]])
     needed = model.memory_required([shape[0] * len(entries), *shape[1:]], cond_shapes=shapes)
     return needed * HEADROOM * times < model.current_patcher.get_free_memory(device)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..conds import Conds
-from ..memory import BatchSize, fits
+from ..memory import BatchSize, fits, sizes
 from .level_prompts import can_share, of_level, stacked
 
 
@@ -45,8 +45,8 @@ class LevelBatches:
         return [torch.stack(of_conds) for of_conds in zip(*(found[row] for row in range(len(x))), strict=True)]
 
     def _batch_size(self, model, by_level: Sequence[Conds], x: Tensor, rows: list[int]) -> int:
-        entries = [entry for entries in stacked(by_level, rows[:1], len(x)) for entry in entries or ()]
-        return self._batches.fitting(len(rows), lambda count: fits(model, entries, (count, *x.shape[1:]), x.device))
+        needed = [sizes(entry) for entries in stacked(by_level, rows[:1], len(x)) for entry in entries or ()]
+        return self._batches.fitting(len(rows), lambda count: fits(model, needed, (count, *x.shape[1:]), x.device))
 
 
 def _alike(by_level: Sequence[Conds]) -> list[list[int]]:

@@ -9,11 +9,11 @@ import comfy.samplers
 import torch
 from comfy.model_base import BaseModel
 
-from ....core.canvas.windows import Size, Window
+from ....core.canvas.windows import Size, Window, canvas_size
 from ..conds import Conds, Entry
 from ..replaced import replaced
 from .control import Hints, WindowControl
-from .spatial import NODE, Placement, Views
+from .spatial import NODE, REFERENCES, Placement, Views
 
 Active = tuple[tuple[int, ...], ...]  # of each list of conds, the entries that have something to say
 
@@ -29,9 +29,9 @@ class Origin(NamedTuple):
 class WindowConditioning:
     """The conditioning of one sampling run, cut to batches of windows. Lives for one run.
 
-    Areas and masks are cut; so is every spatial tensor. What was encoded for the *shape* of the canvas (the size
-    embedding of SDXL, the attention mask of Flux, ...) is encoded again for the shape of the window, once per shape.
-    ControlNets get a wrapper that cuts their hints. All the rest is passed on as it is.
+    Areas and masks are cut; so is every spatial tensor, and every reference latent as large as the canvas. What was
+    encoded for the *shape* of the canvas (the size embedding of SDXL, ...) is encoded again for the shape of the
+    window, once per shape. ControlNets get a wrapper that cuts their hints. All the rest is passed on as it is.
     """
 
     def __init__(self, model: BaseModel, canvas: Size, conds: Mapping[str, list[Entry]], seed: int = 0):
@@ -48,6 +48,7 @@ class WindowConditioning:
         self._canvas = canvas
         self._seed = seed
         self._placement = Placement(canvas)
+        self.cuts_references = False  # whether a window is shown its part of a reference
         self._hints = Hints()
         self._controls: dict[tuple[Any, ...], WindowControl] = {}
         self._encodings: dict[tuple[int, Size], dict[str, comfy.conds.CONDRegular]] = {}
@@ -56,8 +57,9 @@ class WindowConditioning:
         # of the opposite list, which have the values of this list but the prompt of the other.
         for prompt_type, entries in conds.items():
             for entry in entries:
-                for value in entry["model_conds"].values():
+                for key, value in entry["model_conds"].items():
                     self._origins.setdefault(id(value), Origin(value, entry, prompt_type))
+                    self.cuts_references |= key in REFERENCES and self._placement.has(key, value)
 
     def groups(self, conds: Conds, windows: Sequence[Window], canvas: Size) -> dict[Active, list[Window]]:
         """The windows by what the conditioning has to say there. Those of a group may share a model batch.
@@ -104,6 +106,10 @@ class WindowConditioning:
             for entries, chosen in zip(conds, active, strict=True)
         ]
 
+    def sizes(self, entry: Entry, view: Size) -> dict[str, list[int]]:
+        """The size of each model cond of an entry, as a view of that size gets it."""
+        return {key: self._placement.size(key, value, view) for key, value in entry["model_conds"].items()}
+
     def forget_windows(self) -> None:
         """What was cut or looked up for single windows; it is found again when it is needed."""
         self._controls.clear()
@@ -149,7 +155,7 @@ class WindowConditioning:
         origin = self._origins.get(id(value))
         if smaller and origin is not None:
             value = self._encoded(origin, views).get(key, value)
-        return _in_step(value, views.batch)
+        return _in_step(value, views)
 
     def _encoded(self, origin: Origin, views: Views) -> dict[str, comfy.conds.CONDRegular]:
         """What the model encodes differently for a canvas of the shape of the windows."""
@@ -200,6 +206,18 @@ def scheduled(entries: list[Entry], sigma: float) -> list[Entry]:
 
 
 @contextmanager
+def references_of_a_view(conds: Mapping[str, list[Entry]], canvas: Size, view: Size) -> Iterator[None]:
+    """Inside, references as large as the canvas are as large as a view of it: ComfyUI asks for memory by their size."""
+
+    def seen(latent: torch.Tensor) -> torch.Tensor:
+        return latent[..., : view.height, : view.width] if canvas_size(latent) == canvas else latent
+
+    entries = [entry for of_name in conds.values() for entry in of_name if entry.get("reference_latents")]
+    with replaced((entry, "reference_latents", [*map(seen, entry["reference_latents"])]) for entry in entries):
+        yield
+
+
+@contextmanager
 def hook_keyframes_at(model: BaseModel, sigma: float) -> Iterator[None]:
     """Inside, keyframes of hooks (LoRA strengths that change over the steps) go by `sigma`, whatever the call's is."""
     patcher = model.current_patcher
@@ -212,12 +230,12 @@ def hook_keyframes_at(model: BaseModel, sigma: float) -> Iterator[None]:
         yield
 
 
-def _in_step(value: comfy.conds.CONDRegular, batch: int) -> comfy.conds.CONDRegular:
+def _in_step(value: comfy.conds.CONDRegular, views: Views) -> comfy.conds.CONDRegular:
     """The value with rows that stay in step with window-major views when the host tiles them to N*B.
 
     That is so for 1 and for B rows. Other numbers are brought to B first, as the host does for the canvas.
     """
     tensors = value.cond if isinstance(value.cond, list) else [value.cond]
-    if all(not isinstance(tensor, torch.Tensor) or batch % tensor.shape[0] == 0 for tensor in tensors):
+    if all(not isinstance(tensor, torch.Tensor) or views.whole(tensor) is tensor for tensor in tensors):
         return value
-    return value.process_cond(batch_size=batch, area=None)
+    return value.process_cond(batch_size=views.batch, area=None)

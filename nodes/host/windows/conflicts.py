@@ -1,15 +1,16 @@
 """What joint sampling cannot be combined with, refused before the first step. All raise a ValueError with a way out."""
 
 import itertools
-from collections.abc import Iterator
 from typing import Any
 
 from comfy.samplers import CFGGuider
 from torch import Tensor
 
+from .carriers import patches_of
+
 
 def refuse_what_cannot_be_windowed(guider: CFGGuider, options: dict[str, Any], noise: Tensor) -> None:
-    """Sound, several latents at once, windows of the host, and pictures that a patch gives to the whole model."""
+    """Sound, several latents at once, and windows of the host."""
     streams = guider.inner_model.latent_shapes or [noise.shape]
     if noise.ndim not in (4, 5) or len(streams) > 1:
         what = (
@@ -24,12 +25,6 @@ def refuse_what_cannot_be_windowed(guider: CFGGuider, options: dict[str, Any], n
             "Panorama Windows and Context Windows both cut the latent into windows and cannot be combined. "
             "Remove one of the two nodes."
         )
-    for patch in _patches(options):
-        if any(isinstance(value, Tensor) and value.ndim >= 4 for value in getattr(patch, "__dict__", {}).values()):
-            raise ValueError(
-                f"Panorama Windows cannot cut the picture that {type(patch).__name__} gives to the whole model: every "
-                "window would see all of it. Use a ControlNet with Apply ControlNet instead, or remove the node."
-            )
 
 
 def refuse_caches(options: dict[str, Any], guided: bool) -> None:
@@ -43,6 +38,16 @@ def refuse_caches(options: dict[str, Any], guided: bool) -> None:
         )
 
 
+def refuse_kept_references(options: dict[str, Any]) -> None:
+    """Flux KV Cache would show every window what it has kept of the first one's part of a reference."""
+    if any(type(patch).__name__ == "KV_Attn_Input" for patch in patches_of(options)):
+        raise ValueError(
+            "Panorama Windows cannot be combined with Flux KV Cache where a reference latent is as large as the "
+            "canvas: each window sees its own part of it, and the cache would keep that of the first window for all. "
+            "Remove Flux KV Cache."
+        )
+
+
 def refuse_rising(levels: list[float]) -> None:
     """Guidance by gradients where the noise rises."""
     if any(after > before for before, after in itertools.pairwise(levels)):
@@ -50,9 +55,3 @@ def refuse_rising(levels: list[float]) -> None:
             "sigmas: guidance needs noise levels that fall from step to step, and these rise (as for unsampling). "
             "Remove Multi-Scale Guidance and Sync Guidance for this sampler, or flip the sigmas."
         )
-
-
-def _patches(options: dict[str, Any]) -> Iterator[Any]:
-    """What nodes have patched into the model; some of it holds pictures (DiffSynth, Z-Image Fun, ...)."""
-    for patches in options["transformer_options"].get("patches", {}).values():
-        yield from patches

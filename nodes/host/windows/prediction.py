@@ -97,6 +97,7 @@ class _Host:
         if not torch.is_inference_mode_enabled():
             cut = thawed(cut)  # this is a guided pass, and autograd may save the conditioning
         timestep = self.timestep[:batch].repeat(len(windows))
-        predictions = self.executor(self.model, cut, views, timestep, self.model_options)
+        with self.run.carriers.cut(windows, canvas, views.device):
+            predictions = self.executor(self.model, cut, views, timestep, self.model_options)
         self.run.progress.add(len(windows))
         return predictions

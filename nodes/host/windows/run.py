@@ -22,8 +22,9 @@ from ..gradients.saved_tensors import Backpropagation
 from ..memory import BatchSize, fits
 from ..sampler_hooks import SamplerHooks
 from ..settings import LEVEL, joint_params, settings_of
+from .carriers import Carriers
 from .conditioning import Active, WindowConditioning
-from .conflicts import refuse_caches, refuse_rising, refuse_what_cannot_be_windowed
+from .conflicts import refuse_caches, refuse_kept_references, refuse_rising, refuse_what_cannot_be_windowed
 from .finite import FirstNotFinite
 from .hook_states import HookStates
 from .picture import followed
@@ -65,6 +66,7 @@ class Run:
         self.differs_by_step = self.params.differs_by_step
         refuse_caches(options, self.params.guided)
         canvas = canvas_size(noise)
+        self.carriers = Carriers(options, canvas)
         self.hook_states = HookStates(options)
         self.sampler_hooks = SamplerHooks(options)
         self.finite = FirstNotFinite()
@@ -78,6 +80,8 @@ class Run:
             refuse_rising(self._levels)
             self._kept = kept_per_step(sampler, guider, sigmas, extra_args)
         self.conditioning = WindowConditioning(self.model, canvas, guider.conds, seed)
+        if self.conditioning.cuts_references:
+            refuse_kept_references(options)
         self.progress = Progress(len(self._kept), views_per_step(canvas, self.params, self.first_step))
 
     def step_at(self, sigma: float) -> Step:
@@ -119,6 +123,8 @@ class Run:
 
     def batch_size(self, conds: Conds, x: Tensor, gradients: bool = False) -> int:
         """How many windows of x go into one model call: as many as free memory holds, at most what the user has set."""
+        if self.carriers.one_by_one:
+            return 1
         windows = self.params.windows
         count = min(len(windows.plan(canvas_size(x))), windows.batch or MOST_WINDOWS)
         size, times = (self.guided_batches, GRADIENT_MEMORY) if gradients else (self.batches_of_views, 1)
@@ -131,8 +137,9 @@ class Run:
     def _fits(self, conds: Conds, x: Tensor, windows: int, times: float) -> bool:
         # Each row of a zoom stack has the prompts of one level; those of level 0 stand for all.
         entries = [entry for entries in conds for entry in entries or () if not entry.get(LEVEL)]
-        view = [min(window, side) for window, side in zip(self.params.windows.window, canvas_size(x), strict=True)]
-        return fits(self.model, entries, (windows * len(x), *x.shape[1:-2], *view), x.device, times)
+        view = Size(*map(min, self.params.windows.window, canvas_size(x)))
+        sizes = [self.conditioning.sizes(entry, view) for entry in entries]
+        return fits(self.model, sizes, (windows * len(x), *x.shape[1:-2], *view), x.device, times)
 
 
 class Progress:

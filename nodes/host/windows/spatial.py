@@ -1,6 +1,7 @@
 """What in the conditioning has a place on the canvas, and how it is cut to windows."""
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any, NamedTuple
 
 import comfy.conds
@@ -18,6 +19,8 @@ NODE = "Panorama Windows"
 # Spatial although they are not of the canvas' size: Stable Cascade's stage C latent, PiD's low-resolution latent,
 # Wan's poses and camera rays.
 ANOTHER_SCALE = ("effnet", "lq_latent", "pose_latents", "camera_conditions")
+# Lists of latents: pictures that the model edits or looks at (Flux Kontext, Qwen Image Edit, ...).
+REFERENCES = ("ref_latents", "context_latents")
 
 
 class Views(NamedTuple):
@@ -35,6 +38,10 @@ class Views(NamedTuple):
     def crop(self, tensor: Tensor) -> Tensor:
         """(1 or B, ..., H, W) to (N*B, ..., h, w); a row short of B is repeated as ComfyUI repeats conditioning."""
         return crop_batch(comfy.utils.repeat_to_batch_size(tensor, self.batch), self.windows)
+
+    def whole(self, tensor: Tensor) -> Tensor:
+        """The same rows for every window: (rows, ...), which stay in step when the host tiles them to N*B."""
+        return tensor if self.batch % len(tensor) == 0 else comfy.utils.repeat_to_batch_size(tensor, self.batch)
 
 
 class Placement:
@@ -65,11 +72,11 @@ class Placement:
         """
         mask, area = entry.get("mask"), entry.get("area")
         if area is None:
-            return None if mask is None else self._on(canvas, mask)
+            return None if mask is None else self.on(canvas, mask)
         key = (id(mask), tuple(area))
         if key not in self._masks:
             self._masks[key] = mask, area_mask(area, mask, dims, device)
-        return self._on(canvas, self._masks[key][1])
+        return self.on(canvas, self._masks[key][1])
 
     def covers(self, mask: Tensor, windows: Sequence[Window]) -> list[bool]:
         """In which windows a mask from `mask` is anywhere non-zero. Remembered, as asking waits for the GPU."""
@@ -83,28 +90,42 @@ class Placement:
         self._covered.clear()
 
     def has(self, key: str, value: comfy.conds.CONDRegular) -> bool:
-        """Whether a model cond is spatial."""
-        tensor = getattr(value, "cond", None)
-        if not isinstance(tensor, Tensor):
+        """Whether a model cond is spatial, or a list with something spatial in it."""
+        cond = getattr(value, "cond", None)
+        if isinstance(cond, list):
+            return key in REFERENCES and any(self.is_whole(tensor) for tensor in cond)
+        if not isinstance(cond, Tensor):
             return False
         if isinstance(value, comfy.conds.CONDNoiseShape) or key in ANOTHER_SCALE:
             return True
-        return tensor.ndim >= 4 and key != "attention_mask" and canvas_size(tensor) == self._canvas
+        return key != "attention_mask" and self.is_whole(cond)
 
-    def crop(self, key: str, tensor: Tensor, views: Views) -> Tensor:
-        """The spatial tensor of model cond `key`, (1 or B, ..., H, W), as the views see it: (N*B, ..., h, w).
+    def is_whole(self, tensor: Tensor) -> bool:
+        """Whether it is as large as the run's own canvas, cell for cell, and so a picture of all of it."""
+        return tensor.ndim >= 4 and canvas_size(tensor) == self._canvas
+
+    def crop(self, key: str, cond: Any, views: Views) -> Any:
+        """What is spatial of model cond `key`, as the views see it: (1 or B, ..., H, W) to (N*B, ..., h, w).
+
+        Of a list of pictures those that are as large as the canvas; the others are shown to every view as they are.
 
         Raises:
             ValueError: the tensor's cells are larger than the canvas' and the windows do not begin and end on them.
         """
-        tensor = self._on(views.canvas, tensor, stretch=key == "effnet")
-        size = canvas_size(tensor)
-        if size == views.canvas:
-            return views.crop(tensor)
-        windows = tuple(_scaled(key, window, views.canvas, size) for window in views.windows)
-        return Views(windows, size, views.batch).crop(tensor)
+        if isinstance(cond, list):
+            return [self._crop(key, one, views) if self.is_whole(one) else views.whole(one) for one in cond]
+        return self._crop(key, cond, views)
 
-    def _on(self, canvas: Size, tensor: Tensor, stretch: bool = False) -> Tensor:
+    def size(self, key: str, value: comfy.conds.CONDRegular, view: Size) -> list[int]:
+        """`value.size()`, which ComfyUI estimates memory by, of what a view of that size gets of a model cond."""
+        if not self.has(key, value) or not isinstance(value.cond, list):
+            return list(value.size())
+        shapes = [[*one.shape[:-2], *(view if self.is_whole(one) else one.shape[-2:])] for one in value.cond]
+        channels = shapes[-1][1]
+        return [1, channels, sum(map(prod, shapes)) // channels]
+
+    def on(self, canvas: Size, tensor: Tensor, stretch: bool = False) -> Tensor:
+        """A tensor (..., H, W) of the run's own canvas on a canvas of the run: averaged as the canvas itself is."""
         if canvas == self._canvas and not stretch:
             return tensor
         key = (id(tensor), canvas)
@@ -116,6 +137,15 @@ class Placement:
                 resized = downsample(resized, FACTOR)
             self._resized[key] = tensor, resized
         return self._resized[key][1]
+
+    def _crop(self, key: str, tensor: Tensor, views: Views) -> Tensor:
+        tensor = self.on(views.canvas, tensor, stretch=key == "effnet")
+        size = canvas_size(tensor)
+        if size == views.canvas:
+            return views.crop(tensor)
+        what = f"'{key}' in the conditioning"
+        windows = tuple(_in_cells_of(what, window, views.canvas, size) for window in views.windows)
+        return Views(windows, size, views.batch).crop(tensor)
 
 
 def area_mask(area: tuple[int, ...], mask: Tensor | None, dims: tuple[int, ...], device: torch.device) -> Tensor:
@@ -136,12 +166,21 @@ def area_mask(area: tuple[int, ...], mask: Tensor | None, dims: tuple[int, ...],
     return canvas[:, 0]
 
 
-def _scaled(key: str, window: Window, canvas: Size, size: Size) -> Window:
+def cut(what: str, whole: Tensor, window: Window, canvas: Size) -> Tensor:
+    """The part of `whole` (..., H, W), a picture of the canvas in larger or smaller cells, that lies in the window.
+
+    Raises:
+        ValueError: the window does not begin and end on the cells of the picture; `what` names it.
+    """
+    return crop(whole, _in_cells_of(what, window, canvas, canvas_size(whole)))
+
+
+def _in_cells_of(what: str, window: Window, canvas: Size, size: Size) -> Window:
     ratios = (size.height, canvas.height), (size.width, canvas.width)
     cells = [divmod(value * ratios[axis % 2][0], ratios[axis % 2][1]) for axis, value in enumerate(window)]
     if any(rest for _, rest in cells):
         raise ValueError(
-            f"{NODE}: '{key}' in the conditioning has {size.height} x {size.width} cells for a canvas of "
+            f"{NODE}: {what} has {size.height} x {size.width} cells for a canvas of "
             f"{canvas.height} x {canvas.width} and cannot be cut at {window}. Choose a window size and stride that "
             f"fall on its cells, or remove the node that adds it."
         )

@@ -11,9 +11,10 @@ from typing import Any
 
 from comfy.patcher_extension import WrappersMP
 
-from ....core.canvas.windows import canvas_size
+from ....core.canvas.windows import Size, canvas_size
 from ..settings import CALL, joint_params
 from .calls import CanvasCall, with_call
+from .conditioning import references_of_a_view
 from .prediction import predict
 from .run import Run
 from .step import denoise
@@ -21,9 +22,10 @@ from .step import denoise
 
 def _prepare_sampling(executor, model, noise_shape, conds, model_options=None, **options):
     # Memory for one window is enough: `Run.batch_size` then takes as many as fit into what is free after loading.
-    window = joint_params(model, model_options).windows.window
-    view = map(min, window, noise_shape[-2:])
-    return executor(model, (*noise_shape[:-2], *view), conds, model_options=model_options, **options)
+    canvas = Size(*noise_shape[-2:])
+    view = Size(*map(min, joint_params(model, model_options).windows.window, canvas))
+    with references_of_a_view(conds, canvas, view):
+        return executor(model, (*noise_shape[:-2], *view), conds, model_options=model_options, **options)
 
 
 def _sampler_sample(executor, guider, sigmas, extra_args, callback, noise, *rest):
