@@ -117,6 +117,59 @@ def qwen_image(dtype=torch.float32):
     return _patcher(comfy.model_base.QwenImage(settings, device=CPU))
 
 
+def z_image(dtype=torch.float32):
+    """16 channels, flow model, patch 2, Z-Image's modulation; context (B, tokens, 64)."""
+    config = {
+        "image_model": "lumina2",
+        "patch_size": 2,
+        "in_channels": 16,
+        "dim": 256,  # the least with this modulation
+        "n_layers": 4,
+        "n_refiner_layers": 2,
+        "n_heads": 8,
+        "n_kv_heads": 8,
+        "cap_feat_dim": 64,
+        "axes_dims": [8, 12, 12],
+        "axes_lens": [300, 512, 512],
+        "multiple_of": 32,
+        "ffn_dim_multiplier": 2.0,
+        "qk_norm": True,
+        "z_image_modulation": True,
+        "time_scale": 1000.0,
+        "pad_tokens_multiple": 32,
+        "dtype": dtype,
+    }
+    settings = comfy.supported_models.ZImage(config)
+    settings.set_inference_dtype(dtype, None)
+    return _patcher(comfy.model_base.Lumina2(settings, device=CPU))
+
+
+def anima(dtype=torch.float32):
+    """16 channels, flow model, latents of 5 dimensions (B, 16, 1, h, w), patch 2; context (B, tokens, 64)."""
+    config = {
+        "image_model": "anima",
+        "max_img_h": 240,
+        "max_img_w": 240,
+        "max_frames": 128,
+        "in_channels": 16,
+        "out_channels": 16,
+        "patch_spatial": 2,
+        "patch_temporal": 1,
+        "model_channels": 64,
+        "num_blocks": 2,
+        "num_heads": 2,
+        "crossattn_emb_channels": 64,
+        "pos_emb_cls": "rope3d",
+        "pos_emb_learnable": True,
+        "use_adaln_lora": True,
+        "adaln_lora_dim": 16,
+        "dtype": dtype,
+    }
+    settings = comfy.supported_models.Anima(config)
+    settings.set_inference_dtype(dtype, None)
+    return _patcher(comfy.model_base.Anima(settings, device=CPU))
+
+
 def control_net(context_dim=64):
     """A ControlNet for `sd15`: hints are images (B, 3, 8 h, 8 w)."""
     net = comfy.cldm.cldm.ControlNet(

@@ -3,11 +3,17 @@
 Import only from tests/nodes: this needs ComfyUI.
 """
 
+from itertools import pairwise
+
+import comfy.model_sampling
 import comfy.patcher_extension
+import comfy.sample
 import comfy.samplers
 import torch
 from joint_diffusion.core.canvas.resample import downsample
 from joint_diffusion.core.canvas.windows import canvas_size, crop_batch
+from joint_diffusion.core.joint_step import denoise_step
+from joint_diffusion.core.step import Step
 from joint_diffusion.nodes.host.windows.conditioning import WindowConditioning
 
 CALC_COND_BATCH = comfy.patcher_extension.WrappersMP.CALC_COND_BATCH
@@ -56,3 +62,28 @@ def predict_views(patcher, positive, negative, x, sigma, windows, *, together=Tr
         return torch.cat([views[window] for window in windows], 1).unbind()
 
     return predict(patcher, positive, negative, x, sigma, calc, **options)
+
+
+def sampled_by_hand(of_window, params, shape, sigmas, cfg, seed=1):
+    """Euler around `core.joint_step` from an empty latent. The host, without the pack, is asked about one view.
+
+    `of_window(window, canvas)` gives the model, the positive and the negative prompt as they are within the window.
+    """
+
+    def denoise(views, sigma, windows, canvas):
+        denoised = []
+        for view, window in zip(views.split(shape[0]), windows, strict=True):
+            cond, uncond = predict(*of_window(window, canvas), view.contiguous(), sigma)
+            denoised.append(uncond + cfg * (cond - uncond) if cfg != 1 else cond)
+        return torch.cat(denoised)
+
+    latent = torch.zeros(shape)
+    windows = params.windows.plan(canvas_size(latent))
+    model = of_window(windows[0], canvas_size(latent))[0]
+    sampling = model.get_model_object("model_sampling")
+    flow = isinstance(sampling, comfy.model_sampling.CONST)
+    x = sampling.noise_scaling(sigmas[0], comfy.sample.prepare_noise(latent, seed), latent, max_denoise=True)
+    for index, (sigma, after) in enumerate(pairwise(sigmas.tolist())):
+        step = Step(sigma=sigma, kept=after / sigma, index=index, count=len(sigmas) - 1, flow=flow)
+        x = step.kept * x + (1 - step.kept) * denoise_step(x, step, denoise, params)
+    return model.model.process_latent_out(sampling.inverse_noise_scaling(sigmas[-1], x))

@@ -17,7 +17,7 @@ from ..gradients.inference_tensors import thawed
 from ..replaced import replaced
 from .model_patches import PICTURES, STYLES, Parts
 from .spatial import NODE, Placement
-from .variables import Variables, opened
+from .variables import Variables, changed, opened, tensors_in
 
 # Between the proportions of a mask and those of the canvas: a cell more or less at the edge of a small canvas.
 TOLERANCE = 0.07
@@ -95,7 +95,7 @@ class Carriers:
         for name, value in list(variables.items()):
             if isinstance(thing, nn.Module) and name.startswith("_"):  # weights
                 continue
-            tensors = list(_tensors(name, value))
+            tensors = list(tensors_in(name, value))
             for called, tensor in tensors:
                 if _is_mask(called, tensor):
                     self._require_proportions(thing, called, tensor)
@@ -131,7 +131,7 @@ class Carriers:
                 yield vars(carrier), name, _ready(value.to(device) if isinstance(value, Tensor) else value)
         for variables, name in self._held:
             whole = variables[name]
-            yield variables, name, _changed(name, whole, lambda called, one: self._part(called, one, window, canvas))
+            yield variables, name, changed(name, whole, lambda called, one: self._part(called, one, window, canvas))
 
     def _part(self, name: str, tensor: Tensor, window: Window, canvas: Size) -> Tensor:
         if not self._lies_on_canvas(name, tensor):
@@ -163,31 +163,6 @@ def patches_of(options: dict[str, Any]) -> Iterator[Any]:
         for kind in PATCHES:
             for patches in where.get(kind, {}).values():
                 yield from patches.values() if isinstance(patches, dict) else patches
-
-
-def _tensors(name: str, value: Any) -> Iterator[tuple[str, Tensor]]:
-    """The tensors in nested lists, tuples and dicts, by the name of the nearest key or variable."""
-    if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
-        yield name, value
-    elif isinstance(value, dict):
-        for key, one in value.items():
-            yield from _tensors(key if isinstance(key, str) else name, one)
-    elif isinstance(value, (list, tuple)):
-        for one in value:
-            yield from _tensors(name, one)
-
-
-def _changed(name: str, value: Any, change: Callable[[str, Tensor], Tensor]) -> Any:
-    """The same value with its tensors changed."""
-    if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
-        return change(name, value)
-    if isinstance(value, dict):
-        return {key: _changed(key if isinstance(key, str) else name, one, change) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_changed(name, one, change) for one in value]
-    if type(value) is tuple:
-        return tuple(_changed(name, one, change) for one in value)
-    return value
 
 
 def _is_mask(name: str, tensor: Tensor) -> bool:

@@ -1,6 +1,6 @@
 """What a patch of the model remembers: attributes of objects, arguments of partials, variables of closures."""
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from functools import partial
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
@@ -37,6 +37,31 @@ def opened(thing: Any, seen: set[int], depth: int = DEPTH) -> Iterator[tuple[Any
         for one in _inside(thing, variables):
             if _may_carry(one):
                 yield from opened(one, seen, depth - 1)
+
+
+def tensors_in(name: str, value: Any) -> Iterator[tuple[str, Tensor]]:
+    """The tensors in nested lists, tuples and dicts, but no weights, by the name of the nearest key or variable."""
+    if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
+        yield name, value
+    elif isinstance(value, dict):
+        for key, one in value.items():
+            yield from tensors_in(key if isinstance(key, str) else name, one)
+    elif isinstance(value, list) or type(value) is tuple:
+        for one in value:
+            yield from tensors_in(name, one)
+
+
+def changed(name: str, value: Any, change: Callable[[str, Tensor], Tensor]) -> Any:
+    """A copy of the value in which the tensors that `tensors_in` finds are what `change` makes of them."""
+    if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
+        return change(name, value)
+    if isinstance(value, dict):
+        return {key: changed(key if isinstance(key, str) else name, one, change) for key, one in value.items()}
+    if isinstance(value, list):
+        return [changed(name, one, change) for one in value]
+    if type(value) is tuple:
+        return tuple(changed(name, one, change) for one in value)
+    return value
 
 
 def _variables(thing: Any) -> Variables | None:
