@@ -82,7 +82,8 @@ def sampled_by_hand(of_window, params, shape, sigmas, cfg, seed=1):
     model = of_window(windows[0], canvas_size(latent))[0]
     sampling = model.get_model_object("model_sampling")
     flow = isinstance(sampling, comfy.model_sampling.CONST)
-    x = sampling.noise_scaling(sigmas[0], comfy.sample.prepare_noise(latent, seed), latent, max_denoise=True)
+    from_noise = bool(sigmas[0] >= sampling.sigma_max)
+    x = sampling.noise_scaling(sigmas[0], comfy.sample.prepare_noise(latent, seed), latent, from_noise)
     for index, (sigma, after) in enumerate(pairwise(sigmas.tolist())):
         step = Step(sigma=sigma, kept=after / sigma, index=index, count=len(sigmas) - 1, flow=flow)
         x = step.kept * x + (1 - step.kept) * denoise_step(x, step, denoise, params)
