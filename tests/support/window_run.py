@@ -19,8 +19,11 @@ from joint_diffusion.nodes.host.windows.conditioning import WindowConditioning
 CALC_COND_BATCH = comfy.patcher_extension.WrappersMP.CALC_COND_BATCH
 
 
-def predict(patcher, positive, negative, x, sigma, calc=None, denoise_mask=None):
-    """[cond, uncond] as the host computes them for x; `calc(guider, executor, *args)` stands between, if given."""
+def predict(patcher, positive, negative, x, sigma, calc=None, denoise_mask=None, cfg=4.0):
+    """[cond, uncond] as the host computes them for x; `calc(guider, executor, *args)` stands between, if given.
+
+    With a `cfg` of 1 it does not ask for uncond, and says zero.
+    """
     patcher = patcher.clone()
     seen = []
 
@@ -34,7 +37,7 @@ def predict(patcher, positive, negative, x, sigma, calc=None, denoise_mask=None)
     patcher.add_wrapper_with_key(CALC_COND_BATCH, "test", wrapper)
     guider = comfy.samplers.CFGGuider(patcher)
     guider.set_conds(positive, negative)
-    guider.set_cfg(4.0)
+    guider.set_cfg(cfg)
     sampler, sigmas = comfy.samplers.KSAMPLER(step), torch.tensor([sigma, 0.0])
     none = torch.zeros_like(x)
     with torch.inference_mode():
@@ -73,8 +76,8 @@ def sampled_by_hand(of_window, params, shape, sigmas, cfg, seed=1):
     def denoise(views, sigma, windows, canvas):
         denoised = []
         for view, window in zip(views.split(shape[0]), windows, strict=True):
-            cond, uncond = predict(*of_window(window, canvas), view.contiguous(), sigma)
-            denoised.append(uncond + cfg * (cond - uncond) if cfg != 1 else cond)
+            cond, uncond = predict(*of_window(window, canvas), view.contiguous(), sigma, cfg=cfg)
+            denoised.append(uncond + cfg * (cond - uncond))
         return torch.cat(denoised)
 
     latent = torch.zeros(shape)
