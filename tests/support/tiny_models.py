@@ -39,6 +39,33 @@ FLUX = {
 }
 
 
+# A Qwen-Image of two blocks.
+QWEN_IMAGE = {
+    "image_model": "qwen_image",
+    "num_layers": 2,
+    "attention_head_dim": 32,
+    "num_attention_heads": 2,
+    "joint_attention_dim": 64,
+    "axes_dims_rope": (8, 12, 12),
+    "in_channels": 64,
+    "out_channels": 16,
+}
+
+# A Stable Diffusion 3 of two blocks, which are 128 wide.
+SD3 = {
+    "in_channels": 16,
+    "patch_size": 2,
+    "depth": 2,
+    "adm_in_channels": 32,
+    "context_embedder_config": {"target": "torch.nn.Linear", "params": {"in_features": 64, "out_features": 128}},
+    "pos_embed_max_size": 32,
+    "pos_embed_scaling_factor": None,
+    "num_patches": 1024,
+    "input_size": None,
+    "context_size": 64,
+}
+
+
 def _patcher(model: torch.nn.Module, scale: float = 0.05) -> comfy.model_patcher.ModelPatcher:
     generator = torch.Generator().manual_seed(0)
     weights = {}
@@ -101,20 +128,16 @@ def flux(dtype=torch.float32):
 
 def qwen_image(dtype=torch.float32):
     """16 channels, flow model, latents of 5 dimensions (B, 16, 1, h, w), patch 2; context (B, tokens, 64)."""
-    config = {
-        "image_model": "qwen_image",
-        "num_layers": 2,
-        "attention_head_dim": 32,
-        "num_attention_heads": 2,
-        "joint_attention_dim": 64,
-        "axes_dims_rope": (8, 12, 12),
-        "in_channels": 64,
-        "out_channels": 16,
-        "dtype": dtype,
-    }
-    settings = comfy.supported_models.QwenImage(config)
+    settings = comfy.supported_models.QwenImage({**QWEN_IMAGE, "dtype": dtype})
     settings.set_inference_dtype(dtype, None)
     return _patcher(comfy.model_base.QwenImage(settings, device=CPU))
+
+
+def sd3(dtype=torch.float32):
+    """16 channels, flow model, patch 2; context (B, tokens, 64), pooled text (B, 32)."""
+    settings = comfy.supported_models.SD3({**SD3, "dtype": dtype})
+    settings.set_inference_dtype(dtype, None)
+    return _patcher(comfy.model_base.SD3(settings, device=CPU))
 
 
 def z_image(dtype=torch.float32):

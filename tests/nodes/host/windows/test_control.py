@@ -1,18 +1,22 @@
 """ControlNet hints cut to windows against the host itself on hints that were cropped beforehand."""
 
+import comfy.cldm.dit_embedder
+import comfy.cldm.mmdit
 import comfy.controlnet
 import comfy.latent_formats
 import comfy.ldm.flux.controlnet
+import comfy.ldm.qwen_image.controlnet
 import comfy.ops
 import comfy.t2i_adapter.adapter
 import comfy.utils
 import pytest
 import torch
+from comfy_extras.nodes_controlnet import SetUnionControlNetType
 from joint_diffusion.core.canvas.resample import downsample
 from joint_diffusion.core.canvas.windows import Size, Window, crop
 from joint_diffusion.nodes.host.windows.control import Hints, WindowControl
 from joint_diffusion.nodes.host.windows.spatial import Views
-from tiny_models import CPU, FLUX, control_net, flux, prompt, qwen_image, sd15
+from tiny_models import CPU, FLUX, QWEN_IMAGE, SD3, control_net, flux, prompt, qwen_image, sd3, sd15
 from window_run import predict, predict_views
 
 CANVAS = Size(16, 48)
@@ -48,10 +52,10 @@ def controlled(net, both=True, **options):
     return prompt(1, control=net, control_apply_to_uncond=both, **options), prompt(2, **options)
 
 
-def fill(module, seed=3):
+def fill(module, seed=3, scale=0.05):
     generator = torch.Generator().manual_seed(seed)
     module.load_state_dict(
-        {name: torch.randn(value.shape, generator=generator) * 0.05 for name, value in module.state_dict().items()}
+        {name: torch.randn(value.shape, generator=generator) * scale for name, value in module.state_dict().items()}
     )
     return module
 
@@ -211,6 +215,13 @@ class TinyVAE:
         return torch.einsum("bchw,kc->bkhw", means, noise(16, 3, seed=4, scale=1.0))
 
 
+class VideoVAE(TinyVAE):
+    """The same for latents of five dimensions."""
+
+    def encode(self, images):
+        return super().encode(images).unsqueeze(2)
+
+
 def flux_control(concat_mask=False):
     net = comfy.ldm.flux.controlnet.ControlNetFlux(
         latent_input=True,
@@ -228,6 +239,96 @@ def flux_control(concat_mask=False):
         load_device=CPU,
         extra_conds=["y", "guidance"],
     )
+
+
+NETWORK = {"dtype": torch.float32, "operations": comfy.ops.disable_weight_init}
+
+
+def flux_union():
+    net = comfy.ldm.flux.controlnet.ControlNetFlux(
+        latent_input=True, num_union_modes=8, control_latent_channels=16, **FLUX, **NETWORK
+    )
+    options = {"compression_ratio": 1, "latent_format": comfy.latent_formats.Flux(), "extra_conds": ["y", "guidance"]}
+    control = comfy.controlnet.ControlNet(fill(net), load_device=CPU, **options)
+    return SetUnionControlNetType.execute(control, "tile").args[0].set_cond_hint
+
+
+def flux_of_pixels(mistoline=False):
+    """XLabs' and MistoLine's: the network itself brings pixels to cells."""
+    net = fill(comfy.ldm.flux.controlnet.ControlNetFlux(mistoline=mistoline, **FLUX, **NETWORK), scale=0.3)
+    return comfy.controlnet.ControlNet(net, load_device=CPU, extra_conds=["y", "guidance"]).set_cond_hint
+
+
+def qwen_instantx(concat_mask=False):
+    net = comfy.ldm.qwen_image.controlnet.QwenImageControlNetModel(
+        extra_condition_channels=4 * concat_mask, **QWEN_IMAGE, **NETWORK
+    )
+    options = {"compression_ratio": 1, "latent_format": comfy.latent_formats.Wan21(), "extra_conds": []}
+    return comfy.controlnet.ControlNet(fill(net), concat_mask=concat_mask, load_device=CPU, **options).set_cond_hint
+
+
+def qwen_fun():
+    net = comfy.ldm.qwen_image.controlnet.QwenImageFunControlNetModel(
+        132, 64, 2, 32, num_control_blocks=2, injection_layers=(0, 1), **NETWORK
+    )
+    options = {"compression_ratio": 1, "latent_format": comfy.latent_formats.Wan21(), "extra_conds": []}
+    return comfy.controlnet.QwenFunControlNet(fill(net), load_device=CPU, **options).set_cond_hint
+
+
+def sd3_control(concat_mask=False):
+    net = comfy.cldm.mmdit.ControlNet(
+        num_blocks=1, control_latent_channels=16 + concat_mask, operations=comfy.ops.disable_weight_init,
+        dtype=torch.float32, **SD3,
+    )  # fmt: skip
+    options = {"compression_ratio": 1, "latent_format": comfy.latent_formats.SD3()}
+    return comfy.controlnet.ControlNet(fill(net), concat_mask=concat_mask, load_device=CPU, **options).set_cond_hint
+
+
+def sd35_control():
+    """Its blur and tile kinds take the picture as it is, others change it first."""
+    net = comfy.cldm.dit_embedder.ControlNetEmbedder(
+        img_size=None, patch_size=2, in_chans=16, attention_head_dim=64, num_attention_heads=2, adm_in_channels=32,
+        num_layers=1, main_model_double=2, double_y_emb=False, device=CPU, **NETWORK,
+    )  # fmt: skip
+    options = {"compression_ratio": 1, "latent_format": comfy.latent_formats.SD3()}
+    control = comfy.controlnet.ControlNetSD35(fill(net), load_device=CPU, preprocess_image=lambda a: 1 - a, **options)
+    return control.set_cond_hint
+
+
+def control_lora():
+    """Its network is made of the model's weights when a run begins, and is gone afterwards."""
+    model = sd15().model.diffusion_model.state_dict()
+    own = {name: value for name, value in control_net().control_model.state_dict().items() if name not in model}
+    return comfy.controlnet.ControlLora({**own, "lora_controlnet": torch.zeros(())}).set_cond_hint
+
+
+KINDS = {
+    "Flux Union": (flux, flux_union, TinyVAE, None),
+    "Flux XLabs": (flux, flux_of_pixels, None, None),
+    "Flux MistoLine": (flux, lambda: flux_of_pixels(mistoline=True), None, None),
+    "Qwen InstantX": (qwen_image, qwen_instantx, VideoVAE, None),
+    "Qwen InstantX inpainting": (qwen_image, lambda: qwen_instantx(True), VideoVAE, "mask"),
+    "Qwen Fun": (qwen_image, qwen_fun, VideoVAE, None),
+    "SD3": (sd3, sd3_control, TinyVAE, None),
+    "SD3 inpainting": (sd3, lambda: sd3_control(True), TinyVAE, "mask"),
+    "SD3.5": (sd3, sd35_control, TinyVAE, None),
+    "Control-LoRA": (sd15, control_lora, None, None),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_net(kind):
+    family, apply, vae, extra = KINDS[kind]
+    mask = (rand(1, 1, 128, 384) > 0.5).float()
+
+    def make(cut):
+        options = {"vae": vae()} if vae else {}
+        return apply()(cut(HINT), 0.9, (0.0, 1.0), extra_concat=[cut(mask)] if extra else [], **options)
+
+    channels = {sd15: (4,), qwen_image: (16, 1)}.get(family, (16,))
+    sigma = 3.0 if family is sd15 else 0.7
+    options = {"pooled_output": rand(1, 32)} if family in (flux, sd3) else {}
+    check(family(), make, noise(1, *channels, *CANVAS, scale=1.0 if family is not sd15 else 3.0), sigma, **options)
 
 
 @pytest.mark.parametrize("concat_mask", [False, True])
@@ -283,10 +384,6 @@ class Spy(comfy.controlnet.ControlNet):
 
 
 def test_hint_of_five_dimensions():
-    class VideoVAE(TinyVAE):
-        def encode(self, images):
-            return super().encode(images).unsqueeze(2)
-
     latent_format, vae = comfy.latent_formats.Wan21(), VideoVAE()
     net = Spy(compression_ratio=1, latent_format=latent_format).set_cond_hint(HINT, 0.9, (0.0, 1.0), vae=vae)
     predict_views(qwen_image(), *controlled(net), noise(1, 16, 1, *CANVAS), 0.7, [WINDOW])
