@@ -13,7 +13,7 @@ from ....core.canvas.windows import Size, Window, canvas_size
 from ..conds import Conds, Entry
 from ..replaced import replaced
 from .control import Hints, WindowControl
-from .spatial import NODE, REFERENCES, Placement, Views
+from .spatial import NODE, REFERENCES, Placement, Views, attention_mask_of
 
 Active = tuple[tuple[int, ...], ...]  # of each list of conds, the entries that have something to say
 
@@ -154,16 +154,19 @@ class WindowConditioning:
             return value._copy_with(self._placement.crop(key, value.cond, views))
         origin = self._origins.get(id(value))
         if smaller and origin is not None:
-            value = self._encoded(origin, views).get(key, value)
+            if key == "attention_mask" and origin.entry.get("attention_mask_img_shape", (1, 1)) != (1, 1):
+                of_canvas = self._encoded(origin, views.canvas, views.batch).get(key, value)
+                return value._copy_with(attention_mask_of(views, of_canvas.cond))
+            value = self._encoded(origin, views.shape, views.batch).get(key, value)
         return _in_step(value, views)
 
-    def _encoded(self, origin: Origin, views: Views) -> dict[str, comfy.conds.CONDRegular]:
-        """What the model encodes differently for a canvas of the shape of the windows."""
-        key = (id(origin.entry), views.shape)
+    def _encoded(self, origin: Origin, shape: Size, batch: int) -> dict[str, comfy.conds.CONDRegular]:
+        """What the model encodes differently for a canvas of that shape."""
+        key = (id(origin.entry), shape)
         if key not in self._encodings:
             whole = origin.entry["model_conds"]
             entry = {name: value for name, value in origin.entry.items() if name != "area"}
-            noise = torch.zeros(views.batch, *self._inner_shape, *views.shape, device=self._device)
+            noise = torch.zeros(batch, *self._inner_shape, *shape, device=self._device)
             # As the host encodes: in inference mode, which some models ask for, even when we need gradients. The
             # latent image and its mask only enter spatial values, and those are cut from the canvas.
             with torch.inference_mode():

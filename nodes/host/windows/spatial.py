@@ -23,6 +23,9 @@ ANOTHER_SCALE = ("effnet", "lq_latent", "pose_latents", "camera_conditions")
 REFERENCES = ("ref_latents", "context_latents")
 
 
+TOKEN = 2  # cells along a side
+
+
 class Views(NamedTuple):
     """Windows of one size on a canvas; the model sees them stacked window-major, row = window * batch + image."""
 
@@ -164,6 +167,27 @@ def area_mask(area: tuple[int, ...], mask: Tensor | None, dims: tuple[int, ...],
         inside = inside.narrow(dim + 2, start, length)
     inside.copy_(part.mult)
     return canvas[:, 0]
+
+
+def attention_mask_of(views: Views, mask: Tensor) -> Tensor:
+    """Which token sees which: (1 or B, T + H W, T + H W) to (N*B, T + h w, T + h w).
+
+    Args:
+        views: of the windows.
+        mask: of the whole canvas, whose H x W tokens are blocks of 2 x 2 cells (Flux), after T tokens of text.
+
+    Raises:
+        ValueError: a window does not begin and end on tokens.
+    """
+    tokens = Size(*(-(-side // TOKEN) for side in views.canvas))
+    text = mask.shape[-1] - tokens.height * tokens.width
+    of_canvas = text + torch.arange(tokens.height * tokens.width, device=mask.device).unflatten(0, tokens)
+    mask, parts = comfy.utils.repeat_to_batch_size(mask, views.batch), []
+    for window in views.windows:
+        chosen = cut("the attention mask in the conditioning", of_canvas, window, views.canvas).flatten()
+        chosen = torch.cat([torch.arange(text, device=mask.device), chosen])
+        parts.append(mask[:, chosen][:, :, chosen])
+    return torch.cat(parts)
 
 
 def cut(what: str, whole: Tensor, window: Window, canvas: Size) -> Tensor:

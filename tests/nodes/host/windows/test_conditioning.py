@@ -231,9 +231,30 @@ def test_flux_keeps_guidance_and_references():
 
 
 def test_flux_attention_mask_has_the_tokens_of_the_window():
-    mask = rand(1, 8 + 64, 8 + 64)
-    options = {"pooled_output": pooled(1, 32), "attention_mask": mask, "attention_mask_img_shape": (8, 8)}
+    """A mask that says the same of all places, as ComfyUI's nodes make it."""
+    mask = rand(1, 8 + 1, 8 + 1)
+    options = {"pooled_output": pooled(1, 32), "attention_mask": mask, "attention_mask_img_shape": (1, 1)}
     check(flux(), lambda cut: (prompt(1, **options), prompt(2, **options)), noise(1, 16, *CANVAS, scale=1.0), 0.7)
+
+
+@pytest.mark.parametrize("factor", [1, 2], ids=["canvas", "coarse canvas"])
+def test_flux_attention_mask_of_places_is_cut(factor):
+    """Of the tokens, 8 x 24 on the canvas, only those in the window remain: their rows and their columns."""
+    tokens, x = (8 // factor, 24 // factor), noise(2, 16, *CANVAS, scale=1.0)
+    mask = rand(1, 8 + 8 * 24, 8 + 8 * 24)
+    common = {"pooled_output": pooled(1, 32)}
+    whole = {"attention_mask": mask, "attention_mask_img_shape": (8, 24)}
+    windows = WINDOWS if factor == 1 else (Window(0, 0, 8, 8), Window(0, 20, 8, 8))
+    views = predict_views(flux(), prompt(1, **common, **whole), prompt(2, **common), x, 0.7, windows, factor=factor)
+    fitted = comfy.utils.upscale_dit_mask(mask, (8, 24), tokens)
+    places = 8 + torch.arange(tokens[0] * tokens[1]).view(tokens)
+    for number, window in enumerate(windows):
+        inside = crop(places, Window(*(cells // 2 for cells in window)))
+        seen = torch.cat([torch.arange(8), inside.flatten()])
+        part = {"attention_mask": fitted[:, seen][:, :, seen], "attention_mask_img_shape": tuple(inside.shape)}
+        view = crop(x if factor == 1 else downsample(x, 2), window).contiguous()
+        native = predict(flux(), prompt(1, **common, **part), prompt(2, **common), view, 0.7)
+        assert_same(views[:, 2 * number : 2 * number + 2], native, 2e-6)
 
 
 def test_qwen_image_with_mask_and_references():
