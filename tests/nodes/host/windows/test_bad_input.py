@@ -244,7 +244,7 @@ def test_context_windows_on_the_same_model(sd15):
 
 
 class PicturePatch:
-    """As DiffSynth's and Z-Image's controls are: an object in the model's blocks that holds the whole picture."""
+    """As another pack may have it: an object in the model's blocks that holds the whole picture."""
 
     def __init__(self):
         self.image = torch.zeros(1, 64, 64, 3)

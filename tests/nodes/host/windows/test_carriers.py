@@ -232,14 +232,27 @@ def test_what_a_wrapper_of_the_model_adds_is_cut(settings):
     check(patch, light, settings=settings, part=part)
 
 
-def test_masks_work_with_guidance_by_gradients():
-    """They are made in inference mode, and autograd saves what they are multiplied with."""
-    mask = rand(1, *CANVAS.scaled(8))
+def brightened(light):
+    model = sd15().clone()
+
+    def around(apply_model, call):
+        x = call["input"]
+        return apply_model(x * (1 + light), call["timestep"], **call["c"]) * light
+
+    model.set_model_unet_function_wrapper(around)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("patch", "whole"), [(patched, rand(1, *CANVAS.scaled(8))), (brightened, rand(*SHAPE))], ids=["mask", "latent"]
+)
+def test_guidance_by_gradients(patch, whole):
+    """What a node makes is made in inference mode, and autograd saves what it is multiplied with."""
     sync = SyncParams(weight=0.05, guidance="gradient")
-    guided = found(patched(mask), sync=sync)
+    guided = found(patch(whole), sync=sync)
     assert guided.isfinite().all()
-    assert not torch.equal(guided, found(patched(1 - mask), sync=sync))
-    assert not torch.equal(guided, found(patched(mask)))
+    assert not torch.equal(guided, found(patch(whole.flip(-1)), sync=sync))
+    assert not torch.equal(guided, found(patch(whole)))
 
 
 def test_patches_of_hooks_in_the_conditioning_are_cut():
