@@ -53,28 +53,19 @@ class Carriers:
         # It calls the model, and may keep what it was told: only what lies on the canvas is surely a picture.
         for thing, variables in opened(options.get("model_function_wrapper"), seen):
             self._find(thing, variables, refuse_pictures=False)
-
-    @property
-    def one_by_one(self) -> bool:
-        """Whether the model must be asked about one window at a time.
-
-        Only the patch itself knows which rows of what it holds belong to which rows of a batch. For a single window
-        they are as they would be for a picture of its size.
-        """
-        return bool(self._known or self._held or self._has_style)
+        # Whether the model must be asked about one window at a time. Only a patch itself knows which rows of what it
+        # holds belong to which rows of a batch. For a single window they are as for a picture of its size.
+        self.one_by_one = bool(self._known or self._held or self._has_style)
 
     @contextmanager
     def cut(self, windows: Sequence[Window], canvas: Size, device: torch.device) -> Iterator[None]:
-        """Inside, patches hold what lies in the window: there is only one in `windows` where `one_by_one`.
+        """Inside, patches hold what lies in the window, if `one_by_one`.
 
         Args:
-            windows: on the canvas.
+            windows: the only one, on the canvas.
             canvas: the run's own or a coarser one.
             device: of the views.
         """
-        if not self._known and not self._held:
-            yield
-            return
         (window,) = windows
         with replaced(self._parts(window, canvas, device)):
             yield

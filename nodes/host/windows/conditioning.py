@@ -1,6 +1,6 @@
 """The conditioning of windows: all that ComfyUI prepared for the whole canvas, cut or encoded again for the views."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -106,9 +106,15 @@ class WindowConditioning:
             for entries, chosen in zip(conds, active, strict=True)
         ]
 
-    def sizes(self, entry: Entry, view: Size) -> dict[str, list[int]]:
-        """The size of each model cond of an entry, as a view of that size gets it."""
-        return {key: self._placement.size(key, value, view) for key, value in entry["model_conds"].items()}
+    def sizes(self, entries: Iterable[Entry], view: Size) -> list[dict[str, list[int]]]:
+        """The size of each model cond of each entry, as a view of that size gets it."""
+        found = []
+        for entry in entries:
+            values = entry["model_conds"]
+            sizes = {key: list(value.size()) for key, value in values.items()}
+            sizes |= {key: self._placement.size_of_references(values[key], view) for key in REFERENCES if key in values}
+            found.append(sizes)
+        return found
 
     def forget_windows(self) -> None:
         """What was cut or looked up for single windows; it is found again when it is needed."""
@@ -158,7 +164,7 @@ class WindowConditioning:
                 of_canvas = self._encoded(origin, views.canvas, views.batch).get(key, value)
                 return value._copy_with(attention_mask_of(views, of_canvas.cond))
             value = self._encoded(origin, views.shape, views.batch).get(key, value)
-        return _in_step(value, views)
+        return _in_step(value, views.batch)
 
     def _encoded(self, origin: Origin, shape: Size, batch: int) -> dict[str, comfy.conds.CONDRegular]:
         """What the model encodes differently for a canvas of that shape."""
@@ -233,12 +239,12 @@ def hook_keyframes_at(model: BaseModel, sigma: float) -> Iterator[None]:
         yield
 
 
-def _in_step(value: comfy.conds.CONDRegular, views: Views) -> comfy.conds.CONDRegular:
+def _in_step(value: comfy.conds.CONDRegular, batch: int) -> comfy.conds.CONDRegular:
     """The value with rows that stay in step with window-major views when the host tiles them to N*B.
 
     That is so for 1 and for B rows. Other numbers are brought to B first, as the host does for the canvas.
     """
     tensors = value.cond if isinstance(value.cond, list) else [value.cond]
-    if all(not isinstance(tensor, torch.Tensor) or views.whole(tensor) is tensor for tensor in tensors):
+    if all(not isinstance(tensor, torch.Tensor) or batch % tensor.shape[0] == 0 for tensor in tensors):
         return value
-    return value.process_cond(batch_size=views.batch, area=None)
+    return value.process_cond(batch_size=batch, area=None)

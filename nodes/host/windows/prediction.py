@@ -1,7 +1,7 @@
 """What the host predicts for windows, each with its own part of the conditioning."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,8 +96,8 @@ class _Host:
         cut = self.run.conditioning.cut(self.conds, active, windows, canvas, batch)
         if not torch.is_inference_mode_enabled():
             cut = thawed(cut)  # this is a guided pass, and autograd may save the conditioning
-        timestep = self.timestep[:batch].repeat(len(windows))
-        with self.run.carriers.cut(windows, canvas, views.device):
+        carriers, timestep = self.run.carriers, self.timestep[:batch].repeat(len(windows))
+        with carriers.cut(windows, canvas, views.device) if carriers.one_by_one else nullcontext():
             predictions = self.executor(self.model, cut, views, timestep, self.model_options)
         self.run.progress.add(len(windows))
         return predictions

@@ -138,8 +138,8 @@ class Run:
         # Each row of a zoom stack has the prompts of one level; those of level 0 stand for all.
         entries = [entry for entries in conds for entry in entries or () if not entry.get(LEVEL)]
         view = Size(*map(min, self.params.windows.window, canvas_size(x)))
-        sizes = [self.conditioning.sizes(entry, view) for entry in entries]
-        return fits(self.model, sizes, (windows * len(x), *x.shape[1:-2], *view), x.device, times)
+        views = (windows * len(x), *x.shape[1:-2], *view)
+        return fits(self.model, self.conditioning.sizes(entries, view), views, x.device, times)
 
 
 class Progress:

@@ -119,10 +119,8 @@ class Placement:
             return [self._crop(key, one, views) if self.is_whole(one) else views.whole(one) for one in cond]
         return self._crop(key, cond, views)
 
-    def size(self, key: str, value: comfy.conds.CONDRegular, view: Size) -> list[int]:
-        """`value.size()`, which ComfyUI estimates memory by, of what a view of that size gets of a model cond."""
-        if not self.has(key, value) or not isinstance(value.cond, list):
-            return list(value.size())
+    def size_of_references(self, value: comfy.conds.CONDList, view: Size) -> list[int]:
+        """`value.size()`, which ComfyUI estimates memory by, of what a view of that size gets of references."""
         shapes = [[*one.shape[:-2], *(view if self.is_whole(one) else one.shape[-2:])] for one in value.cond]
         channels = shapes[-1][1]
         return [1, channels, sum(map(prod, shapes)) // channels]
