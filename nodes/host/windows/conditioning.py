@@ -112,7 +112,9 @@ class WindowConditioning:
         for entry in entries:
             values = entry["model_conds"]
             sizes = {key: list(value.size()) for key, value in values.items()}
-            sizes |= {key: self._placement.size_of_references(values[key], view) for key in REFERENCES if key in values}
+            for key in REFERENCES:
+                if isinstance(getattr(values.get(key), "cond", None), list):
+                    sizes[key] = self._placement.size_of_references(values[key], view)
             found.append(sizes)
         return found
 
