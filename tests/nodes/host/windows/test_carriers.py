@@ -10,6 +10,13 @@ import tiny_models
 import torch
 from comfy.ldm.modules.attention import optimized_attention
 from comfy.ldm.supir.supir_patch import SUPIRPatch
+from comfy_extras.nodes_freelunch import FreeU_V2
+from comfy_extras.nodes_hypertile import HyperTile
+from comfy_extras.nodes_model_downscale import PatchModelAddDownscale
+from comfy_extras.nodes_nag import NAGuidance
+from comfy_extras.nodes_pag import PerturbedAttentionGuidance
+from comfy_extras.nodes_sag import SelfAttentionGuidance
+from comfy_extras.nodes_tomesd import TomePatchModel
 from joint_diffusion.core.canvas.resample import downsample
 from joint_diffusion.core.canvas.windows import Size, Window, Wrap, crop
 from joint_diffusion.core.joint_step import JointParams
@@ -388,6 +395,29 @@ def test_a_picture_that_only_its_patch_can_read_is_refused(holder, name):
 def test_what_has_no_place_in_the_picture_goes_unnoticed(holder):
     model = sd15().clone()
     model.set_model_attn1_replace(holder(), *BLOCK)
+    found(model)
+
+
+NODES = {
+    "SAG": lambda model: SelfAttentionGuidance.execute(model, 0.5, 2.0).args[0],
+    "PAG": lambda model: PerturbedAttentionGuidance.execute(model, 3.0).args[0],
+    "FreeU": lambda model: FreeU_V2.execute(model, 1.1, 1.1, 0.9, 0.9).args[0],
+    "HyperTile": lambda model: HyperTile.execute(model, 32, 2, 1, False)[0],
+    "ToMe": lambda model: TomePatchModel.execute(model, 0.3).args[0],
+    "downscale": lambda model: PatchModelAddDownscale.execute(
+        model, 1, 2.0, 0.0, 0.35, True, "bicubic", "bicubic"
+    ).args[0],
+    "NAG": lambda model: NAGuidance.execute(model, 3.0, 0.5, 2.5).args[0],
+}
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_patches_of_comfyui_that_hold_no_picture_go_unnoticed(name):
+    """Also in a second run, when they remember the first one. Windows share their calls."""
+    model = NODES[name](sd15())
+    found(model)
+    assert not Carriers(model.model_options, CANVAS).one_by_one
+    assert not Carriers(model.model_options, Size(8, 8)).one_by_one  # the size of what they remember
     found(model)
 
 
