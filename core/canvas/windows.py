@@ -53,6 +53,10 @@ def canvas_size(canvas: Tensor) -> Size:
     return Size(canvas.shape[-2], canvas.shape[-1])
 
 
+# Beyond that, a number in the settings is a slip: they alone would take gigabytes.
+MOST_ON_A_CANVAS = 1_000_000
+
+
 @lru_cache(maxsize=64)  # called several times in every step
 def plan_windows(
     canvas: Size, window: Size, stride: Size, wrap: Wrap = NO_WRAP, grid: int = 1, offset: Size = NO_OFFSET
@@ -77,12 +81,19 @@ def plan_windows(
         offset: 0..stride - 1, for Cross Sampling. Ignored along an axis with a single window and no wrap.
 
     Raises:
-        ValueError: a size or stride below 1, a stride above the window, an offset outside 0..stride - 1, or a wrapping
-            canvas below the window.
+        ValueError: a size or stride below 1, a stride above the window, an offset outside 0..stride - 1, a wrapping
+            canvas below the window, or more than `MOST_ON_A_CANVAS`.
     """
     rows = _positions("height", canvas.height, window.height, stride.height, wrap.y, grid, offset.height)
     columns = _positions("width", canvas.width, window.width, stride.width, wrap.x, grid, offset.width)
     height, width = min(window.height, canvas.height), min(window.width, canvas.width)
+    count = len(rows) * len(columns)
+    if count > MOST_ON_A_CANVAS:
+        raise ValueError(
+            f"windows: a canvas of {canvas.width} x {canvas.height} latent cells would need {count:,} windows of {width} "
+            f"x {height}, and {MOST_ON_A_CANVAS:,} is the limit; make the canvas smaller, the windows larger, or their "
+            "overlap less."
+        )
     return tuple(Window(top, left, height, width) for top in rows for left in columns)
 
 

@@ -158,6 +158,16 @@ def test_bad_input(demo, options, message):
         upscale(demo, picture(), **options)
 
 
+def test_no_picture_at_all(demo):
+    with pytest.raises(ValueError, match=r"image: must be at least 1 picture, got an empty batch"):
+        upscale(demo, picture()[:0])
+
+
+@pytest.mark.parametrize(("height", "width", "by"), [(20, 30, 1.0), (3, 5, 2.0)])
+def test_a_picture_smaller_than_a_window(demo, height, width, by):
+    assert upscale(demo, picture(height, width), upscale_by=by)[0].shape == (1, height * by, width * by, 3)
+
+
 def test_a_picture_that_does_not_fit_the_canvas(demo):
     model = StructureGuidance.execute(demo.model, picture(128, 256), demo.vae, 1.0).args[0]
     sample = partial(host_nodes.common_ksampler, model, 1, 3, 2.0, "euler", "karras", demo.positive, demo.negative)

@@ -49,8 +49,10 @@ def enlarge(
     """The enlarged pictures (B, H, W, 3), and the latent that they were decoded from.
 
     Raises:
-        ValueError: edges that meet on a size that is no whole number of steps of the model's grid.
+        ValueError: no picture; or edges that meet on a size that is no whole number of steps of the model's grid.
     """
+    if not len(image):
+        raise ValueError("image: must be at least 1 picture, got an empty batch; connect one.")
     image = _three_channels(image)
     space = latent_space(model)
     enlargement = max(how.size[0] / image.shape[1], 1.0)

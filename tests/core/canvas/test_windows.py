@@ -75,6 +75,10 @@ def test_a_window_larger_than_the_canvas_is_cut_to_it():
         ((Size(16, 16), Size(8, 8), Size(0, 8)), r"height: stride must be in 1\.\.8 \(the window\), got 0"),
         ((Size(0, 16), Size(8, 8), Size(8, 8)), r"height: canvas and window must be at least 1 latent cell, got 0"),
         ((Size(16, 4), Size(8, 8), Size(8, 8), Wrap(x=True)), r"width: a wrapping canvas .* got 4; make the canvas"),
+        (
+            (Size(2001, 2001), Size(2, 2), Size(1, 1)),
+            r"windows: a canvas of 2001 x 2001 .* 4,000,000 windows of 2 x 2",
+        ),
     ],
 )
 def test_impossible_plans_are_refused(arguments, message):
