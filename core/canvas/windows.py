@@ -90,7 +90,7 @@ def plan_windows(
     count = len(rows) * len(columns)
     if count > MOST_ON_A_CANVAS:
         raise ValueError(
-            f"windows: a canvas of {canvas.width} x {canvas.height} latent cells would need {count:,} windows of {width} "
+            f"windows: a canvas of {canvas.width} x {canvas.height} latent cells needs {count:,} windows of {width} "
             f"x {height}, and {MOST_ON_A_CANVAS:,} is the limit; make the canvas smaller, the windows larger, or their "
             "overlap less."
         )
