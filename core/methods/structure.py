@@ -11,6 +11,7 @@ picture would be another one: on the bundled model, its edges come out two pixel
 from dataclasses import dataclass
 from math import ceil, gcd, log2
 
+import torch
 from torch import Tensor, nn
 
 from ..canvas.windows import NO_WRAP, Size, Wrap, canvas_size
@@ -77,15 +78,20 @@ def kept(image: Tensor, picture: Tensor, strength: float = 1.0, wrap: Wrap = NO_
         strength: w, 0..1.
         wrap: edges that are joined.
     """
-    size, half = canvas_size(image), Size(*(max(side // 2, 1) for side in canvas_size(image)))
-    small = Size(*map(min, canvas_size(picture), half))
-    picture = _smaller(picture, small)
-    seen = _smaller(image, small)
+    size = canvas_size(image)
+    small = Size(*(min(side, max(whole // 2, 1)) for side, whole in zip(canvas_size(picture), size, strict=True)))
+    picture, seen = _smaller(picture, small), _smaller(image, small)
     trust = (-((picture - seen).abs().mean(dim=1, keepdim=True) / TRUSTED).square()).exp()
-    details = (image - _larger(seen, size, wrap)) * _larger(trust, size, wrap).clamp(0, 1)
-    found = _larger(picture, size, wrap) + details
-    found += _larger(picture - _smaller(found, small), size, wrap)  # bicubic pixels are no right inverse of their mean
-    return (image + strength * (found - image)).clamp(0, 1)
+    trust, result = _larger(trust, size, wrap).clamp(0, 1), torch.empty_like(image)
+    for channel in range(image.shape[1]):  # one by one: large pictures take gigabytes
+        one = slice(channel, channel + 1)
+        found = (
+            (image[:, one] - _larger(seen[:, one], size, wrap)).mul_(trust).add_(_larger(picture[:, one], size, wrap))
+        )
+        missing = picture[:, one] - _smaller(found, small)  # bicubic pixels are no right inverse of their mean
+        found += _larger(missing, size, wrap)
+        torch.lerp(image[:, one], found, strength, out=result[:, one]).clamp_(0, 1)
+    return result
 
 
 def _smaller(image: Tensor, size: Size) -> Tensor:
