@@ -29,6 +29,7 @@ def joint_diffusion_extension():
     from .panorama_plan import PanoramaPlan
     from .panorama_prompts import PanoramaPrompts
     from .panorama_windows import PanoramaWindows
+    from .save_panorama import SavePanorama
     from .structure_guidance import StructureGuidance
     from .sync_guidance import SyncGuidance
     from .twin_crop_fusion import TwinCropFusion
@@ -56,6 +57,7 @@ def joint_diffusion_extension():
                 TwinImages,
                 PanoramaEncode,
                 PanoramaDecode,
+                SavePanorama,
                 PanoramaMetrics,
                 ZoomPrompts,
                 ZoomStackSampler,

@@ -6,7 +6,7 @@ from comfy_api.latest import InputImpl, io, ui
 from ..core.canvas.windows import Size
 from ..core.zoom.path import DIRECTIONS, EASINGS, Direction, Easing, ZoomPath
 from ..core.zoom.view import render_frames
-from .host.video import counted, free_memory, output_file, workflow_of
+from .host.files import counted, free_memory, output_file, workflow_of
 from .video_file import ENCODERS, even, write_video
 from .zoom_levels import IMAGES, PIXELS_PER_CELL, ZOOM_FACTOR, zoom_levels
 

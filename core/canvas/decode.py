@@ -1,12 +1,12 @@
 """Decoding a large canvas in windows: with bounded memory, and without seams."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from .fusion import Fusion, shared_weights
+from .bands import fuse_in_bands
 from .windows import NO_WRAP, Size, Window, Wrap, canvas_size, crop, plan_windows
 
 Decoder = Callable[[Tensor], Tensor]
@@ -71,19 +71,41 @@ def decode_in_windows(latent: Tensor, decode: Decoder, params: DecodeParams) -> 
     for bit. Errors as in `decode_plan`.
     """
     canvas = canvas_size(latent)
+    pixels, done = torch.empty(0), 0
+    for band in decode_in_bands(latent, decode, params):
+        if done == 0:
+            height = canvas.height * (band.shape[-1] // canvas.width)
+            if band.shape[-2] == height:
+                return band
+            pixels = band.new_empty((*band.shape[:-2], height, band.shape[-1]))
+        pixels[..., done : done + band.shape[-2], :] = band
+        done += band.shape[-2]
+        del band  # before the next one is made
+    return pixels
+
+
+def decode_in_bands(latent: Tensor, decode: Decoder, params: DecodeParams) -> Iterator[Tensor]:
+    """The pixels of `decode_in_windows` from top to bottom: bands (..., channels, rows, s W), as soon as they are done.
+
+    Memory holds one row of windows, or two if the canvas wraps in y, and what the caller keeps. Errors as in
+    `decode_plan`.
+    """
+    canvas = canvas_size(latent)
     windows = decode_plan(canvas, params)
     first, pixels_per_cell = _decode_part(latent, decode, windows[0], params)
     if len(windows) == 1:
-        return first
-    shape = (*first.shape[:-2], canvas.height * pixels_per_cell, canvas.width * pixels_per_cell)
-    in_pixels = [window.scaled(pixels_per_cell) for window in windows]
-    pixels = first.new_empty(1).expand(shape)
-    fusion = Fusion(pixels, shared_weights("feathered", in_pixels, pixels))
-    fusion.add([first], in_pixels[:1])
-    for window, drawn in zip(windows[1:], in_pixels[1:], strict=True):
-        part, _ = _decode_part(latent, decode, window, params)
-        fusion.add([part], [drawn])
-    return fusion.result()[0]
+        yield first
+        return
+    in_pixels = {window.scaled(pixels_per_cell): window for window in windows}
+    dtype, decoded = first.dtype, {windows[0]: first}
+    del first
+
+    def view(drawn: Window) -> Tensor:
+        window = in_pixels[drawn]
+        return decoded.pop(window) if window in decoded else _decode_part(latent, decode, window, params)[0]
+
+    for band in fuse_in_bands(canvas.scaled(pixels_per_cell), [*in_pixels], view):
+        yield band.to(dtype)
 
 
 def _decode_part(latent: Tensor, decode: Decoder, window: Window, params: DecodeParams) -> tuple[Tensor, int]:

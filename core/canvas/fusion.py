@@ -27,11 +27,12 @@ def window_weights(shape: WeightShape, size: Size) -> Tensor:
     Raises:
         ValueError: an unknown shape.
     """
-    rows, columns = (_profile(shape, length) for length in size)
+    rows, columns = (axis_weights(shape, length) for length in size)
     return torch.outer(rows, columns)
 
 
-def _profile(shape: WeightShape, length: int) -> Tensor:
+def axis_weights(shape: WeightShape, length: int) -> Tensor:
+    """The factor of `window_weights` along one axis: (length,). Raises as it does."""
     distance = (torch.arange(length) - (length - 1) / 2).abs()
     if shape == "uniform":
         return torch.ones(length)

@@ -1,4 +1,4 @@
-"""Where ComfyUI keeps a video that a node writes and what it puts into it; progress and interruption of its frames."""
+"""Where ComfyUI keeps a file that a node writes and what it puts into it; progress and interruption of the writing."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -16,17 +16,26 @@ from ...core.canvas.windows import Size
 
 
 def output_file(prefix: str, ending: str, size: Size) -> tuple[Path, ui.SavedResult]:
-    """The next free name in ComfyUI's output folder, as a path and as the front end asks for it."""
-    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
-        prefix, folder_paths.get_output_directory(), size.width, size.height
-    )
+    """The next free name in ComfyUI's output folder, as a path and as the front end asks for it.
+
+    Raises:
+        OSError: the folder cannot be made or read. A prefix that leaves the output folder is refused by ComfyUI.
+    """
+    output = folder_paths.get_output_directory()
+    try:
+        folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, output, size.width, size.height)
+    except OSError as error:
+        raise OSError(
+            f"filename_prefix: {prefix!r} must lie in a folder that can be made and read in {output}, but there "
+            f"{error}; choose another one."
+        ) from error
     file = f"{name}_{counter:05}_.{ending}"
     return Path(folder) / file, ui.SavedResult(file, subfolder, io.FolderType.output)
 
 
 def workflow_of(node: type[io.ComfyNode]) -> dict[str, str]:
     """The prompt and the workflow that made a file, unless ComfyUI was started with --disable-metadata."""
-    if args.disable_metadata:
+    if args.disable_metadata or node.hidden is None:  # which a node has in a running graph only
         return {}
     parts = dict(node.hidden.extra_pnginfo or {})
     if node.hidden.prompt is not None:

@@ -1,0 +1,157 @@
+"""From latent to file, without the picture in between."""
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from comfy_api.latest import io, ui
+from torch import Tensor
+
+from ..core.canvas.decode import decode_in_bands, decode_plan
+from ..core.canvas.windows import Size, canvas_size
+from .gpano import PROJECTIONS, gpano
+from .host.files import counted, output_file, workflow_of
+from .host.vae import decoder, decodes_in_memory, require_latent_of
+from .png_file import write_png
+from .streamed_picture import ROWS, StreamedPicture
+from .tiled_files import write_deep_zoom, write_tiff
+from .vae_windows import window_inputs, window_params
+from .written_whole import written_whole
+
+WRITERS = {"png": write_png, "tif": write_tiff, "dzi": write_deep_zoom}
+BROWSER_SIDE = 4096  # a PNG up to this size is shown in the graph itself, a larger one as a small copy
+# Bytes of one row of windows in floats. A picture that takes no more is decoded in the windows of Panorama Decode; in a
+# larger one the automatic window is smaller than what the device holds.
+ROW_OF_WINDOWS = 2**28
+BYTES_PER_PIXEL = 3 * 4
+
+
+class SavePanorama(io.ComfyNode):
+    """Decodes and saves at once, row by row."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="SavePanorama",
+            display_name="Save Panorama",
+            category="joint diffusion",
+            description="Decodes a latent of any size and saves it row by row: memory does not grow with the picture. "
+            "Writes PNG, TIFF with a pyramid, or Deep Zoom, and what viewers need to turn a 360 degree panorama.",
+            search_aliases=[
+                "panorama",
+                "save image",
+                "large image",
+                "gigapixel",
+                "tiff",
+                "bigtiff",
+                "deep zoom",
+                "dzi",
+                "360",
+                "equirectangular",
+                "gpano",
+                "photo sphere",
+            ],
+            is_output_node=True,
+            inputs=[
+                io.Latent.Input("samples", optional=True, tooltip="The latent to decode and save."),
+                io.Vae.Input("vae", optional=True, tooltip="The VAE of the model, for samples."),
+                io.Image.Input(
+                    "images",
+                    optional=True,
+                    tooltip="Decoded pictures, instead of samples and vae. They take 12 bytes of memory a pixel.",
+                ),
+                io.String.Input(
+                    "filename_prefix",
+                    default="panorama",
+                    tooltip="Where to save, in ComfyUI's output folder; with the placeholders of Save Image.",
+                ),
+                io.Combo.Input(
+                    "format",
+                    options=list(WRITERS),
+                    default="png",
+                    tooltip="png: opens everywhere. tif: tiles at all resolutions, without loss. dzi: Deep Zoom, for web "
+                    "pages. The last two need pyvips.",
+                ),
+                io.Combo.Input(
+                    "projection",
+                    options=list(PROJECTIONS),
+                    default="none",
+                    tooltip="equirectangular: the width is a full turn, and viewers turn the picture around you. Set "
+                    "wrap_x, too.",
+                ),
+                *window_inputs("decoded", "VAE Decode"),
+            ],
+            outputs=[],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        filename_prefix,
+        format,
+        projection,
+        samples=None,
+        vae=None,
+        images=None,
+        wrap_x=False,
+        wrap_y=False,
+        window=0,
+        context=64,
+        blend=64,
+    ):
+        inputs = {"samples": samples, "vae": vae, "images": images}
+        connected = [name for name, given in inputs.items() if given is not None]
+        if connected not in (["samples", "vae"], ["images"]):
+            raise ValueError(
+                f"samples, vae, images: must be a latent and its VAE, or images alone, got "
+                f"{' and '.join(connected) or 'nothing'}; connect what is missing, or disconnect what is too much."
+            )
+        asked = {"wrap_x": wrap_x, "wrap_y": wrap_y, "window": window, "context": context, "blend": blend}
+        size, pictures = rows_of(images) if samples is None else decoded_bands(samples, vae, **asked)
+        xmp, texts = gpano(projection, size), workflow_of(cls)
+        saved, previews = [], []
+        for number, bands in enumerate(pictures):
+            picture = StreamedPicture(size, bands)
+            prefix = filename_prefix.replace("%batch_num%", str(number))
+            path, result = output_file(prefix, format, size)
+            with written_whole(path) as unfinished:
+                WRITERS[format](unfinished, picture, texts, xmp)
+            saved.append(result)
+            previews.append(picture.preview)
+        shown = saved
+        if format != "png" or max(size) > BROWSER_SIDE:
+            shown = ui.PreviewImage(torch.stack(previews).movedim(1, -1), cls=cls).as_dict()["images"]
+        # `images` is what the graph shows; `saved` are the files, for those who asked through the API.
+        return io.NodeOutput(ui={"images": shown, "saved": saved})
+
+
+def decoded_bands(samples: dict, vae, **asked) -> tuple[Size, Iterator[Iterable[Tensor]]]:
+    """The size in pixels of the pictures of a LATENT, and of each the bands of `decode_in_bands`.
+
+    `asked` are the windows, as `window_params` takes them.
+
+    Raises:
+        ValueError: a latent of another model, a film, or windows that do not fit.
+    """
+    latent = samples["samples"]
+    require_latent_of(vae, latent)
+    if latent.ndim == 5 and latent.shape[2] > 1:
+        raise ValueError(
+            f"samples: must be single pictures, got a film of {latent.shape[2]} latent frames; use Panorama Decode and "
+            "Save Video."
+        )
+    canvas, per_cell = canvas_size(latent), vae.spacial_compression_decode()
+    row = BYTES_PER_PIXEL * per_cell**2 * canvas.width
+
+    def fits(size: Size) -> bool:
+        return row * min(size.height, canvas.height) <= ROW_OF_WINDOWS and decodes_in_memory(vae, latent, size)
+
+    params = window_params(canvas, per_cell, fits, **asked)
+    decode = decoder(vae, len(latent) * len(decode_plan(canvas, params)))
+    return canvas.scaled(per_cell), (decode_in_bands(one, decode, params) for one in latent.split(1))
+
+
+def rows_of(images: Tensor) -> tuple[Size, Iterator[Iterable[Tensor]]]:
+    """The size of the pictures of an IMAGE (B, H, W, C), and of each bands (C, rows, W)."""
+    size = Size(*images.shape[1:3])
+    bands = (image.split(ROWS, 1) for image in images.movedim(-1, 1))
+    return size, (counted(of_one, -(-size.height // ROWS)) for of_one in bands)
