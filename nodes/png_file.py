@@ -2,8 +2,9 @@
 
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -12,10 +13,11 @@ from .streamed_picture import StreamedPicture
 LONGEST_SIDE = 2**31 - 1  # that the header can hold
 COMPRESS_LEVEL = 4  # of ComfyUI's Save Image
 XMP_KEYWORD = b"XML:com.adobe.xmp"
+EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
 def write_png(path: Path, picture: StreamedPicture, texts: Mapping[str, str], xmp: str = "") -> None:
-    """Write a picture, with the texts as ComfyUI reads them (`tEXt`) and an XMP packet.
+    """Write a picture, with texts as ComfyUI reads them (`tEXt`) and an XMP packet.
 
     Raises:
         ValueError: a side that is longer than the format allows.
@@ -27,25 +29,38 @@ def write_png(path: Path, picture: StreamedPicture, texts: Mapping[str, str], xm
             f"format: png allows sides of up to {LONGEST_SIDE} pixels, got {width} x {height}; make it smaller."
         )
     with path.open("wb") as file:
+        file.writelines(png_parts(picture, texts, xmp))
 
-        def chunk(kind: bytes, content: bytes) -> None:
-            crc = zlib.crc32(content, zlib.crc32(kind))
-            file.write(struct.pack(">I", len(content)) + kind + content + struct.pack(">I", crc))
 
-        file.write(b"\x89PNG\r\n\x1a\n")
-        chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))  # 8 bits of red, green and blue
-        for name, text in texts.items():
-            chunk(b"tEXt", name.encode("latin-1") + b"\0" + text.encode("latin-1"))
-        if xmp:
-            chunk(b"iTXt", XMP_KEYWORD + b"\0\0\0\0\0" + xmp.encode())  # not compressed, no language
-        packer = zlib.compressobj(COMPRESS_LEVEL, strategy=zlib.Z_FILTERED)
-        above = np.zeros((width, 3), np.uint8)
-        for rows in picture:
-            if packed := packer.compress(filtered(rows, above)):
-                chunk(b"IDAT", packed)
-            above = rows[-1]
-        chunk(b"IDAT", packer.flush())
-        chunk(b"IEND", b"")
+def png_parts(
+    picture: StreamedPicture, texts: Mapping[str, str] = EMPTY, xmp: str = "", compressed: bool = True
+) -> Iterator[bytes]:
+    """The bytes of a PNG, part by part. Not compressed it is fast to write and to read."""
+    height, width = picture.size
+    yield b"\x89PNG\r\n\x1a\n"
+    yield _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))  # 8 bits of red, green and blue
+    for name, text in texts.items():
+        yield _chunk(b"tEXt", name.encode("latin-1") + b"\0" + text.encode("latin-1"))
+    if xmp:
+        yield _chunk(b"iTXt", XMP_KEYWORD + b"\0\0\0\0\0" + xmp.encode())  # not compressed, no language
+    packer = zlib.compressobj(COMPRESS_LEVEL if compressed else 0, strategy=zlib.Z_FILTERED)
+    above = np.zeros((width, 3), np.uint8)
+    for rows in picture:
+        if packed := packer.compress(filtered(rows, above) if compressed else unfiltered(rows)):
+            yield _chunk(b"IDAT", packed)
+        above = rows[-1]
+    yield _chunk(b"IDAT", packer.flush())
+    yield _chunk(b"IEND", b"")
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    crc = zlib.crc32(content, zlib.crc32(kind))
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", crc)
+
+
+def unfiltered(rows: np.ndarray) -> bytes:
+    """Rows (rows, width, 3) as PNG stores them as they are: by filter 0."""
+    return np.pad(rows.reshape(len(rows), -1), ((0, 0), (1, 0))).tobytes()
 
 
 def filtered(rows: np.ndarray, above: np.ndarray) -> bytes:

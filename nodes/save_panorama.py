@@ -12,7 +12,7 @@ from .gpano import PROJECTIONS, gpano
 from .host.files import counted, output_file, workflow_of
 from .host.vae import decoder, decodes_in_memory, require_latent_of
 from .png_file import write_png
-from .streamed_picture import ROWS, StreamedPicture
+from .streamed_picture import StreamedPicture, rows_at_once
 from .tiled_files import write_deep_zoom, write_tiff
 from .vae_windows import window_inputs, window_params
 from .written_whole import written_whole
@@ -68,8 +68,8 @@ class SavePanorama(io.ComfyNode):
                     "format",
                     options=list(WRITERS),
                     default="png",
-                    tooltip="png: opens everywhere. tif: tiles at all resolutions, without loss. dzi: Deep Zoom, for web "
-                    "pages. The last two need pyvips.",
+                    tooltip="png: opens everywhere. tif: tiles at all resolutions, without loss. dzi: Deep Zoom, for "
+                    "the web. The last two need pyvips.",
                 ),
                 io.Combo.Input(
                     "projection",
@@ -153,5 +153,5 @@ def decoded_bands(samples: dict, vae, **asked) -> tuple[Size, Iterator[Iterable[
 def rows_of(images: Tensor) -> tuple[Size, Iterator[Iterable[Tensor]]]:
     """The size of the pictures of an IMAGE (B, H, W, C), and of each bands (C, rows, W)."""
     size = Size(*images.shape[1:3])
-    bands = (image.split(ROWS, 1) for image in images.movedim(-1, 1))
-    return size, (counted(of_one, -(-size.height // ROWS)) for of_one in bands)
+    bands = (image.split(rows_at_once(size.width), 1) for image in images.movedim(-1, 1))
+    return size, (counted(of_one, len(of_one)) for of_one in bands)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..core.canvas.windows import Size, canvas_size
 
-ROWS = 64  # at once: what is computed with them stays small beside the band that they are of
+NUMBERS = 2**19  # of a picture, that are worked on at once: some megabytes, whatever is computed with them
 PREVIEW = 1024  # longest side, in pixels, about
 
 
@@ -47,7 +47,7 @@ class StreamedPicture:
                     f"this one comes in the shape {tuple(band.shape)}; for transparency use Save Image, and for a film "
                     "Save Video."
                 )
-            for rows in band.reshape(band.shape[-3:]).split(ROWS, 1):
+            for rows in band.reshape(band.shape[-3:]).split(rows_at_once(self.size.width), 1):
                 pixels = (255 * rows).clamp_(0, 255).to(torch.uint8).movedim(0, -1).contiguous().cpu().numpy()
                 yield pixels
                 rest = self._shrunk(np.concatenate([rest, pixels]))
@@ -65,3 +65,8 @@ class StreamedPicture:
     def preview(self) -> Tensor:
         """The small copy (3, h, w) in 0..1, once all rows have passed."""
         return torch.from_numpy(np.concatenate(self._small)).movedim(-1, 0).div(255)
+
+
+def rows_at_once(width: int) -> int:
+    """How many rows of so many pixels are worked on at once."""
+    return max(NUMBERS // (3 * width), 1)

@@ -9,7 +9,7 @@ from pathlib import Path
 from queue import Full, Queue
 from typing import Any
 
-from .png_file import write_png
+from .png_file import png_parts, write_png
 from .streamed_picture import StreamedPicture
 
 LONGEST_SIDE = 10_000_000  # that libvips takes
@@ -117,7 +117,7 @@ def _stream(vips: Any, picture: StreamedPicture, format: str, save: Callable[[An
 
     def read() -> None:
         try:
-            save(vips.Image.ppmload_source(source, access="sequential", fail_on="truncated"))
+            save(vips.Image.pngload_source(source, access="sequential", fail_on="truncated"))
         except vips.Error as error:
             raise OSError(" ".join(str(error).split())) from error
 
@@ -125,9 +125,9 @@ def _stream(vips: Any, picture: StreamedPicture, format: str, save: Callable[[An
     with ThreadPoolExecutor(1) as pool:
         reader = pool.submit(read)
         try:
-            pipe.give(b"P6 %d %d 255\n" % (width, height), reader)
-            for rows in picture:
-                if not pipe.give(rows.tobytes(), reader):
+            # As PNG, the simplest format that every libvips reads from a pipe.
+            for part in png_parts(picture, compressed=False):
+                if not pipe.give(part, reader):
                     break
         finally:
             pipe.give(b"", reader)

@@ -24,6 +24,6 @@ def written_whole(path: Path) -> Iterator[Path]:
                 part.rename(path.parent / part.name)
     except OSError as error:
         raise OSError(
-            f"filename_prefix: {path} must be a file that can be written, but it cannot ({error}), and nothing is left of "
+            f"filename_prefix: {path} must be a file that can be written, but it cannot ({error}). Nothing is left of "
             "it; make room on the disk, or choose a folder that can be written to."
         ) from error
