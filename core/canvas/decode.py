@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from operator import methodcaller
 
 import torch
 from torch import Tensor
@@ -104,8 +105,8 @@ def decode_in_bands(latent: Tensor, decode: Decoder, params: DecodeParams) -> It
         window = in_pixels[drawn]
         return decoded.pop(window) if window in decoded else _decode_part(latent, decode, window, params)[0]
 
-    for band in fuse_in_bands(canvas.scaled(pixels_per_cell), [*in_pixels], view):
-        yield band.to(dtype)
+    # Not a loop, whose variable would keep a band until the next one.
+    yield from map(methodcaller("to", dtype), fuse_in_bands(canvas.scaled(pixels_per_cell), [*in_pixels], view))
 
 
 def _decode_part(latent: Tensor, decode: Decoder, window: Window, params: DecodeParams) -> tuple[Tensor, int]:
