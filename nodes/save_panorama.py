@@ -106,7 +106,7 @@ class SavePanorama(io.ComfyNode):
                 f"{' and '.join(connected) or 'nothing'}; connect what is missing, or disconnect what is too much."
             )
         asked = {"wrap_x": wrap_x, "wrap_y": wrap_y, "window": window, "context": context, "blend": blend}
-        size, pictures = rows_of(images) if samples is None else decoded_bands(samples, vae, **asked)
+        size, pictures = decoded_bands(samples, vae, **asked) if images is None else rows_of(images)
         xmp, texts = gpano(projection, size), workflow_of(cls)
         saved, previews = [], []
         for number, bands in enumerate(pictures):

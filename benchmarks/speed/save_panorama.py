@@ -3,9 +3,9 @@
     OMP_NUM_THREADS=1 python -m benchmarks.speed.save_panorama
 
 A latent of 16384 x 8192 pixels through the VAE of the bundled model, in ComfyUI, by Save Panorama in each of its
-formats, and by Panorama Decode and Save Image. Each in a process of its own, which first loads the VAE, makes the latent
-and saves a small part of it: peak memory is what comes on top of that. Seconds are of the processor, so that a busy
-machine counts no more. `--width` and `--height` make it smaller.
+formats, and by Panorama Decode and Save Image. Each in a process of its own, which first loads the VAE, makes the
+latent and saves a small part of it: peak memory is what comes on top of that. Seconds are of the processor, so that a
+busy machine counts no more. `--width` and `--height` make it smaller.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 from ..host import start_host
@@ -37,8 +38,7 @@ def measure(name: str, width: int, height: int, folder: str) -> tuple[float, flo
     from joint_diffusion.nodes.panorama_decode import PanoramaDecode
     from joint_diffusion.nodes.save_panorama import SavePanorama
 
-    import nodes
-
+    host_nodes = import_module("nodes")  # the host's, not the pack's
     folder_paths.set_output_directory(folder)
     folder_paths.set_temp_directory(folder)
 
@@ -47,7 +47,7 @@ def measure(name: str, width: int, height: int, folder: str) -> tuple[float, flo
             vae.decode(latent["samples"][..., : SIDE // 8, : SIDE // 8])
         elif name == WHOLE:
             (image,) = PanoramaDecode.execute(latent, vae, wrap_x=True, window=SIDE).args
-            nodes.SaveImage().save_images(image, "picture")
+            host_nodes.SaveImage().save_images(image, "picture")
         else:
             SavePanorama.execute("picture", FORMATS[name], "none", latent, vae, wrap_x=True, window=SIDE)
 
