@@ -124,7 +124,7 @@ class SavePanorama(io.ComfyNode):
         return io.NodeOutput(ui={"images": shown, "saved": saved})
 
 
-def decoded_bands(samples: dict, vae, **asked) -> tuple[Size, Iterator[Iterable[Tensor]]]:
+def decoded_bands(samples, vae, **asked) -> tuple[Size, Iterator[Iterable[Tensor]]]:
     """The size in pixels of the pictures of a LATENT, and of each the bands of `decode_in_bands`.
 
     `asked` are the windows, as `window_params` takes them.

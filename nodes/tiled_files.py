@@ -1,6 +1,7 @@
 """Files of tiles at many resolutions, that viewers load piece by piece: pyramidal TIFF and Deep Zoom, by libvips."""
 
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -119,7 +120,9 @@ def _stream(vips: Any, picture: StreamedPicture, format: str, save: Callable[[An
         try:
             save(vips.Image.pngload_source(source, access="sequential", fail_on="truncated"))
         except vips.Error as error:
-            raise OSError(" ".join(str(error).split())) from error
+            # Of many lines, the one that says what the disk said.
+            reason = re.search("system error: (.+)", str(error))
+            raise OSError(reason[1] if reason else " ".join(str(error).split())) from error
 
     # Decoding stays in this thread: to torch and to ComfyUI it matters which one it is.
     with ThreadPoolExecutor(1) as pool:

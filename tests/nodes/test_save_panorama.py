@@ -18,7 +18,7 @@ import torch
 from comfy_api.latest import io
 from host import ROOT
 from joint_diffusion.core.canvas.windows import Size
-from joint_diffusion.nodes import save_panorama
+from joint_diffusion.nodes import save_panorama, streamed_picture
 from joint_diffusion.nodes.gpano import gpano
 from joint_diffusion.nodes.host.files import workflow_of
 from joint_diffusion.nodes.panorama_decode import PanoramaDecode
@@ -139,16 +139,32 @@ def test_a_png_is_as_small_as_pillow_s(tmp_path):
     assert Image.open(tmp_path / "ours.png").text == TEXTS
 
 
-def test_each_filter_of_png_is_used_and_read_again(tmp_path):
+def png_guess(kind, left, up, corner):
+    """What filter `kind` of the format takes a byte for, from its neighbours."""
+    estimate = left + up - corner
+    nearest = min((left, up, corner), key=lambda byte: abs(estimate - byte))
+    return (0, left, up, (left + up) // 2, nearest)[kind]
+
+
+def test_each_filter_of_png_is_used_and_read_again(tmp_path, monkeypatch):
+    """Rows of noise, and below each one that a single filter guesses right; blocks end between the two."""
     generator = np.random.default_rng(0)
-    ramp = np.arange(64)[:, None] * np.array([3, 5, 7])
-    rows = [np.full((64, 3), 9), ramp, ramp + 1, generator.integers(0, 256, (64, 3)), ramp // 2]
-    rows += [rows[-2] // 2 + 40, (rows[3] + rows[2]) // 2, np.cumsum(generator.integers(0, 4, (64, 3)), 0)]
-    picture = np.stack([*rows, *generator.integers(0, 256, (4, 64, 3)) // 60]).astype(np.uint8)
+    kinds, rows = [1, 2, 3, 4, 0, 3, 4], []
+    for kind in kinds:
+        noise = generator.integers(0, 256, (64, 3))
+        row = noise * 0 if kind else (generator.integers(0, 256, (64, 3)) == 0) * 1  # by filter 0: hardly anything
+        for x in range(64 if kind else 0):
+            for c in range(3):
+                left, corner = (row[x - 1, c], noise[x - 1, c]) if x else (0, 0)
+                row[x, c] = (png_guess(kind, left, noise[x, c], corner) + 99 * (not x)) % 256
+        rows += [noise, row]
+    picture = np.stack([*rows, *generator.integers(0, 4, (4, 64, 3))]).astype(np.uint8)
     stored = np.frombuffer(filtered(picture, np.zeros((64, 3), np.uint8)), np.uint8).reshape(len(picture), -1)
-    assert len(set(stored[:, 0])) >= 4
-    write_png(tmp_path / "picture.png", StreamedPicture.of(torch.from_numpy(picture).movedim(-1, 0) / 255), {})
-    assert np.abs(read(tmp_path / "picture.png").astype(int) - picture).max() <= 1  # k / 255 * 255 may lie below k
+    assert [*stored[1 : 2 * len(kinds) : 2, 0]] == kinds
+    monkeypatch.setattr(streamed_picture, "NUMBERS", 3 * 3 * 64)
+    of_floats = (torch.from_numpy(picture).movedim(-1, 0) + 0.5) / 255
+    write_png(tmp_path / "picture.png", StreamedPicture.of(of_floats), {})
+    assert np.array_equal(read(tmp_path / "picture.png"), picture)
 
 
 def test_a_tiff_has_tiles_and_every_half_of_its_resolution(tmp_path):
