@@ -22,7 +22,7 @@ from ..table import RESULTS, Table
 from .measuring import resident
 
 COLUMNS = ("CPU seconds", "peak memory, MiB", "in canvases of 8 bits", "files, MiB")
-FORMATS = {f"Save Panorama, {ending}": ending for ending in ("png", "tif", "dzi")}
+FORMATS = ("png", "tif", "dzi")
 WHOLE = "Panorama Decode, Save Image"
 DECODER = "one window, decoded and thrown away"
 SIDE = 1024  # of a window, in pixels
@@ -49,7 +49,7 @@ def measure(name: str, width: int, height: int, folder: str) -> tuple[float, flo
             (image,) = PanoramaDecode.execute(latent, vae, wrap_x=True, window=SIDE).args
             host_nodes.SaveImage().save_images(image, "picture")
         else:
-            SavePanorama.execute("picture", FORMATS[name], "none", latent, vae, wrap_x=True, window=SIDE)
+            SavePanorama.execute("picture", name, "none", latent, vae, wrap_x=True, window=SIDE)
 
     with torch.inference_mode():
         *_, vae = LoadDemoModel.execute().args
@@ -72,6 +72,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--width", type=int, default=16384, help="pixels, a multiple of 64")
     parser.add_argument("--height", type=int, default=8192, help="pixels, a multiple of 64")
+    parser.add_argument("--formats", nargs="+", choices=FORMATS, default=FORMATS)
     parser.add_argument("--results", type=Path, default=RESULTS, help="where the table goes")
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -84,7 +85,7 @@ def main() -> None:
         f"in windows of {SIDE} x {SIDE}; memory on top of the loaded VAE and the latent."
     )
     table = Table("save-panorama", "saved by", COLUMNS, note=note)
-    for name in [DECODER, *FORMATS, WHOLE]:
+    for name in [DECODER, *args.formats, WHOLE]:
         with tempfile.TemporaryDirectory() as folder:
             what = ["--width", str(args.width), "--height", str(args.height), "--measure", name, folder]
             process = [sys.executable, "-m", "benchmarks.speed.save_panorama", *what]
@@ -92,7 +93,8 @@ def main() -> None:
             seconds, peak = map(float, done.stdout.split()[-2:])
             written = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file()) / MIB
         metrics = {"CPU seconds": seconds, "peak memory, MiB": peak, "in canvases of 8 bits": peak / eight_bits}
-        table.row(name, metrics | ({"files, MiB": written} if written else {}))
+        label = f"Save Panorama, {name}" if name in FORMATS else name
+        table.row(label, metrics | ({"files, MiB": written} if written else {}))
     table.save(args.results)
 
 
