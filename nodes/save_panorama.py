@@ -17,6 +17,7 @@ from .tiled_files import write_deep_zoom, write_tiff
 from .vae_windows import window_inputs, window_params
 from .written_whole import written_whole
 
+SOURCES = LATENT, IMAGES = "latent", "images"
 WRITERS = {"png": write_png, "tif": write_tiff, "dzi": write_deep_zoom}
 BROWSER_SIDE = 4096  # a PNG up to this size is shown in the graph itself, a larger one as a small copy
 # Bytes of one row of windows in floats. A picture that takes no more is decoded in the windows of Panorama Decode; in a
@@ -52,12 +53,14 @@ class SavePanorama(io.ComfyNode):
             ],
             is_output_node=True,
             inputs=[
-                io.Latent.Input("samples", optional=True, tooltip="The latent to decode and save."),
-                io.Vae.Input("vae", optional=True, tooltip="The VAE of the model, for samples."),
-                io.Image.Input(
-                    "images",
-                    optional=True,
-                    tooltip="Decoded pictures, instead of samples and vae. They take 12 bytes of memory a pixel.",
+                io.DynamicCombo.Input(
+                    "source",
+                    options=[
+                        io.DynamicCombo.Option(LATENT, latent_inputs()),
+                        io.DynamicCombo.Option(IMAGES, [image_input()]),
+                    ],
+                    tooltip="latent: is decoded while it is saved, so memory does not limit its size. images: decoded "
+                    "pictures, which take 12 bytes of memory a pixel.",
                 ),
                 io.String.Input(
                     "filename_prefix",
@@ -78,35 +81,18 @@ class SavePanorama(io.ComfyNode):
                     tooltip="equirectangular: the width is a full turn, and viewers turn the picture around you. Set "
                     "wrap_x, too.",
                 ),
-                *window_inputs("decoded", "VAE Decode"),
             ],
             outputs=[],
         )
 
     @classmethod
-    def execute(
-        cls,
-        filename_prefix,
-        format,
-        projection,
-        samples=None,
-        vae=None,
-        images=None,
-        wrap_x=False,
-        wrap_y=False,
-        window=0,
-        context=64,
-        blend=64,
-    ):
-        inputs = {"samples": samples, "vae": vae, "images": images}
-        connected = [name for name, given in inputs.items() if given is not None]
-        if connected not in (["samples", "vae"], ["images"]):
-            raise ValueError(
-                f"samples, vae, images: must be a latent and its VAE, or images alone, got "
-                f"{' and '.join(connected) or 'nothing'}; connect what is missing, or disconnect what is too much."
-            )
-        asked = {"wrap_x": wrap_x, "wrap_y": wrap_y, "window": window, "context": context, "blend": blend}
-        size, pictures = decoded_bands(samples, vae, **asked) if images is None else rows_of(images)
+    def execute(cls, source, filename_prefix, format, projection):
+        # The host fills in None for what a prompt leaves out.
+        settings = {name: value for name, value in source.items() if value is not None}
+        kind = settings.pop("source")
+        if kind not in SOURCES:
+            raise ValueError(f"source: must be one of {', '.join(SOURCES)}, got {kind!r}.")
+        size, pictures = decoded_bands(**settings) if kind == LATENT else rows_of(**settings)
         xmp, texts = gpano(projection, size), workflow_of(cls)
         saved, previews = [], []
         for number, bands in enumerate(pictures):
@@ -124,10 +110,24 @@ class SavePanorama(io.ComfyNode):
         return io.NodeOutput(ui={"images": shown, "saved": saved})
 
 
-def decoded_bands(samples, vae, **asked) -> tuple[Size, Iterator[Iterable[Tensor]]]:
-    """The size in pixels of the pictures of a LATENT, and of each the bands of `decode_in_bands`.
+def latent_inputs() -> list:
+    """samples and vae, and the windows."""
+    return [
+        io.Latent.Input("samples", tooltip="The latent to decode and save."),
+        io.Vae.Input("vae", tooltip="The VAE of the model."),
+        *window_inputs("decoded", "VAE Decode"),
+    ]
 
-    `asked` are the windows, as `window_params` takes them.
+
+def image_input() -> io.Image.Input:
+    """images."""
+    return io.Image.Input("images", tooltip="The pictures to save.")
+
+
+def decoded_bands(
+    *, samples, vae, wrap_x=False, wrap_y=False, window=0, context=64, blend=64
+) -> tuple[Size, Iterator[Iterable[Tensor]]]:
+    """The size in pixels of the pictures of a LATENT, and of each the bands of `decode_in_bands`.
 
     Raises:
         ValueError: a latent of another model, a film, or windows that do not fit.
@@ -145,12 +145,13 @@ def decoded_bands(samples, vae, **asked) -> tuple[Size, Iterator[Iterable[Tensor
     def fits(size: Size) -> bool:
         return row * min(size.height, canvas.height) <= ROW_OF_WINDOWS and decodes_in_memory(vae, latent, size)
 
+    asked = {"wrap_x": wrap_x, "wrap_y": wrap_y, "window": window, "context": context, "blend": blend}
     params = window_params(canvas, per_cell, fits, **asked)
     decode = decoder(vae, len(latent) * len(decode_plan(canvas, params)))
     return canvas.scaled(per_cell), (decode_in_bands(one, decode, params) for one in latent.split(1))
 
 
-def rows_of(images: Tensor) -> tuple[Size, Iterator[Iterable[Tensor]]]:
+def rows_of(*, images: Tensor) -> tuple[Size, Iterator[Iterable[Tensor]]]:
     """The size of the pictures of an IMAGE (B, H, W, C), and of each bands (C, rows, W)."""
     size = Size(*images.shape[1:3])
     bands = (image.split(rows_at_once(size.width), 1) for image in images.movedim(-1, 1))

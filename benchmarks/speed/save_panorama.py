@@ -49,7 +49,8 @@ def measure(name: str, width: int, height: int, folder: str) -> tuple[float, flo
             (image,) = PanoramaDecode.execute(latent, vae, wrap_x=True, window=SIDE).args
             host_nodes.SaveImage().save_images(image, "picture")
         else:
-            SavePanorama.execute("picture", name, "none", latent, vae, wrap_x=True, window=SIDE)
+            source = {"source": "latent", "samples": latent, "vae": vae, "wrap_x": True, "window": SIDE}
+            SavePanorama.execute(source, "picture", name, "none")
 
     with torch.inference_mode():
         *_, vae = LoadDemoModel.execute().args

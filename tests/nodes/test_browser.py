@@ -21,6 +21,7 @@ NAMES = {
     "StructureGuidance": "Structure Guidance",
     "PanoramaEncode": "Panorama Encode",
     "PanoramaDecode": "Panorama Decode",
+    "SavePanorama": "Save Panorama",
     "PanoramaMetrics": "Panorama Metrics",
     "ZoomPrompts": "Zoom Prompts",
     "ZoomStackSampler": "Zoom Stack Sampler",

@@ -75,7 +75,8 @@ def photograph(height=96, width=200, batch=1):
 
 
 def save(ending="png", projection="none", filename_prefix="panorama", **inputs):
-    return SavePanorama.execute(filename_prefix, ending, projection, **inputs).ui
+    source = {"source": "images" if "images" in inputs else "latent", **inputs}
+    return SavePanorama.execute(source, filename_prefix, ending, projection).ui
 
 
 def read(path):
@@ -390,9 +391,7 @@ def test_without_libvips_it_says_how_to_get_it(output, monkeypatch, ending):
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        ({}, r"samples, vae, images: must be a latent and its VAE, or images alone, got nothing"),
-        ({"samples": {"samples": randn(1, 4, 8, 8)}}, r"images alone, got samples; connect what is missing"),
-        ({"images": photograph(), "vae": "any"}, r"got vae and images; .*disconnect what is too much"),
+        ({"source": "film"}, r"source: must be one of latent, images, got 'film'"),
         ({"images": torch.rand(1, 8, 8, 4)}, r"samples, images: .*3 channels.*\(4, 8, 8\); for transparency"),
         ({"images": photograph(100, 150), "projection": "equirectangular"}, r"projection: .*got 150 x 100 pixels"),
         ({"images": photograph(32, 65), "projection": "equirectangular"}, r"projection: .*even width.*got 65 x 32"),
@@ -446,16 +445,17 @@ def graph():
     demo = {"class_type": "LoadDemoModel", "inputs": {}}
     latent = {
         "class_type": "PanoramaLatent",
-        "inputs": {"width": 1024, "height": 256, "batch_size": 1, "vae": ["demo", 2]},
+        "inputs": {"width": 1024, "height": 256, "batch_size": 1, "model": ["demo", 0], "content": "empty"},
     }
     inputs = {
-        "samples": ["latent", 0],
-        "vae": ["demo", 2],
+        "source": "latent",
+        "source.samples": ["latent", 0],
+        "source.vae": ["demo", 2],
+        "source.wrap_x": True,
+        "source.window": 256,
         "filename_prefix": "wide/panorama",
         "format": "png",
         "projection": "equirectangular",
-        "wrap_x": True,
-        "window": 256,
     }
     return {"demo": demo, "latent": latent, "save": {"class_type": "SavePanorama", "inputs": inputs}}
 
