@@ -48,4 +48,4 @@ class PanoramaEncode(io.ComfyNode):
         asked = {"wrap_x": wrap_x, "wrap_y": wrap_y, "window": window, "context": context, "blend": blend}
         canvas = Size(height // per_cell, width // per_cell)
         params = window_params(canvas, per_cell, partial(encodes_in_memory, vae), **asked)
-        return io.NodeOutput({"samples": encode_canvas(vae, image, params.wrap, params, progress=True)})
+        return io.NodeOutput({"samples": encode_canvas(vae, image, params.wrap, params)})

@@ -10,6 +10,7 @@ pytestmark = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 NAMES = {
     "LoadDemoModel": "Load Demo Model",
     "PanoramaLatent": "Panorama Latent",
+    "PanoramaPrompts": "Panorama Prompts",
     "PanoramaWindows": "Panorama Windows",
     "PanoramaPlan": "Panorama Plan",
     "MultiScaleSampler": "Multi-Scale Sampler",
