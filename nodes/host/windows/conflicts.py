@@ -11,7 +11,7 @@ from .carriers import patches_of
 
 def refuse_what_cannot_be_windowed(guider: CFGGuider, options: dict[str, Any], noise: Tensor) -> None:
     """Sound, several latents at once, and windows of the host."""
-    streams = guider.inner_model.latent_shapes or [noise.shape]
+    streams = getattr(guider.inner_model, "latent_shapes", None) or [noise.shape]  # before ComfyUI 0.33 there is none
     if noise.ndim not in (4, 5) or len(streams) > 1:
         what = (
             "several streams at once (such as video with audio)" if len(streams) > 1 else "no picture (such as sound)"
