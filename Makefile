@@ -3,6 +3,7 @@
 # make lint   ruff and pyright
 # make tables   the tables of README.md and other documents again, from benchmarks/results/
 # make pictures   those of README.md again, from tools/make_pictures.py; needs ComfyUI and Chromium
+# make translations   locales/*/ again, from the catalogues in locales/; names what is missing; needs ComfyUI
 # make workflows   workflows/ again, from tools/make_workflows.py; needs ComfyUI and Chromium
 #
 # Needs python3 (3.11 or newer), bash (on Windows that of Git) and a package index. Everything is installed into .venv,
@@ -21,7 +22,7 @@ INSTALL := $(UV) pip install --quiet --python $(BIN)/python$(EXE)
 HOST := $(shell cd tests/support && $(if $(filter-out undefined,$(origin COMFYUI_PATH)),COMFYUI_PATH='$(COMFYUI_PATH)') \
 	$(PYTHON) -c "import host; print(host.HOST or '')")
 
-.PHONY: demo test lint tables pictures workflows clean
+.PHONY: demo test lint tables pictures translations workflows clean
 
 demo: $(VENV)/demo.stamp
 	mkdir -p out
@@ -43,6 +44,9 @@ tables:
 
 workflows: $(if $(HOST),$(VENV)/host$(subst /,-,$(HOST)).stamp) $(VENV)/test.stamp
 	PYTHONPATH=tests:tests/support $(BIN)/python tools/make_workflows.py
+
+translations: $(if $(HOST),$(VENV)/host$(subst /,-,$(HOST)).stamp) $(VENV)/test.stamp
+	PYTHONPATH=tests:tests/support $(BIN)/python tools/translations.py
 
 pictures: $(if $(HOST),$(VENV)/host$(subst /,-,$(HOST)).stamp) $(VENV)/test.stamp
 	PYTHONPATH=tests:tests/support $(BIN)/python tools/make_pictures.py
