@@ -1,6 +1,7 @@
 """Wrong input gets a message that names the field, the rule or the value, and the way out; never a silent repair."""
 
 import re
+from types import SimpleNamespace
 
 import comfy.sample
 import folder_paths
@@ -9,6 +10,7 @@ import tiny_models
 import torch
 from joint_diffusion.core.methods.multiscale import MultiScaleParams
 from joint_diffusion.nodes.host.perceptual_weights import FOLDER
+from joint_diffusion.nodes.host.windows.conflicts import refuse_what_cannot_be_windowed
 from joint_diffusion.nodes.host.windows.patch import with_settings
 from joint_diffusion.nodes.multi_scale import MultiScaleGuidance, MultiScaleSampler
 from joint_diffusion.nodes.panorama_decode import PanoramaDecode
@@ -234,6 +236,15 @@ def test_a_place_in_a_picture_that_is_not_finite(sd15):
         FloatingPointError, match=r"prediction 1: .* at x 5\.\.5, y 3\.\.3 \(latent cells\); run the model"
     ):
         sample(model, torch.zeros(2, 4, 16, 32))
+
+
+@pytest.mark.parametrize("model", [SimpleNamespace(), SimpleNamespace(latent_shapes=None)], ids=["before 0.33", "0.33"])
+def test_a_latent_that_is_no_picture(model):
+    """ComfyUI before 0.33 does not say of which streams a latent is made."""
+    guider = SimpleNamespace(inner_model=model)
+    refuse_what_cannot_be_windowed(guider, {}, torch.zeros(1, 4, 8, 8))
+    with pytest.raises(ValueError, match=r"this model samples no picture \(such as sound\).*\(1, 4, 8\)"):
+        refuse_what_cannot_be_windowed(guider, {}, torch.zeros(1, 4, 8))
 
 
 def test_context_windows_on_the_same_model(sd15):
