@@ -5,7 +5,7 @@ from comfy_api.latest import io
 from ..core.canvas.windows import Wrap
 from .host.windows.enlarge import Enlargement, enlarge
 from .ksampler_inputs import denoise_input, ksampler_inputs
-from .panorama_windows import OVERLAPPING, WINDOWS
+from .panorama_windows import MOVING, WINDOWS
 from .structure_guidance import ALIASES
 from .structure_inputs import END, structure_inputs
 
@@ -44,10 +44,11 @@ class JointUpscale(io.ComfyNode):
                 io.Combo.Input(
                     "windows",
                     options=[*WINDOWS],
-                    default=OVERLAPPING,
+                    default=MOVING,
                     optional=True,
-                    tooltip="overlapping: windows are blended. moving: windows side by side that are somewhere else in "
-                    "every step, up to four times as fast. Not used if the model has Panorama Windows.",
+                    tooltip="moving: windows side by side that are somewhere else in every step. overlapping: windows "
+                    "are blended, up to four times as slow; for structure near 0. Not used if the model has Panorama "
+                    "Windows.",
                 ),
                 io.UpscaleModel.Input(
                     "upscale_model", optional=True, tooltip="Makes the larger picture to start from; else Lanczos."
@@ -90,7 +91,7 @@ class JointUpscale(io.ComfyNode):
         upscale_by,
         structure,
         structure_end=END,
-        windows=OVERLAPPING,
+        windows=MOVING,
         upscale_model=None,
         width=0,
         height=0,
@@ -102,7 +103,7 @@ class JointUpscale(io.ComfyNode):
             size=target_size(image.shape[1], image.shape[2], upscale_by, height, width),
             structure=structure,
             structure_end=structure_end,
-            moving=windows != OVERLAPPING,
+            moving=windows == MOVING,
             wrap=Wrap(y=wrap_y, x=wrap_x),
         )
         enlarged, latent = enlarge(
