@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from core.canvas.windows import Size
@@ -70,82 +71,42 @@ def _sync(**fields: Any) -> dict[str, Any]:
     return {"sync": SyncParams(**fields)}
 
 
-def _strength_lines() -> list[Line]:
-    strengths = (0.25, 0.5, 0.75, 1.0)
-    return [Line("0", x=0)] + [Line(f"{s:g}", _msd(strength=s), s) for s in strengths]
+def _crossed(stride: int, groups: int) -> Line:
+    cells = Size(stride // groups, stride // groups)
+    return Line(f"s / {groups}", {"cross_sampling": CrossSamplingParams(groups=groups, cross_stride=cells)})
 
 
-def _weight_lines() -> list[Line]:
-    weights = (1, 2, 4, 8, 10, 12, 16, 24)
-    return [Line("0", x=0)] + [Line(f"{w}", _msd(guidance="gradient", weight=float(w)), w) for w in weights]
-
-
-def _roll_off_lines() -> list[Line]:
-    falls = ((2.0, 0.5), (2.0, 0.2), (1.0, 0.1), (0.5, 0.03))
-    return [Line(f"{full:g} to {none:g}", _msd(roll_off=RollOff(full=full, none=none))) for full, none in falls]
-
-
-def _steps_lines() -> list[Line]:
-    methods = {"MultiDiffusion": {}, "MSD": _msd(), "MSD, moving windows": _msd() | MOVING}
-    return [
-        Line(f"{name}, {steps}", {**changes, "steps": steps}, steps, name)
-        for name, changes in methods.items()
-        for steps in (8, 20, 50)
-    ]
-
-
-def _high_lines() -> list[Line]:
-    scales = {"MSD, 2 scales": 2, "MSD, as many scales as the canvas asks for": 0}
-    return [Line("MultiDiffusion")] + [Line(name, _msd(scales=scales)) for name, scales in scales.items()]
-
-
-def _sync_weight_lines() -> list[Line]:
-    """Of weight 0 there is one, which is MultiDiffusion."""
-    lines = [Line("0", x=0, series=guidance) for guidance in SYNC_GUIDANCES]
-    return lines + [
-        Line(f"{guidance}, {weight}", _sync(guidance=guidance, weight=float(weight)), weight, guidance)
-        for guidance in SYNC_GUIDANCES
-        for weight in (5, 10, 20, 40)
-    ]
-
-
-def _twin_lines() -> list[Line]:
-    crop, cross = {"crop_fusion": CropFusionParams()}, {"cross_sampling": CrossSamplingParams()}
-    methods = {"MultiDiffusion": {}, "Crop Fusion": crop, "Cross Sampling": cross, "TwinDiffusion": crop | cross}
-    lines = [
-        Line(f"{name}, s = {stride}", changes | {"stride": stride}, series=name)
-        for stride in (16, 12, 8, 4)
-        for name, changes in methods.items()
-        if stride > 4 or name == "MultiDiffusion"
-    ]
-    moving = {"moving windows": {}, "moving windows, Crop Fusion": crop}
-    return lines + [Line(name, changes | MOVING | {"stride": 16}, series=name) for name, changes in moving.items()]
-
-
-def _tau_lines() -> list[Line]:
-    stops = (0.25, 0.5, 0.75, 1.0)
-    return [Line("0", x=0)] + [Line(f"{s:g}", {"crop_fusion": CropFusionParams(stop=s)}, s) for s in stops]
-
-
-def _lambda_lines() -> list[Line]:
-    cross = {"cross_sampling": CrossSamplingParams()}
-    values = (0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
-    return [Line(f"{v:g}", cross | {"crop_fusion": CropFusionParams(adjacency=v)}, v) for v in values]
-
-
-def _cross_lines(stride: int = 12) -> list[Line]:
-    lines = [Line("no Cross Sampling")]
-    for groups in (2, 3, 4, 6, 12):
-        cells = Size(stride // groups, stride // groups)
-        lines.append(Line(f"s / {groups}", {"cross_sampling": CrossSamplingParams(groups=groups, cross_stride=cells)}))
-    return lines
+def _high(of: str, rows: int, columns: int) -> Figure:
+    """On a canvas of so many windows, with as many scales as can be chosen or as it asks for."""
+    return Figure(
+        of=of,
+        lines=[
+            Line("MultiDiffusion"),
+            Line("MSD, 2 scales", _msd(scales=2)),
+            Line("MSD, as many scales as the canvas asks for", _msd(scales=0)),
+        ],
+        metrics=("order violations", "palette deviation", *COSTS),
+        drawn=("order violations", "palette deviation"),
+        seeds=2,
+        rows=rows,
+        columns=columns,
+    )
 
 
 TRUE = Line("true pictures", source="world")
 COHERENCE = ("palette distance", "style distance", "feature distance")
 LAYOUT = ("FID", "KID", "order violations", "palette deviation")
 GRIDS = ("grid x 8 px", "grid y 8 px", "grid x 16 px", "grid y 16 px")
-SEAMS = ("seam energy", "seam energy at s / 2", "neighbour distance", "window deviation")
+SEAMS = ("seam energy", "seam energy at s / 2", "neighbour distance", "window deviation", "feature distance", "FID")
+CROP, CROSS = {"crop_fusion": CropFusionParams()}, {"cross_sampling": CrossSamplingParams()}
+TWIN = {"MultiDiffusion": {}, "Crop Fusion": CROP, "Cross Sampling": CROSS, "TwinDiffusion": CROP | CROSS}
+
+# What figures of one paper have in common.
+msd_setting = partial(
+    Figure, metrics=(*LAYOUT, "seam energy", *GRIDS, "sharpness"), seeds=4, rows=2, columns=4, steps=12
+)
+strip = partial(Figure, prompts=(STRIP,), seeds=12)
+twin_setting = partial(strip, drawn=("seam energy", "neighbour distance", "FID"), common={"weights": "uniform"})
 
 FIGURES = {
     "msd": Figure(
@@ -166,46 +127,42 @@ FIGURES = {
     ),
     "msd-steps": Figure(
         of="MSD: the number of steps",
-        lines=_steps_lines(),
+        lines=[
+            Line(f"{name}, {steps}", {**changes, "steps": steps}, steps, name)
+            for name, changes in (("MultiDiffusion", {}), ("MSD", _msd()), ("MSD, moving windows", _msd() | MOVING))
+            for steps in (8, 20, 50)
+        ],
         metrics=("FID", "order violations", "palette deviation", "seam energy", *COSTS),
         drawn=("FID", "order violations", "palette deviation"),
         seeds=2,
         rows=2,
         axis="steps",
     ),
-    "msd-strength": Figure(
+    "msd-strength": msd_setting(
         of="MSD: the part of the difference between the scales that is taken away",
-        lines=_strength_lines(),
-        metrics=(*LAYOUT, "seam energy", *GRIDS, "sharpness"),
+        lines=[Line("0", x=0), *(Line(f"{w:g}", _msd(strength=w), w) for w in (0.25, 0.5, 0.75, 1.0))],
         drawn=("FID", "order violations", "palette deviation"),
-        seeds=4,
-        rows=2,
-        columns=4,
-        steps=12,
         first_column="strength",
         axis="strength",
     ),
-    "msd-weight": Figure(
+    "msd-weight": msd_setting(
         of="MSD, Fig. 5: the weight of the paper's gradient",
-        lines=_weight_lines(),
-        metrics=(*LAYOUT, "seam energy", *GRIDS, "sharpness"),
+        lines=[
+            Line("0", x=0),
+            *(Line(f"{w}", _msd(guidance="gradient", weight=float(w)), w) for w in (1, 2, 4, 8, 10, 12, 16, 24)),
+        ],
         drawn=("FID", "order violations", "palette deviation"),
-        seeds=4,
-        rows=2,
-        columns=4,
-        steps=12,
         first_column="weight",
         axis="weight",
     ),
-    "msd-roll-off": Figure(
+    "msd-roll-off": msd_setting(
         of="MSD: noise over picture at which the correction is full, and at which there is none",
-        lines=_roll_off_lines(),
+        lines=[
+            Line(f"{full:g} to {none:g}", _msd(roll_off=RollOff(full=full, none=none)))
+            for full, none in ((2.0, 0.5), (2.0, 0.2), (1.0, 0.1), (0.5, 0.03))
+        ],
         metrics=(*LAYOUT, "seam energy", *GRIDS, "sharpness", *COSTS),
         drawn=("FID", "order violations", "sharpness"),
-        seeds=4,
-        rows=2,
-        columns=4,
-        steps=12,
         first_column="full to none",
     ),
     "msd-map": Figure(
@@ -222,33 +179,9 @@ FIGURES = {
         rows=2,
         columns=4,
     ),
-    "msd-high": Figure(
-        of="MSD on 4 x 4 windows",
-        lines=_high_lines(),
-        metrics=("order violations", "palette deviation", *COSTS),
-        drawn=("order violations", "palette deviation"),
-        seeds=2,
-        rows=4,
-        columns=4,
-    ),
-    "msd-tall": Figure(
-        of="MSD on 8 x 2 windows",
-        lines=_high_lines(),
-        metrics=("order violations", "palette deviation", *COSTS),
-        drawn=("order violations", "palette deviation"),
-        seeds=2,
-        rows=8,
-        columns=2,
-    ),
-    "msd-large": Figure(
-        of="MSD on 8 x 8 windows",
-        lines=_high_lines(),
-        metrics=("order violations", "palette deviation", *COSTS),
-        drawn=("order violations", "palette deviation"),
-        seeds=2,
-        rows=8,
-        columns=8,
-    ),
+    "msd-high": _high("MSD on 4 x 4 windows", 4, 4),
+    "msd-tall": _high("MSD on 8 x 2 windows", 8, 2),
+    "msd-large": _high("MSD on 8 x 8 windows", 8, 8),
     "msd-sync": Figure(
         of="MSD and SyncDiffusion together, where the prompt leaves the palette open",
         lines=[
@@ -278,13 +211,18 @@ FIGURES = {
         prompts=(STRIP,),
         seeds=16,
     ),
-    "sync-weight": Figure(
+    "sync-weight": strip(
         of="SyncDiffusion, Fig. 5 and S.2: the weight against coherence, fidelity and diversity",
-        lines=_sync_weight_lines(),
+        lines=[  # of weight 0 there is one, which is MultiDiffusion
+            *(Line("0", x=0, series=guidance) for guidance in SYNC_GUIDANCES),
+            *(
+                Line(f"{guidance}, {weight}", _sync(guidance=guidance, weight=float(weight)), weight, guidance)
+                for guidance in SYNC_GUIDANCES
+                for weight in (5, 10, 20, 40)
+            ),
+        ],
         metrics=(*COHERENCE, "window deviation", "FID", "KID", "diversity"),
         drawn=("palette distance", "style distance", "feature distance", "FID"),
-        prompts=(STRIP,),
-        seeds=12,
         first_column="weight",
         axis="weight",
     ),
@@ -302,46 +240,47 @@ FIGURES = {
         rows=2,
         columns=4,
     ),
-    "twin": Figure(
+    "twin": twin_setting(
         of="TwinDiffusion, Fig. 5 and 8: the stride against time",
-        lines=_twin_lines(),
-        metrics=(*SEAMS, "feature distance", "FID", *COSTS),
+        lines=[
+            *(
+                Line(f"{name}, s = {stride}", changes | {"stride": stride}, series=name)
+                for stride in (16, 12, 8, 4)
+                for name, changes in TWIN.items()
+                if stride > 4 or name == "MultiDiffusion"
+            ),
+            Line("moving windows", MOVING | {"stride": 16}, series="moving windows"),
+            Line("moving windows, Crop Fusion", CROP | MOVING | {"stride": 16}, series="moving windows, Crop Fusion"),
+        ],
+        metrics=(*SEAMS, *COSTS),
         drawn=("seam energy", "neighbour distance"),
-        prompts=(STRIP,),
-        seeds=12,
         axis="views denoised",
-        common={"weights": "uniform"},
     ),
-    "twin-tau": Figure(
+    "twin-tau": twin_setting(
         of="TwinDiffusion, Fig. 6: the part of the steps with Crop Fusion",
-        lines=_tau_lines(),
-        metrics=(*SEAMS, "feature distance", "FID"),
-        drawn=("seam energy", "neighbour distance", "FID"),
-        prompts=(STRIP,),
-        seeds=12,
+        lines=[
+            Line("0", x=0),
+            *(Line(f"{s:g}", {"crop_fusion": CropFusionParams(stop=s)}, s) for s in (0.25, 0.5, 0.75, 1.0)),
+        ],
+        metrics=SEAMS,
         first_column="part with Crop Fusion",
         axis="part of the steps with Crop Fusion",
-        common={"weights": "uniform"},
     ),
-    "twin-lambda": Figure(
+    "twin-lambda": twin_setting(
         of="TwinDiffusion, Fig. 7: lambda, how much a window holds on to itself",
-        lines=_lambda_lines(),
-        metrics=(*SEAMS, "feature distance", "FID"),
-        drawn=("seam energy", "neighbour distance", "FID"),
-        prompts=(STRIP,),
-        seeds=12,
+        lines=[
+            Line(f"{value:g}", CROSS | {"crop_fusion": CropFusionParams(adjacency=value)}, value)
+            for value in (0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
+        ],
+        metrics=SEAMS,
         first_column="lambda",
         axis="lambda",
         log=True,
-        common={"weights": "uniform"},
     ),
-    "twin-cross-stride": Figure(
+    "twin-cross-stride": twin_setting(
         of="TwinDiffusion, Table 1: the cross stride, with s = 12",
-        lines=_cross_lines(),
-        metrics=(*SEAMS, "feature distance", "FID", *COSTS),
-        drawn=("seam energy", "neighbour distance", "FID"),
-        prompts=(STRIP,),
-        seeds=12,
+        lines=[Line("no Cross Sampling"), *(_crossed(12, groups) for groups in (2, 3, 4, 6, 12))],
+        metrics=(*SEAMS, *COSTS),
         first_column="cross stride",
         common={"weights": "uniform", "stride": 12},
     ),
