@@ -22,8 +22,9 @@ from demo.metrics import grid_energy, order_violations_per_column, sharpness
 from demo.pipeline import LandscapePipeline
 
 from ..bootstrap import mean_interval, set_interval
+from ..distances import fid
 from ..table import Table, Value
-from .features import WINDOW, FeatureNetwork, fid, load_features
+from .features import WINDOW, FeatureNetwork, load_features
 from .gallery import Gallery, Kept
 from .measures import COSTS, all_features
 from .painter import PAINTED_BY

@@ -5,7 +5,6 @@ as Inception features do for photographs, the feature distance compares two wind
 numbers can be compared with each other and not with those of other networks.
 """
 
-import warnings
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -13,8 +12,6 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torchmetrics.image.fid import FrechetInceptionDistance
-from torchmetrics.image.kid import KernelInceptionDistance
 
 Window = tuple[int, int, int, int]  # top, left, height, width in pixels, as those of the core
 
@@ -101,31 +98,3 @@ def feature_distance(network: FeatureNetwork, image: Tensor, pairs: Sequence[tup
 
 def _views(image: Tensor, windows: Sequence[Window]) -> Tensor:
     return torch.stack([image[:, top : top + height, left : left + width] for top, left, height, width in windows])
-
-
-class _Known(nn.Identity):
-    """Features that are there already, for metrics that would compute them."""
-
-    num_features = SIZE
-
-
-def fid(features: Tensor, truth: Tensor) -> float:
-    """Frechet distance (Heusel et al. 2017) of two sets of features (N, 64); with few windows it is too large."""
-    metric = FrechetInceptionDistance(feature=_Known())
-    return _compared(metric, features, truth).item()
-
-
-def kid(features: Tensor, truth: Tensor) -> float:
-    """Squared MMD with the cubic polynomial kernel (Binkowski et al. 2018) of two sets (N, 64); right with few, too."""
-    size = min(len(features), len(truth))
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that it keeps what it is given
-        metric = KernelInceptionDistance(feature=_Known(), subsets=1, subset_size=size)
-        torch.manual_seed(0)  # the larger set is cut to the size of the other by chance
-        return _compared(metric, features, truth)[0].item()
-
-
-def _compared(metric, features: Tensor, truth: Tensor):
-    metric.update(truth, real=True)
-    metric.update(features, real=False)
-    return metric.compute()

@@ -31,8 +31,9 @@ from demo.autoencoder import PIXELS_PER_CELL
 from demo.metrics import grid_energy, order_violations_per_column, palette_deviation, sharpness, window_deviation
 
 from ..bootstrap import Interval, mean_interval, set_interval
+from ..distances import fid, kid
 from ..table import Value
-from .features import WINDOW, FeatureNetwork, feature_distance, features_of, fid, kid
+from .features import WINDOW, FeatureNetwork, feature_distance, features_of
 from .gallery import Kept
 
 
