@@ -9,13 +9,14 @@ import argparse
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from core.canvas.windows import Size, Window, canvas_size, plan_windows
+from core.canvas.windows import Size, Window, canvas_size
 from core.measure.seams import seam_energy, window_borders
 from demo.enlarge import EnlargeParams, enlarge_picture, measure_enlarged
 from demo.metrics import grid_energy, order_violations_per_column, sharpness
@@ -26,7 +27,7 @@ from ..distances import fid
 from ..table import Table, Value
 from .features import WINDOW, FeatureNetwork, load_features
 from .gallery import Gallery, Kept
-from .measures import COSTS, all_features
+from .measures import COSTS, all_features, native_windows
 from .painter import PAINTED_BY
 from .plots import Point, draw
 from .prompts import PROMPTS
@@ -37,6 +38,7 @@ HERE = Path(__file__)
 HEIGHT, WIDTH = 256, 1024  # of the small pictures
 ZOOM_WORDS = {2: "near", 4: "close"}  # of the large ones: 4 and 8 windows high
 TRUE_PICTURES, TRUTH_FROM = 24, 1000  # for FID; their first seed
+half_overlap = partial(native_windows, stride=WINDOW // 2)
 OF = "Enlarging: a true picture, made small and large again"
 METRICS = ("FID", "order violations", "PSNR", "sharpness", "seam energy", "grid x 16 px", "grid y 16 px")
 DRAWN = ("FID", "order violations", "PSNR", "sharpness")
@@ -50,33 +52,25 @@ class Way(NamedTuple):
     """One row of the table: how pictures are made larger, and the windows at whose borders seams are looked for."""
 
     enlarge: Enlarge
-    borders: Callable[[Size], tuple[Window, ...]]
+    borders: Callable[[Tensor], tuple[Window, ...]]
     described: object  # with the prompt and the seed, what the result depends on
-
-
-def native_borders(canvas: Size) -> tuple[Window, ...]:
-    """Windows that overlap by half."""
-    return plan_windows(canvas, Size(WINDOW, WINDOW), Size(WINDOW // 2, WINDOW // 2))
 
 
 def ways(pipeline: LandscapePipeline, by: int, steps: int) -> dict[str, Way]:
     """All rows but the true pictures."""
 
+    def painted(enlarge: Callable[..., tuple[Tensor, int]], params: Any) -> Enlarge:
+        return lambda picture, prompt, seed: enlarge(pipeline, picture, replace(params, prompt=prompt, seed=seed))
+
     def jointly(**fields) -> Way:
         params = EnlargeParams(upscale_by=by, steps=steps, **fields)
-
-        def enlarge(picture: Tensor, prompt: str, seed: int) -> tuple[Tensor, int]:
-            return enlarge_picture(pipeline, picture, replace(params, prompt=prompt, seed=seed))
-
-        return Way(enlarge, native_borders, params)
+        return Way(painted(enlarge_picture, params), half_overlap, params)
 
     def by_tiles(denoise: float) -> Way:
         params = TileParams(upscale_by=by, steps=steps, denoise=denoise, prompt="")
-
-        def enlarge(picture: Tensor, prompt: str, seed: int) -> tuple[Tensor, int]:
-            return enlarge_by_tiles(pipeline, picture, replace(params, prompt=prompt, seed=seed))
-
-        return Way(enlarge, lambda canvas: tuple(tiles(canvas, params.tile)), params)
+        return Way(
+            painted(enlarge_by_tiles, params), lambda image: tuple(tiles(canvas_size(image), params.tile)), params
+        )
 
     def bicubic(picture: Tensor, _prompt: str, _seed: int) -> tuple[Tensor, int]:
         return nn.functional.interpolate(picture, scale_factor=float(by), mode="bicubic").clamp(0, 1), 0
@@ -85,14 +79,13 @@ def ways(pipeline: LandscapePipeline, by: int, steps: int) -> dict[str, Way]:
         large = true_panorama(prompt.partition(" ")[2], seed, HEIGHT * by, picture.shape[-1] * by)
         return pipeline.decode(pipeline.autoencoder.encode(large[None].to(pipeline.device))), 0
 
-    img2img = {f"img2img, denoise {d:g}": jointly(structure=0, denoise=d) for d in (0.3, 0.5, 0.7)}
     return {
-        "bicubic": Way(bicubic, native_borders, "bicubic"),
-        **img2img,
+        "bicubic": Way(bicubic, half_overlap, "bicubic"),
+        **{f"img2img, denoise {d:g}": jointly(structure=0, denoise=d) for d in (0.3, 0.5, 0.7)},
         **{f"tile after tile, denoise {d:g}": by_tiles(d) for d in (0.3, 0.5, 0.7)},
         "structure, denoise 1": jointly(),
         "structure, denoise 1, moving windows": jointly(moving=True),
-        "true pictures, through the autoencoder": Way(through_autoencoder, native_borders, "autoencoder"),
+        "true pictures, through the autoencoder": Way(through_autoencoder, half_overlap, "autoencoder"),
     }
 
 
@@ -147,8 +140,7 @@ def measured(
 ) -> dict[str, Value]:
     """The metrics of one row; true pictures have no way, and no PSNR, because they are what is made small."""
     images = [one.image[None] for one in kept]
-    canvas = canvas_size(images[0])
-    borders = window_borders((way.borders if way else native_borders)(canvas), canvas)
+    borders = window_borders((way.borders if way else half_overlap)(images[0]), canvas_size(images[0]))
     features = torch.stack([all_features(network, image[0]) for image in images])
     violations = [order_violations_per_column(*pair) for pair in zip(images, prompts, strict=True)]
     values: dict[str, Value] = {

@@ -79,21 +79,21 @@ def features_of(network: FeatureNetwork, image: Tensor, windows: Sequence[Window
     return network(_views(image, windows))
 
 
-def feature_distance(network: FeatureNetwork, image: Tensor, pairs: Sequence[tuple[Window, Window]]) -> float:
+def feature_distance(network: FeatureNetwork, image: Tensor, pairs: Sequence[tuple[Window, Window]]) -> Tensor:
     """How differently pairs of windows of one panorama (3, H, W) look, place by place.
 
     LPIPS (Zhang et al. 2018, Eq. 1) with this network and without learned weights: at every place of every stage the
     squared distance of the feature vectors, each of length one, averaged over places, stages and pairs; 0 without any.
     """
     if not pairs:
-        return 0.0
+        return torch.zeros(())
     windows = list(dict.fromkeys(window for pair in pairs for window in pair))
     one, other = ([windows.index(pair[end]) for pair in pairs] for end in (0, 1))
     distances = []
     for stage in network.maps(_views(image, windows)):
         places = nn.functional.normalize(stage, dim=1)
         distances.append((places[one] - places[other]).square().sum(dim=1).mean())
-    return torch.stack(distances).mean().item()
+    return torch.stack(distances).mean()
 
 
 def _views(image: Tensor, windows: Sequence[Window]) -> Tensor:

@@ -18,7 +18,7 @@ FID, KID            of the features of native windows half a window apart, again
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 
 import torch
@@ -67,13 +67,12 @@ class Row:
 
 def all_features(network: FeatureNetwork, image: Tensor) -> Tensor:
     """Of the native windows of an image (3, H, W), half a window apart: (windows, 64)."""
-    half = Size(WINDOW // 2, WINDOW // 2)
-    return features_of(network, image, plan_windows(canvas_size(image), Size(WINDOW, WINDOW), half))
+    return features_of(network, image, native_windows(image, WINDOW // 2))
 
 
-def native_windows(image: Tensor) -> tuple[Window, ...]:
-    """Windows of the model's size, side by side."""
-    return plan_windows(canvas_size(image), Size(WINDOW, WINDOW), Size(WINDOW, WINDOW))
+def native_windows(image: Tensor, stride: int = WINDOW) -> tuple[Window, ...]:
+    """Windows of the model's size on an image (..., H, W), `stride` pixels apart; by default side by side."""
+    return plan_windows(canvas_size(image), Size(WINDOW, WINDOW), Size(stride, stride))
 
 
 def distant(image: Tensor) -> list[Pair]:
@@ -99,18 +98,12 @@ def palette_diversity(images: Tensor) -> Tensor:
 
 
 def _seams(image: Tensor, stride: int) -> Tensor:
-    windows = plan_windows(
-        canvas_size(image), Size(WINDOW, WINDOW), Size(PIXELS_PER_CELL * stride, PIXELS_PER_CELL * stride)
-    )
+    windows = native_windows(image, PIXELS_PER_CELL * stride)
     return seam_energy(image, window_borders(windows, canvas_size(image)))
 
 
 def _grid(row: Row, period: int, axis: str) -> Tensor:
     return row.each(lambda image, _: grid_energy(image, period, axis))
-
-
-def _feature_distance(row: Row) -> Tensor:
-    return row.each(lambda image, _: torch.tensor(feature_distance(row.network, image[0], distant(image))))
 
 
 EACH: dict[str, Callable[[Row], Tensor]] = {
@@ -119,15 +112,12 @@ EACH: dict[str, Callable[[Row], Tensor]] = {
     "window deviation": lambda row: row.each(window_deviation),
     "palette distance": lambda row: row.each(lambda image, _: palette_distance(image, distant(image))),
     "style distance": lambda row: row.each(lambda image, _: style_distance(image, distant(image))),
-    "feature distance": _feature_distance,
+    "feature distance": lambda row: row.each(lambda image, _: feature_distance(row.network, image[0], distant(image))),
     "neighbour distance": lambda row: row.each(lambda image, _: palette_distance(image, neighbours(image))),
     "diversity": lambda row: palette_diversity(torch.stack([kept.image for kept in row.kept])),
     "seam energy": lambda row: row.each(lambda image, _: _seams(image, row.stride)),
     "seam energy at s / 2": lambda row: row.each(lambda image, _: _seams(image, row.stride // 2)),
-    "grid x 8 px": lambda row: _grid(row, 8, "x"),
-    "grid y 8 px": lambda row: _grid(row, 8, "y"),
-    "grid x 16 px": lambda row: _grid(row, 16, "x"),
-    "grid y 16 px": lambda row: _grid(row, 16, "y"),
+    **{f"grid {axis} {px} px": partial(_grid, period=px, axis=axis) for axis in "xy" for px in (8, 16)},
     "sharpness": lambda row: row.each(lambda image, _: sharpness(image)),
 }
 SETS: dict[str, Callable[[Tensor, Tensor], float]] = {"FID": fid, "KID": kid}

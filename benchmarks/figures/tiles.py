@@ -14,30 +14,23 @@ from torch import Tensor, nn
 from core.canvas.windows import Size, Window, canvas_size, crop
 from demo.panorama import Panorama
 from demo.pipeline import LandscapePipeline
-from demo.sampling import euler, karras_sigmas, starting_noise
+from demo.sampling import euler, noisy_start, partial_sigmas
 
 from .features import WINDOW
 
 
 @dataclass(frozen=True, kw_only=True)
 class TileParams:
-    """One picture enlarged tile after tile.
-
-    Attributes:
-        prompt: for all tiles.
-        denoise: above 0, at most 1.
-        padding: pixels of the surroundings that a tile sees on each side; tile and padding are a native window.
-        blur: standard deviation in pixels of the edge of the masks.
-    """
+    """One picture enlarged tile after tile."""
 
     upscale_by: int
-    prompt: str
-    denoise: float
+    prompt: str  # for all tiles
+    denoise: float  # above 0, at most 1
     seed: int = 0
     steps: int = 20
     cfg: float = 2.0
-    padding: int = 16
-    blur: float = 4.0
+    padding: int = 16  # pixels of the surroundings that a tile sees on each side; with them it is a native window
+    blur: float = 4.0  # standard deviation in pixels of the edge of the masks
 
     @property
     def tile(self) -> int:
@@ -64,7 +57,7 @@ def enlarge_by_tiles(pipeline: LandscapePipeline, picture: Tensor, params: TileP
     image = nn.functional.interpolate(picture, scale_factor=float(params.upscale_by), mode="bicubic").clamp(0, 1)
     canvas, before = canvas_size(image), pipeline.views
     context = pipeline.encode([params.prompt])
-    sigmas = karras_sigmas(int(params.steps / params.denoise))[-(params.steps + 1) :]
+    sigmas = partial_sigmas(params.steps, params.denoise)
 
     def predict(x: Tensor, sigma: float, _after: float) -> Tensor:
         return pipeline.denoise(x, sigma, context, params.cfg)
@@ -72,8 +65,7 @@ def enlarge_by_tiles(pipeline: LandscapePipeline, picture: Tensor, params: TileP
     for number, tile in enumerate(tiles(canvas, params.tile)):
         window = seen_with(tile, canvas, params.padding)
         start = pipeline.autoencoder.encode(crop(image, window))
-        noise = starting_noise(tuple(start.shape), params.seed + number, sigmas[0]).to(start.device)
-        x = noise if params.denoise == 1 else start + noise * sigmas[0] / (1 + sigmas[0] ** 2) ** 0.5
+        x = noisy_start(start, params.seed + number, sigmas[0], params.denoise)
         painted = pipeline.decode(euler(predict, x, sigmas))
         mask = torch.zeros_like(image[:, :1])
         crop(mask, tile)[:] = 1

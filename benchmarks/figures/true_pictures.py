@@ -8,18 +8,19 @@ have them. As they do not wrap, a wrap error is that of any border: both are the
 
 import argparse
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from core.canvas.windows import Size, plan_windows
 from core.measure.panorama import Metrics, panorama_metrics
 from demo.autoencoder import PIXELS_PER_CELL
 from demo.pipeline import load_autoencoder
 
 from ..table import RESULTS, Table
 from .features import WINDOW
+from .measures import native_windows
 from .prompts import PROMPTS
 from .truth import true_panorama
 
@@ -31,17 +32,11 @@ MOST = 0.95
 
 def measured(seeds: int) -> list[Metrics]:
     """The measures of `seeds` pictures of each size."""
-    autoencoder, window = load_autoencoder(), WINDOW // PIXELS_PER_CELL
-    found = []
-    for rows in ROWS:
-        height, width = rows * WINDOW, COLUMNS * WINDOW
-        canvas = Size(height // PIXELS_PER_CELL, width // PIXELS_PER_CELL)
-        cells = plan_windows(canvas, Size(window, window), Size(window // 2, window // 2))
-        windows = [cell.scaled(PIXELS_PER_CELL) for cell in cells]
-        for seed in range(seeds):
-            drawn = true_panorama(PROMPTS[seed % len(PROMPTS)], FIRST + seed, height, width)[None]
-            image = autoencoder.decode(autoencoder.encode(drawn)).clamp(0, 1)
-            found.append(panorama_metrics(image, windows, pixels_per_cell=PIXELS_PER_CELL))
+    autoencoder, found = load_autoencoder(), []
+    for rows, seed in product(ROWS, range(seeds)):
+        drawn = true_panorama(PROMPTS[seed % len(PROMPTS)], FIRST + seed, rows * WINDOW, COLUMNS * WINDOW)[None]
+        image = autoencoder.decode(autoencoder.encode(drawn)).clamp(0, 1)
+        found.append(panorama_metrics(image, native_windows(image, WINDOW // 2), pixels_per_cell=PIXELS_PER_CELL))
     return found
 
 

@@ -101,7 +101,7 @@ def zoom_figure(pipeline: LandscapePipeline, gallery: Gallery, args: argparse.Na
         table.row(name, values, panoramas=len(stacks))
         for metric, value in values.items():
             panels[metric].append(Point(name, value))
-    passed = [_through_autoencoder(pipeline, stack) for stack in finished]
+    passed = [pipeline.decode(pipeline.autoencoder.encode(levels)) for levels in finished]  # each level for itself
     limit = _intervals([_measured(stack, stack) for stack in passed])
     table.row("ours, through the autoencoder", limit, panoramas=len(stacks))
     table.save(args.results)
@@ -121,11 +121,6 @@ def _measured(given: Tensor, sampled: Tensor) -> Tensor:
 def _intervals(measured: Sequence[Tensor]) -> dict[str, Value]:
     """Means and intervals of the METRICS of several stacks."""
     return dict(zip(METRICS, map(mean_interval, torch.stack([*measured], dim=1)), strict=True))
-
-
-def _through_autoencoder(pipeline: LandscapePipeline, levels: Tensor) -> Tensor:
-    """What of a consistent stack is left if each level is encoded and decoded for itself."""
-    return pipeline.decode(pipeline.autoencoder.encode(levels))
 
 
 def _stack(

@@ -55,23 +55,14 @@ WITHOUT_WINDOWS = "sampling without windows"
 
 
 class Contenders(NamedTuple):
-    """The ways to sample one canvas with one model.
-
-    Attributes:
-        subject: the model.
-        canvas: rows and columns of windows that do not overlap.
-        window: side of a window in latent cells; neighbours overlap by half of it.
-        batch: most windows in a model call, where it can be chosen.
-        peer: another pack, if there is one.
-        free: a model that costs nothing, to see what else takes time.
-    """
+    """The ways to sample one canvas with one model."""
 
     subject: Subject
-    canvas: tuple[int, int]
-    window: int
-    batch: int
-    peer: Peer | None = None
-    free: bool = False
+    canvas: tuple[int, int]  # rows and columns of windows that do not overlap
+    window: int  # its side in latent cells; neighbours overlap by half of it
+    batch: int  # most windows in a model call, where it can be chosen
+    peer: Peer | None = None  # another pack, if there is one
+    free: bool = False  # a model that costs nothing, to see what else takes time
 
     @property
     def size(self) -> Size:

@@ -20,19 +20,12 @@ Run = Callable[[int, Tick], Tensor]
 
 
 class Measured(NamedTuple):
-    """A run.
+    """A run."""
 
-    Attributes:
-        seconds: median of a step.
-        rows: of the model's batches in one step.
-        calls: of the model in one step.
-        result: what was sampled.
-    """
-
-    seconds: float
-    rows: int
-    calls: int
-    result: Tensor
+    seconds: float  # median of a step
+    rows: int  # of the model's batches in one step
+    calls: int  # of the model in one step
+    result: Tensor  # what was sampled
 
 
 class Clock(list[float]):
@@ -63,7 +56,7 @@ def take_turns(runs: Mapping[str, Run], network: torch.nn.Module, steps: int, re
     for _ in range(repetitions):
         for name, run in runs.items():
             clock, rows = Clock(), list[int]()
-            hook = network.register_forward_pre_hook(_counting(rows))
+            hook = network.register_forward_pre_hook(lambda _module, inputs, rows=rows: rows.append(len(inputs[0])))
             last[name] = rows, run(steps, clock)
             hook.remove()
             seconds[name] += clock.steps
@@ -73,10 +66,6 @@ def take_turns(runs: Mapping[str, Run], network: torch.nn.Module, steps: int, re
         name: Measured(statistics.median(seconds[name]), sum(rows) // steps, len(rows) // steps, result)
         for name, (rows, result) in last.items()
     }
-
-
-def _counting(rows: list[int]) -> Callable[[torch.nn.Module, tuple[Tensor, ...]], None]:
-    return lambda _module, inputs: rows.append(len(inputs[0]))
 
 
 def peak_memory(work: Callable[[], object]) -> float:

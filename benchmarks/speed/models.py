@@ -58,19 +58,12 @@ Conditioning = list[list[Any]]  # as text encoders give it
 
 
 class Subject(NamedTuple):
-    """A model with its two prompts.
+    """A model with its two prompts."""
 
-    Attributes:
-        name: in MODELS.
-        patcher: the model.
-        prompts: positive and negative.
-        window: side of its native window in latent cells.
-    """
-
-    name: str
+    name: str  # in MODELS
     patcher: ModelPatcher
-    prompts: tuple[Conditioning, Conditioning]
-    window: int
+    prompts: tuple[Conditioning, Conditioning]  # positive and negative
+    window: int  # side of its native window in latent cells
 
     @property
     def channels(self) -> int:
