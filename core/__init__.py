@@ -51,25 +51,7 @@ A canvas can keep the structure of a picture, whatever the model says:
 >>> round(denoised.mean().item(), 4)
 0.25
 
-Vocabulary, one word per thing (CONTRIBUTING.md has more, and the words that are not used):
-
-canvas      the whole latent, (B, C, H, W) or (B, C, T, H, W); the last two dimensions are space
-window      a rectangle on the canvas in latent cells ("view" in MultiDiffusion's code)
-view        the tensor cropped through a window, F_i(z) in the papers
-stride      distance between neighbouring windows; overlap = window - stride
-offset      how far the windows are moved from their usual places
-denoised    the x0 prediction D(x, sigma) ("foreseen denoised" in SyncDiffusion); also prediction
-fuse        compute a canvas as the weighted average of views
-correction  a function that changes the denoised canvas
-guidance    a correction, or a gradient that shifts views
-shifts      what guidance by gradients adds to a view before it is denoised, x^_i - x_i
-appearance  colours and texture of a picture, without what it shows
-anchor      the window whose appearance other windows get, in SyncDiffusion
-look        one evaluation of the model on all windows of a canvas (`Look`)
-scales      resolutions of the canvas in Multi-Scale Diffusion: 1 is the canvas, 2 has half the resolution, ...
-coarse      of a higher scale; fine is the opposite
-levels      the pictures of a zoom stack; level 0 is the most zoomed out
-progress    the part of the sampling that is done, 0..1, computed from the noise level
+CONTRIBUTING.md has the vocabulary: one word for one thing.
 """
 
 from .canvas.windows import Size, Window
