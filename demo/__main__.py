@@ -9,7 +9,6 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from .enlarge import EnlargeParams, enlarge_picture, measure_enlarged
-from .panorama import METHODS, PanoramaParams, measure_panorama, paint_panorama
+from .panorama import METHODS, Panorama, PanoramaParams, measure_panorama, paint_panorama
 from .pipeline import LandscapePipeline
 from .zoom import BLENDINGS, SAMPLERS, ZoomParams, measure_zoom, paint_zoom, write_zoom_video
 
@@ -120,14 +119,14 @@ def enlarge(args: argparse.Namespace) -> dict:
     check_image_path(args.out)
     with Image.open(args.image) as file:
         picture = torch.from_numpy(np.asarray(file.convert("RGB"))).permute(2, 0, 1)[None] / 255
-    result, cost = painted(args, partial(_of_picture, picture), params)
+
+    def paint(pipeline: LandscapePipeline, *rest: Any) -> Panorama:
+        return enlarge_picture(pipeline, picture.to(pipeline.device), *rest)
+
+    result, cost = painted(args, paint, params)
     save_image(result.image, args.out)
     measured = measure_enlarged(result.image.cpu(), picture)
     return rounded(measured | cost) | dataclasses.asdict(params) | {"out": str(args.out)}
-
-
-def _of_picture(picture: Tensor, pipeline: LandscapePipeline, params: EnlargeParams, progress: Callable) -> Any:
-    return enlarge_picture(pipeline, picture.to(pipeline.device), params, progress)
 
 
 def repeated(prompts: tuple[str, ...], levels: int | None) -> tuple[str, ...]:

@@ -37,6 +37,11 @@ METHODS: dict[str, dict[str, Any]] = {
 """The fields of `PanoramaParams` that each method sets, with the defaults of `core`."""
 
 
+def landscape_windows(stride: int, **options: Any) -> WindowParams:
+    """Windows of the model's own size, `stride` latent cells apart."""
+    return WindowParams(window=Size(NATIVE, NATIVE), stride=Size(stride, stride), grid=DOWNSAMPLING, **options)
+
+
 @dataclass(frozen=True, kw_only=True)
 class PanoramaParams:
     """One panorama; height and width in pixels. `METHODS` has the parameters of the methods."""
@@ -65,14 +70,7 @@ class PanoramaParams:
     def joint(self) -> JointParams:
         """The parameters of `core`."""
         return JointParams(
-            windows=WindowParams(
-                window=Size(NATIVE, NATIVE),
-                stride=Size(self.stride, self.stride),
-                weights=self.weights,
-                grid=DOWNSAMPLING,
-                moving=self.moving,
-                seed=self.seed,
-            ),
+            windows=landscape_windows(self.stride, weights=self.weights, moving=self.moving, seed=self.seed),
             multiscale=self.multiscale,
             sync=self.sync,
             crop_fusion=self.crop_fusion,
@@ -91,25 +89,37 @@ def paint_panorama(
     pipeline: LandscapePipeline, params: PanoramaParams, on_step: Callable[[int, int], None] | None = None
 ) -> Panorama:
     """Sample and decode one panorama."""
-    context = pipeline.encode([params.prompt])
-    joint = params.joint
-    sigmas = karras_sigmas(params.steps)
-    autoencoder = pipeline.autoencoder
-    aids = Aids(scale_map=ScaleMap(matrix=autoencoder.half_matrix, offset=autoencoder.half_offset))
-    before = pipeline.views
+    sigmas, before = karras_sigmas(params.steps), pipeline.views
+    shape = (1, CHANNELS, params.height // PIXELS_PER_CELL, params.width // PIXELS_PER_CELL)
+    noise = starting_noise(shape, params.seed, sigmas[0]).to(pipeline.device)
+    latent = sample_jointly(pipeline, noise, sigmas, params.prompt, params.cfg, params.joint, on_step=on_step)
+    return Panorama(pipeline.decode(latent), pipeline.views - before)
+
+
+@torch.no_grad()
+def sample_jointly(
+    pipeline: LandscapePipeline,
+    x: Tensor,
+    sigmas: Tensor,
+    prompt: str,
+    cfg: float,
+    joint: JointParams,
+    picture: Tensor | None = None,
+    on_step: Callable[[int, int], None] | None = None,
+) -> Tensor:
+    """The latent (1, C, h, w) that the bundled model paints from x, noisy at sigmas[0]; `picture` as in `Aids`."""
+    autoencoder, context = pipeline.autoencoder, pipeline.encode([prompt])
+    scale_map = ScaleMap(matrix=autoencoder.half_matrix, offset=autoencoder.half_offset)
+    aids = Aids(scale_map=scale_map, picture=picture)
 
     def denoise(views: Tensor, sigma: float, _windows: Sequence[Window], _canvas: Size) -> Tensor:
-        return pipeline.denoise(views, sigma, context, params.cfg)
+        return pipeline.denoise(views, sigma, context, cfg)
 
     def predict(x: Tensor, sigma: float, after: float) -> Tensor:
-        step = Step(sigma=sigma, kept=after / sigma, index=int((sigmas > sigma).sum()), count=params.steps)
+        step = Step(sigma=sigma, kept=after / sigma, index=int((sigmas > sigma).sum()), count=len(sigmas) - 1)
         return denoise_step(x, step, denoise, joint, aids)
 
-    shape = (1, CHANNELS, params.height // PIXELS_PER_CELL, params.width // PIXELS_PER_CELL)
-    with torch.no_grad():
-        noise = starting_noise(shape, params.seed, sigmas[0]).to(pipeline.device)
-        latent = euler(predict, noise, sigmas, on_step)
-    return Panorama(pipeline.decode(latent), pipeline.views - before)
+    return euler(predict, x, sigmas, on_step)
 
 
 def measure_panorama(image: Tensor, prompt: str, stride: int = 8) -> dict[str, float]:

@@ -45,6 +45,17 @@ def starting_noise(shape: tuple[int, ...], seed: int, sigma: float | Tensor) -> 
     return noise * torch.sqrt(1.0 + torch.as_tensor(sigma) ** 2.0)
 
 
+def partial_sigmas(steps: int, denoise: float) -> Tensor:
+    """(steps + 1,) noise levels: the last ones, a part `denoise` (above 0, at most 1) of all."""
+    return karras_sigmas(int(steps / denoise))[-(steps + 1) :]
+
+
+def noisy_start(latent: Tensor, seed: int, sigma: Tensor, denoise: float) -> Tensor:
+    """A latent with noise of the level sigma added, as img2img starts; noise alone if `denoise` is 1."""
+    noise = starting_noise(tuple(latent.shape), seed, sigma).to(latent.device)
+    return noise if denoise == 1 else latent + noise * sigma / (1 + sigma**2) ** 0.5
+
+
 def euler(
     denoise: Callable[[Tensor, float, float], Tensor],
     x: Tensor,

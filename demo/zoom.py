@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from core.canvas.windows import Size, Window
-from core.methods.multidiffusion import WindowParams, denoise_jointly
+from core.methods.multidiffusion import denoise_jointly
 from core.methods.powers_of_ten import blend, render_image, render_noise
 from core.zoom.path import ZoomPath
 from core.zoom.view import render_frames
@@ -19,6 +19,7 @@ from nodes.video_file import write_video
 from .autoencoder import CHANNELS, PIXELS_PER_CELL
 from .metrics import sharpness, zoom_inconsistency
 from .model import DOWNSAMPLING, NATIVE
+from .panorama import landscape_windows
 from .pipeline import LandscapePipeline
 from .sampling import check_sampling, check_side, karras_sigmas
 from .vocabulary import ZOOMS
@@ -93,8 +94,7 @@ def paint_zoom(
     `merge` turns observations into layers: (levels, p, pixels per cell) -> levels.
     """
     height, width = params.height // PIXELS_PER_CELL, params.width // PIXELS_PER_CELL
-    windows = WindowParams(window=Size(NATIVE, NATIVE), stride=Size(params.stride, params.stride), grid=DOWNSAMPLING)
-    contexts = pipeline.encode(list(params.prompts))
+    windows, contexts = landscape_windows(params.stride), pipeline.encode(list(params.prompts))
     generator = torch.Generator().manual_seed(params.seed)
     sigmas = karras_sigmas(params.steps).tolist()
     before = pipeline.views
