@@ -38,14 +38,14 @@ def fuse(views, windows, shape, weights):
     return total / weight_sum
 
 
-def halve(canvas, how="mean"):
+def halve(canvas):
     """ds by 2, block by block; of an odd side the last block is the last two cells."""
     channels, height, width = canvas.shape
     tops, lefts = ([min(start, side - 2) for start in range(0, side, 2)] for side in (height, width))
     out = []
     for i, j in product(tops, lefts):
         block = canvas[:, i : i + 2, j : j + 2]
-        out.append(block.mean((1, 2)) if how == "mean" else block[:, 0, 0])
+        out.append(block.mean((1, 2)))
     return torch.stack(out, 1).reshape(channels, len(tops), len(lefts))
 
 
@@ -87,11 +87,11 @@ def multidiffusion_step(canvas, sigma, sigma_next, denoise, windows, weights):
     return fuse(stepped, windows, canvas.shape, weights)
 
 
-def msd_step(canvas, sigma, sigma_next, denoise, plan, weights, omega, scales, how="mean"):
+def msd_step(canvas, sigma, sigma_next, denoise, plan, weights, omega, scales):
     """Algorithm 1 of MSD. `plan(height, width) -> windows`, all on even offsets; `omega` is already decayed."""
     z = [canvas]
     for _ in range(scales - 1):
-        z.append(halve(z[-1], how))
+        z.append(halve(z[-1]))
     z.reverse()  # z[0] is the lowest resolution
     below = multidiffusion_step(z[0], sigma, sigma_next, denoise, plan(*z[0].shape[1:]), weights)
     for image in z[1:]:
@@ -102,7 +102,7 @@ def msd_step(canvas, sigma, sigma_next, denoise, plan, weights, omega, scales, h
             columns = slice(window.left // 2, (window.left + window.width) // 2)
             wanted = below[:, rows, columns]
             view = look(image, window).requires_grad_()
-            loss = ((halve(ddim_step(view, sigma, sigma_next, denoise), how) - wanted) ** 2).sum()
+            loss = ((halve(ddim_step(view, sigma, sigma_next, denoise)) - wanted) ** 2).sum()
             loss.backward()
             guided = (view - omega * view.grad).detach()
             stepped.append(ddim_step(guided, sigma, sigma_next, denoise).detach())
