@@ -18,14 +18,10 @@ def mean_interval(values: Tensor) -> Interval:
 
 
 def set_interval(distance: Callable[[Tensor], float], count: int) -> Interval:
-    """A distance of a set of panoramas, such as FID.
+    """A distance of a set of `count` panoramas, such as FID; asked by their numbers, of which some may come twice.
 
     The bounds are the quantiles of the resampled distances, seen from their mean and not from the value itself: drawing
     a panorama twice makes a set less diverse, which adds to its distance from any other, but hardly to the spread.
-
-    Args:
-        distance: of the panoramas with these numbers, a (count,) tensor in which numbers may come twice.
-        count: panoramas.
     """
     value = distance(torch.arange(count))
     values = torch.tensor([distance(drawn) for drawn in _draws(count, RESAMPLES)], dtype=torch.float64)

@@ -88,13 +88,7 @@ def read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
 
 
 def markdown(path: Path, columns: Sequence[str] = (), digits: int | None = None) -> str:
-    """The table of a CSV file.
-
-    Args:
-        path: the file.
-        columns: metrics to show; none are all.
-        digits: behind the point; left out, three that count.
-    """
+    """The table of a CSV file, its metrics `columns` or all; `digits` behind the point, else three that count."""
     _, lines = read(path)
     known = list(dict.fromkeys(line["metric"] for line in lines))
     if unknown := set(columns) - set(known):

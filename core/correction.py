@@ -15,15 +15,10 @@ Correction = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class RollOff:
-    """A strength of 1 at high noise and of 0 at low noise; between them half a cosine over the logarithm of the noise.
+    """A strength: 1 at high noise, 0 at low noise, and between them half a cosine over the logarithm of the noise."""
 
-    Attributes:
-        full: `Step.noise` above which the strength is 1.
-        none: `Step.noise` below which it is 0; 0 < none < full.
-    """
-
-    full: float
-    none: float
+    full: float  # `Step.noise` above which the strength is 1
+    none: float  # `Step.noise` below which it is 0; 0 < none < full
 
     def __post_init__(self) -> None:
         if not 0 < self.none < self.full < math.inf:

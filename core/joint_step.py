@@ -105,17 +105,11 @@ class JointParams:
 
 @dataclass(frozen=True, kw_only=True)
 class Aids:
-    """What methods use beside the model.
-
-    Attributes:
-        comparing: the similarity for SyncDiffusion, `LatentSimilarity` by default.
-        scale_map: C of Multi-Scale Diffusion; None is the identity.
-        picture: the latent (1 or B, C, ..., h, w) whose structure the canvas keeps (`StructureParams.picture_size`).
-    """
+    """What methods use beside the model."""
 
     comparing: Comparing = field(default=lambda _canvas: nullcontext(LatentSimilarity()))
-    scale_map: ScaleMap | None = None
-    picture: Tensor | None = None
+    scale_map: ScaleMap | None = None  # C of Multi-Scale Diffusion; None is the identity
+    picture: Tensor | None = None  # (1 or B, C, ..., h, w) the latent to keep, of `StructureParams.picture_size`
 
 
 NO_AIDS = Aids()
@@ -123,20 +117,13 @@ NO_AIDS = Aids()
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """How a canvas is denoised: through which windows, and what is done with their predictions.
-
-    Attributes:
-        params: the windows.
-        weights: `normalised` weights of every window.
-        shifts, shift_kept: guidance by gradients, as in `predict_jointly`.
-        correct: the correction of the fused prediction, after classifier-free guidance; or None.
-    """
+    """How a canvas is denoised: through which windows, and what is done with their predictions."""
 
     params: WindowParams
-    weights: WindowWeights
-    shifts: Mapping[Window, Tensor] | None = None
+    weights: WindowWeights  # `normalised`
+    shifts: Mapping[Window, Tensor] | None = None  # guidance by gradients, as in `predict_jointly`
     shift_kept: float = 0.0
-    correct: Correction | None = None
+    correct: Correction | None = None  # of the fused prediction, after classifier-free guidance
 
 
 CanvasDenoiser = Callable[[Tensor, float, Look], Tensor]

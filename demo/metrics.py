@@ -36,11 +36,8 @@ def majority(layers: Tensor, size: int = 5) -> Tensor:
 def order_violations_per_column(image: Tensor, prompt: str = "") -> Tensor:
     """How often a layer lies under one that belongs below it, averaged over the columns: (B,), 0 is a true layout.
 
-    A scene stacked on itself has 1. Columns are 4 pixels wide. Layers may be missing: only the order counts.
-
-    Args:
-        image: (B, 3, H, W) in [0, 1].
-        prompt: its season and hour tell the palette; without them all palettes are tried, region by region.
+    A scene stacked on itself has 1. Columns are 4 pixels wide. Layers may be missing: only the order counts. Season and
+    hour of the prompt tell the palette; without them all palettes are tried, region by region.
     """
     violations = []
     for picture in majority(classify(image, prompt)):

@@ -76,16 +76,10 @@ def fit(
     after: Callable[[int, float], None] = lambda step, running: None,
     memory: float = 0.98,
 ) -> None:
-    """Minimise a loss, one step for each batch.
+    """Minimise `batch_loss`, which draws a batch and returns its loss; `peak` is the highest learning rate.
 
-    Args:
-        name: for the lines of progress.
-        batch_loss: draws a batch and returns its loss.
-        optimiser: of the weights.
-        peak: the highest learning rate.
-        steps: number of batches.
-        after: called after each step, with its number and the running mean of the loss.
-        memory: factor of the old running mean in the new one.
+    After each step `after` gets its number and the running mean of the loss. `memory` is the factor of the old running
+    mean in the new one.
     """
     weights = [weight for group in optimiser.param_groups for weight in group["params"]]
     start, running = time.time(), None

@@ -255,13 +255,9 @@ def _add_detail(c: _Canvas, s: Scene, p: Palette) -> None:
 def render(
     scene: Scene, height: int, width: int, *, zoom: float = 1.0, centre: tuple[float, float] = (0.0, 0.5)
 ) -> Render:
-    """Draw `height` x `width` pixels of a scene.
+    """Draw `height` x `width` pixels of a scene, with the world coordinates `centre` (x, y) in the middle.
 
-    Args:
-        scene: the world.
-        height, width: in pixels.
-        zoom: 1 shows the whole scene in 128 rows, 2 in 256.
-        centre: world coordinates (x, y) of the middle of the picture.
+    A `zoom` of 1 shows the whole scene in 128 rows, 2 in 256.
 
     Raises:
         ValueError: a height or width below 1, or a zoom that is not above 0.

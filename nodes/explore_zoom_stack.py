@@ -7,6 +7,7 @@ from comfy_api.latest import io, ui
 from ..core.canvas.windows import canvas_size
 from ..core.zoom.geometry import levels_nesting
 from ..core.zoom.view import zoom_centre
+from .prompt_lines import lines_of
 from .zoom_levels import IMAGES, PIXELS_PER_CELL, ZOOM_FACTOR, zoom_levels
 
 
@@ -40,7 +41,7 @@ class ExploreZoomStack(io.ComfyNode):
     @classmethod
     def execute(cls, images, zoom_factor, prompts="", pixels_per_cell=8):
         levels = zoom_levels(images, pixels_per_cell)
-        captions = [line.strip() for line in prompts.splitlines() if line.strip()]
+        captions = lines_of(prompts)
         if captions and len(captions) != len(levels):
             raise ValueError(
                 f"prompts: must be one line for each of the {len(levels)} levels, got {len(captions)}; or leave it out."

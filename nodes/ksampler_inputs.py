@@ -3,6 +3,7 @@
 from comfy_api.latest import io
 
 from .host.ksampler import SAMPLERS, SCHEDULERS
+from .shared_inputs import part_input
 
 
 def ksampler_inputs(steps: int = 20, sampler_tooltip: str = "The sampling algorithm; every one works.") -> list:
@@ -27,6 +28,4 @@ def ksampler_inputs(steps: int = 20, sampler_tooltip: str = "The sampling algori
 
 def denoise_input(less: str) -> io.Float.Input:
     """denoise; `less` says what a value below 1 does."""
-    return io.Float.Input(
-        "denoise", default=1.0, min=0.0, max=1.0, step=0.01, tooltip=f"1: starts from pure noise. Below 1: {less}"
-    )
+    return part_input("denoise", f"1: starts from pure noise. Below 1: {less}", default=1.0, step=0.01)

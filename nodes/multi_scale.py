@@ -6,8 +6,8 @@ from ..core.methods.multiscale import GUIDANCES, MOST_SCALES, MultiScaleParams
 from .host.ksampler import sample
 from .host.windows.patch import with_settings
 from .ksampler_inputs import denoise_input, ksampler_inputs
+from .shared_inputs import ADVANCED, JOINT_MODEL, MODEL, USED_WINDOWS, part_input
 
-CATEGORY = "joint diffusion"
 ALIASES = ["msd", "multi-scale diffusion", "multidiffusion", "panorama", "tiled diffusion", "high resolution", "layout"]
 DEFAULT = MultiScaleParams()
 
@@ -22,22 +22,18 @@ def _guidance_inputs() -> list:
             tooltip="Number of resolutions of the canvas, each half of the one before. The smallest one decides the "
             "layout. 0: as many as suit the canvas. 1: plain MultiDiffusion.",
         ),
-        io.Float.Input(
+        part_input(
             "strength",
+            "How closely the windows follow the low-resolution panorama. 1: fully. 0: plain MultiDiffusion.",
             default=DEFAULT.strength,
-            min=0.0,
-            max=1.0,
-            step=0.05,
-            tooltip="How closely the windows follow the low-resolution panorama. 1: fully. 0: plain MultiDiffusion.",
         ),
         io.Combo.Input(
             "guidance",
             options=[*GUIDANCES],
             default=DEFAULT.guidance,
-            optional=True,
-            advanced=True,
             tooltip="projected: corrects the prediction; hardly slower, for every model and sampler; uses strength. "
             "gradient: as in the paper, with a gradient through the model; four times as slow; uses weight.",
+            **ADVANCED,
         ),
         io.Float.Input(
             "weight",
@@ -45,10 +41,9 @@ def _guidance_inputs() -> list:
             min=0.0,
             max=100.0,
             step=0.5,
-            optional=True,
-            advanced=True,
             tooltip="Only for guidance gradient: how strongly the windows follow the low-resolution panorama. Good "
             "values are 2 to 10.",
+            **ADVANCED,
         ),
     ]
 
@@ -65,19 +60,15 @@ class MultiScaleGuidance(io.ComfyNode):
         return io.Schema(
             node_id="MultiScaleGuidance",
             display_name="Multi-Scale Guidance",
-            category=CATEGORY,
+            category="joint diffusion",
             description="A low-resolution panorama guides the layout of the windows (Multi-Scale Diffusion), in any "
-            "sampler. Uses the windows of Panorama Windows; without that node, windows of the size that the model was "
-            "trained on, with half overlap.",
+            f"sampler. {USED_WINDOWS}",
             search_aliases=ALIASES,
             inputs=[
-                io.Model.Input(
-                    "model",
-                    tooltip="Any image model. Panorama Windows can come before or after this node, or be left out.",
-                ),
+                MODEL,
                 *_guidance_inputs(),
             ],
-            outputs=[io.Model.Output("model", display_name="MODEL", tooltip="The model, for any sampler.")],
+            outputs=[JOINT_MODEL],
         )
 
     @classmethod
@@ -93,7 +84,7 @@ class MultiScaleSampler(io.ComfyNode):
         return io.Schema(
             node_id="MultiScaleSampler",
             display_name="Multi-Scale Sampler",
-            category=CATEGORY,
+            category="joint diffusion",
             description="A KSampler for panoramas that are larger than the model's size in both directions. A "
             "low-resolution panorama guides the layout (Multi-Scale Diffusion).",
             search_aliases=[*ALIASES, "ksampler"],
@@ -114,30 +105,6 @@ class MultiScaleSampler(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
-        cls,
-        model,
-        seed,
-        steps,
-        cfg,
-        sampler_name,
-        scheduler,
-        positive,
-        negative,
-        latent_image,
-        denoise,
-        **guidance,
-    ):
-        latent = sample(
-            _guided(model, **guidance),
-            seed=seed,
-            steps=steps,
-            cfg=cfg,
-            sampler_name=sampler_name,
-            scheduler=scheduler,
-            positive=positive,
-            negative=negative,
-            latent_image=latent_image,
-            denoise=denoise,
-        )
-        return io.NodeOutput(latent)
+    def execute(cls, model, scales, strength, guidance=DEFAULT.guidance, weight=DEFAULT.weight, **as_in_ksampler):
+        guided = _guided(model, scales=scales, strength=strength, guidance=guidance, weight=weight)
+        return io.NodeOutput(sample(guided, **as_in_ksampler))

@@ -31,11 +31,10 @@ class PanoramaDecode(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, samples, vae, wrap_x=False, wrap_y=False, window=0, context=64, blend=64):
+    def execute(cls, samples, vae, **asked):
         latent = samples["samples"]
         require_latent_of(vae, latent)
         canvas = canvas_size(latent)
-        asked = {"wrap_x": wrap_x, "wrap_y": wrap_y, "window": window, "context": context, "blend": blend}
         fits = partial(decodes_in_memory, vae, latent)
         params = window_params(canvas, vae.spacial_compression_decode(), fits, **asked)
         decode = decoder(vae, len(decode_plan(canvas, params)))

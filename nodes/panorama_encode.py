@@ -37,7 +37,7 @@ class PanoramaEncode(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, image, vae, wrap_x=False, wrap_y=False, window=0, context=64, blend=64):
+    def execute(cls, image, vae, **asked):
         per_cell = vae.spacial_compression_encode()
         height, width = image.shape[1:3]
         if height % per_cell or width % per_cell:
@@ -45,7 +45,6 @@ class PanoramaEncode(io.ComfyNode):
                 f"image: both sides must be multiples of {per_cell} pixels, a latent cell of this VAE, got {width} x "
                 f"{height}; resize or crop it."
             )
-        asked = {"wrap_x": wrap_x, "wrap_y": wrap_y, "window": window, "context": context, "blend": blend}
         canvas = Size(height // per_cell, width // per_cell)
         params = window_params(canvas, per_cell, partial(encodes_in_memory, vae), **asked)
         return io.NodeOutput({"samples": encode_canvas(vae, image, params.wrap, params)})

@@ -9,6 +9,7 @@ from ..core.canvas.windows import Size, Wrap, crop
 from .host.latents import LatentSpace, empty, encode, latent_space
 from .host.settings import wrap_of
 from .pixels import cells, size_in_cells
+from .shared_inputs import part_input, pixels_input
 
 CONTENTS = EMPTY, OUTPAINT, IMG2IMG = "empty", "outpaint", "img2img"
 FITS = CROP, STRETCH = "crop", "stretch"
@@ -19,6 +20,12 @@ class PanoramaLatent(io.ComfyNode):
 
     @classmethod
     def define_schema(cls):
+        fit = io.Combo.Input(
+            "fit",
+            options=list(FITS),
+            default=CROP,
+            tooltip="An image of other proportions than the canvas is cropped, or stretched.",
+        )
         return io.Schema(
             node_id="PanoramaLatent",
             display_name="Panorama Latent",
@@ -35,23 +42,16 @@ class PanoramaLatent(io.ComfyNode):
                 "tiled diffusion",
             ],
             inputs=[
-                io.Int.Input(
-                    "width",
-                    default=2048,
-                    min=8,
-                    max=65536,
-                    step=8,
-                    tooltip="Width of the panorama in pixels. Must be a multiple of the pixels of a latent cell, "
-                    "usually 8.",
-                ),
-                io.Int.Input(
-                    "height",
-                    default=512,
-                    min=8,
-                    max=65536,
-                    step=8,
-                    tooltip="Height of the panorama in pixels. Must be a multiple of the pixels of a latent cell, "
-                    "usually 8.",
+                *(
+                    pixels_input(
+                        side,
+                        f"{side.title()} of the panorama in pixels. Must be a multiple of the pixels of a latent cell, "
+                        "usually 8.",
+                        default=default,
+                        least=8,
+                        most=65536,
+                    )
+                    for side, default in (("width", 2048), ("height", 512))
                 ),
                 io.Int.Input("batch_size", default=1, min=1, max=4096, tooltip="Number of panoramas."),
                 io.Model.Input(
@@ -65,7 +65,7 @@ class PanoramaLatent(io.ComfyNode):
                     options=[
                         io.DynamicCombo.Option(EMPTY, []),
                         io.DynamicCombo.Option(OUTPAINT, [*image_inputs(), *outpaint_inputs()]),
-                        io.DynamicCombo.Option(IMG2IMG, [*image_inputs(), fit_input()]),
+                        io.DynamicCombo.Option(IMG2IMG, [*image_inputs(), fit]),
                     ],
                     optional=True,
                     tooltip="empty: to paint all of it. outpaint: an image that is kept, with empty canvas around it; "
@@ -109,50 +109,22 @@ def image_inputs() -> list:
 def outpaint_inputs() -> list:
     """How large the image is, where it is, and how it ends."""
     return [
-        io.Float.Input(
+        part_input(
             "image_scale",
+            "Size of the image. 1: the largest that fits on the canvas. 0.5: half of that.",
             default=1.0,
-            min=0.01,
-            max=1.0,
+            least=0.01,
             step=0.01,
-            tooltip="Size of the image. 1: the largest that fits on the canvas. 0.5: half of that.",
         ),
-        io.Float.Input(
-            "image_x",
-            default=0.5,
-            min=0.0,
-            max=1.0,
-            step=0.01,
-            tooltip="Horizontal place of the image. 0: left, 1: right.",
-        ),
-        io.Float.Input(
-            "image_y",
-            default=0.5,
-            min=0.0,
-            max=1.0,
-            step=0.01,
-            tooltip="Vertical place of the image. 0: top, 1: bottom.",
-        ),
-        io.Int.Input(
+        part_input("image_x", "Horizontal place of the image. 0: left, 1: right.", default=0.5, step=0.01),
+        part_input("image_y", "Vertical place of the image. 0: top, 1: bottom.", default=0.5, step=0.01),
+        pixels_input(
             "feather",
-            default=0,
-            min=0,
-            max=4096,
-            step=8,
-            tooltip="Width in pixels of the edge of the image that fades into its surroundings. Best with Differential "
+            "Width in pixels of the edge of the image that fades into its surroundings. Best with Differential "
             "Diffusion, a node of ComfyUI, before the sampler.",
+            most=4096,
         ),
     ]
-
-
-def fit_input() -> io.Combo.Input:
-    """How an image of other proportions covers the canvas."""
-    return io.Combo.Input(
-        "fit",
-        options=list(FITS),
-        default=CROP,
-        tooltip="An image of other proportions than the canvas is cropped, or stretched.",
-    )
 
 
 def outpaint(

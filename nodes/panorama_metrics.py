@@ -94,16 +94,11 @@ class PanoramaMetrics(io.ComfyNode):
 
     @classmethod
     def execute(cls, images, model):
-        plan, pixels_per_cell = joint_params(model).windows, latent_space(model).pixels_per_cell
-        windows, pixels_per_cell = (
-            windows_in_pixels(images, plan, pixels_per_cell),
-            -(-PIXELS_PER_CELL // pixels_per_cell) * pixels_per_cell,
-        )
+        plan, cell = joint_params(model).windows, latent_space(model).pixels_per_cell
+        windows, whole_cells = windows_in_pixels(images, plan, cell), -(-PIXELS_PER_CELL // cell) * cell
         about = partial(MeasuredPanorama, canvas=Size(*images.shape[1:3]), windows=windows, wrap=plan.wrap)
-        each = [
-            panorama_metrics(image[None], windows, plan.wrap, pixels_per_cell)
-            for image in images[..., :3].movedim(-1, 1)
-        ]
+        pictures = images[..., :3].movedim(-1, 1)
+        each = [panorama_metrics(picture[None], windows, plan.wrap, whole_cells) for picture in pictures]
         note = [] if settings_of(model.model_options).windows else [NO_WINDOWS]
         drawn = [_drawn(image, about(metrics=one), note) for image, one in zip(images, each, strict=True)]
         mean = Metrics.mean(each)

@@ -95,7 +95,7 @@ def describe(canvas: Size, pixels_per_cell: int, params: JointParams) -> list[st
     if params.cross_sampling is not None and len(windows) > 1:
         lines.append(_turns(canvas, pixels_per_cell, params, params.cross_sampling))
     lines += _scales(canvas, pixels_per_cell, params)
-    return [*lines, _cost(canvas, params)]
+    return [*lines, _cost(canvas, params, len(windows))]
 
 
 def _in_pixels(size: Size, pixels_per_cell: int) -> str:
@@ -148,11 +148,10 @@ def _turns(canvas: Size, pixels_per_cell: int, params: JointParams, cross: Cross
     return f"Cross Sampling: {cross.groups} sets of windows take turns, {apart} px apart, of {counts} windows"
 
 
-def _cost(canvas: Size, params: JointParams) -> str:
+def _cost(canvas: Size, params: JointParams, unguided: int) -> str:
     views = count_of(views_per_step(canvas, params, FIRST), "view")
     if not params.guided:
         return f"The model denoises {views} in each step (twice as many with a negative prompt)"
-    unguided = len(params.windows_at(FIRST).plan(canvas))
     return (
         f"The model denoises {views} in each guided step, {unguided} in others (twice as many with a negative prompt)"
     )

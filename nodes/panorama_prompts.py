@@ -6,6 +6,8 @@ from ..core.canvas.places import shares
 from .host.latents import latent_space, sampled_size
 from .host.settings import joint_params
 from .host.windows.placed_prompts import in_places
+from .prompt_lines import connected, encoded, lines_of, require_a_name_for_each
+from .shared_inputs import pixels_input
 
 MOST_PLACES = 100  # that can be connected; lines of text have no limit
 
@@ -63,14 +65,11 @@ class PanoramaPrompts(io.ComfyNode):
                     max=4096,
                     tooltip="Rows of prompts. 1: all prompts are side by side, each as high as the canvas.",
                 ),
-                io.Int.Input(
+                pixels_input(
                     "border",
-                    default=0,
-                    min=0,
-                    max=65536,
-                    step=8,
-                    tooltip="Width in pixels of the border in which one prompt passes into the next. 0: as wide as a "
+                    "Width in pixels of the border in which one prompt passes into the next. 0: as wide as a "
                     "window, but not wider than a place. Wider borders need more predictions.",
+                    most=65536,
                 ),
                 io.Autogrow.Input(
                     "places",
@@ -91,35 +90,19 @@ class PanoramaPrompts(io.ComfyNode):
 
     @classmethod
     def execute(cls, clip, model, samples, everywhere, prompts, columns, rows, border, places=None):
-        lines = [line.strip() for line in prompts.splitlines() if line.strip()]
-        places = places or {}
-        connected = [places[name] for name in sorted(places, key=_number) if places[name] is not None]
-        if connected:
-            names = lines or [f"place {number}" for number in range(1, len(connected) + 1)]
-            _require_only_names(everywhere, names, connected)
-        else:
-            names = lines
+        names, conditionings = lines_of(prompts), connected(places)
+        if conditionings:
+            names = names or [f"place {number}" for number in range(1, len(conditionings) + 1)]
+            if everywhere.strip():
+                raise ValueError(
+                    "everywhere: is put before prompts that are lines of text, but places are connected; clear it, and "
+                    "put its text into each of them, for example with Conditioning (Concat)."
+                )
+            require_a_name_for_each(names, "places", len(conditionings))
         rows, columns = _grid(len(names), rows, columns)
         parts = shares(*_layout(model, samples, rows, columns, border))
         return io.NodeOutput(
-            in_places(connected or _encoded(clip, everywhere.strip().rstrip(","), lines), names, parts)
-        )
-
-
-def _number(name: str) -> int:
-    return int(name.rsplit("_", 1)[-1])
-
-
-def _require_only_names(everywhere: str, names: list[str], connected: list) -> None:
-    if everywhere.strip():
-        raise ValueError(
-            "everywhere: is put before prompts that are lines of text, but places are connected; clear it, and put its "
-            "text into each of them, for example with Conditioning (Concat)."
-        )
-    if len(names) != len(connected):
-        raise ValueError(
-            f"prompts: with connected places there must be one line for each, as their names, or none; got "
-            f"{len(names)} lines for {len(connected)} places."
+            in_places(conditionings or _encoded(clip, everywhere.strip().rstrip(","), names), names, parts)
         )
 
 
@@ -154,5 +137,5 @@ def _layout(model, samples, rows: int, columns: int, border: int):
 def _encoded(clip, everywhere: str, lines: list[str]) -> list:
     """A conditioning for each line; equal lines share one."""
     texts = [f"{everywhere}, {line}" if everywhere else line for line in lines]
-    encoded = {text: clip.encode_from_tokens_scheduled(clip.tokenize(text)) for text in dict.fromkeys(texts)}
-    return [encoded[text] for text in texts]
+    conditionings = {text: encoded(clip, text) for text in dict.fromkeys(texts)}
+    return [conditionings[text] for text in texts]

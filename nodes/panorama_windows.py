@@ -9,6 +9,7 @@ from .host.families import grid
 from .host.settings import DEFAULT_OVERLAP, stride_of
 from .host.windows.patch import with_settings
 from .pixels import size_or_native
+from .shared_inputs import ADVANCED, JOINT_MODEL, pixels_input, wrap_inputs
 
 WINDOWS = OVERLAPPING, MOVING = "overlapping", "moving"
 # What nodes that look at the windows of a model say of one without.
@@ -40,21 +41,13 @@ class PanoramaWindows(io.ComfyNode):
             ],
             inputs=[
                 io.Model.Input("model", tooltip="Any image model."),
-                io.Int.Input(
-                    "window_width",
-                    default=0,
-                    min=0,
-                    max=8192,
-                    step=8,
-                    tooltip="Width of a window in pixels. 0: the size that the model was trained on.",
-                ),
-                io.Int.Input(
-                    "window_height",
-                    default=0,
-                    min=0,
-                    max=8192,
-                    step=8,
-                    tooltip="Height of a window in pixels. 0: the size that the model was trained on.",
+                *(
+                    pixels_input(
+                        f"window_{side}",
+                        f"{side.title()} of a window in pixels. 0: the size that the model was trained on.",
+                        most=8192,
+                    )
+                    for side in ("width", "height")
                 ),
                 io.Float.Input(
                     "overlap",
@@ -72,31 +65,26 @@ class PanoramaWindows(io.ComfyNode):
                     tooltip="overlapping: windows stay where they are, and overlap. moving: windows lie side by side "
                     "and move from step to step (SpotDiffusion); up to four times as fast; overlap is not used.",
                 ),
-                io.Boolean.Input(
-                    "wrap_x", default=False, tooltip="The left and the right edge meet (a 360 degree panorama)."
-                ),
-                io.Boolean.Input("wrap_y", default=False, tooltip="The top and the bottom edge meet."),
+                *wrap_inputs(),
                 io.Combo.Input(
                     "weights",
                     options=["feathered", "gaussian", "uniform"],
                     default="feathered",
-                    optional=True,
-                    advanced=True,
                     tooltip="How much a window counts towards its edge. feathered: falls linearly. gaussian: falls "
                     "smoothly. uniform: the same everywhere, the plain average of the paper.",
+                    **ADVANCED,
                 ),
                 io.Int.Input(
                     "windows_per_batch",
                     default=0,
                     min=0,
                     max=1024,
-                    optional=True,
-                    advanced=True,
                     tooltip="Largest number of windows in one model call. If memory does not hold them, fewer are "
                     "used. The picture does not depend on it. 0: automatic.",
+                    **ADVANCED,
                 ),
             ],
-            outputs=[io.Model.Output("model", display_name="MODEL", tooltip="The model, for any sampler.")],
+            outputs=[JOINT_MODEL],
         )
 
     @classmethod

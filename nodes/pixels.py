@@ -1,10 +1,9 @@
 """Sizes in pixels, as people set them, to latent cells, as the core counts them."""
 
-from comfy_api.latest import io
-
 from ..core.canvas.windows import Size
 from .host.families import native_window
 from .host.latents import latent_space
+from .shared_inputs import pixels_input
 
 
 def cells(field: str, pixels: int, pixels_per_cell: int, grid: int = 1, least: int = 0) -> int:
@@ -47,10 +46,7 @@ def size_in_cells(
 def size_inputs(of: str) -> list:
     """width and height for `size_or_native`."""
     return [
-        io.Int.Input(
-            side, default=0, min=0, max=16384, step=8, tooltip=f"{side.title()} of {of}; 0 is the model's own."
-        )
-        for side in ("width", "height")
+        pixels_input(side, f"{side.title()} of {of}; 0 is the model's own.", most=16384) for side in ("width", "height")
     ]
 
 

@@ -5,6 +5,7 @@ from comfy_api.latest import io
 from .host.gradients.vae import load_along
 from .host.settings import Picture
 from .host.windows.patch import with_settings
+from .shared_inputs import JOINT_MODEL
 from .structure_inputs import END, structure_inputs
 
 ALIASES = ["upscale", "enlarge", "hires fix", "tile", "tiled ksampler", "ultimate sd upscale", "demofusion", "refine"]
@@ -28,7 +29,7 @@ class StructureGuidance(io.ComfyNode):
                 io.Vae.Input("vae", tooltip="The VAE of the model."),
                 *structure_inputs(),
             ],
-            outputs=[io.Model.Output("model", display_name="MODEL", tooltip="The model, for any sampler.")],
+            outputs=[JOINT_MODEL],
         )
 
     @classmethod

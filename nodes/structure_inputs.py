@@ -3,6 +3,7 @@
 from comfy_api.latest import io
 
 from ..core.methods.structure import StructureParams
+from .shared_inputs import ADVANCED, part_input
 
 END = StructureParams().roll_off.none
 
@@ -10,13 +11,8 @@ END = StructureParams().roll_off.none
 def structure_inputs() -> list:
     """structure and structure_end."""
     return [
-        io.Float.Input(
-            "structure",
-            default=1.0,
-            min=0.0,
-            max=1.0,
-            step=0.05,
-            tooltip="How closely the result keeps the picture, at any denoise. 0: plain img2img.",
+        part_input(
+            "structure", "How closely the result keeps the picture, at any denoise. 0: plain img2img.", default=1.0
         ),
         io.Float.Input(
             "structure_end",
@@ -25,9 +21,8 @@ def structure_inputs() -> list:
             max=10.0,
             step=0.01,
             round=False,
-            optional=True,
-            advanced=True,
             tooltip="Noise, in parts of the picture, at which the structure is let go. Higher: freer and sharper "
             "details. Lower: closer to the picture to the end.",
+            **ADVANCED,
         ),
     ]

@@ -4,12 +4,12 @@ from comfy_api.latest import io
 
 from ..core.methods.syncdiffusion import ANCHORS, GUIDANCES, SyncParams
 from .host.gradients.vae import load_along
-from .host.perceptual_weights import load_lpips, load_style
+from .host.perceptual_weights import LOSSES, load_perception
 from .host.settings import PictureLoss
 from .host.windows.patch import with_settings
+from .shared_inputs import ADVANCED, JOINT_MODEL, MODEL, USED_WINDOWS, part_input
 
 DEFAULT = SyncParams()
-PERCEPTIONS = {"style": load_style, "lpips": load_lpips}
 
 
 class SyncGuidance(io.ComfyNode):
@@ -22,14 +22,10 @@ class SyncGuidance(io.ComfyNode):
             display_name="Sync Guidance",
             category="joint diffusion",
             description="Pulls palette and style of every window towards those of an anchor window (SyncDiffusion), "
-            "so that a long panorama looks the same from end to end. Uses the windows of Panorama Windows; without "
-            "that node, windows of the size that the model was trained on, with half overlap.",
+            f"so that a long panorama looks the same from end to end. {USED_WINDOWS}",
             search_aliases=["syncdiffusion", "coherence", "consistent style", "palette", "panorama", "lpips", "gram"],
             inputs=[
-                io.Model.Input(
-                    "model",
-                    tooltip="Any image model. Panorama Windows can come before or after this node, or be left out.",
-                ),
+                MODEL,
                 io.Float.Input(
                     "weight",
                     default=DEFAULT.weight,
@@ -41,7 +37,7 @@ class SyncGuidance(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "loss",
-                    options=["latent", *PERCEPTIONS],
+                    options=["latent", *LOSSES],
                     default="latent",
                     tooltip="What is compared. latent: palette and contrast of the latents; needs no other files. "
                     "style, lpips: decoded pictures, seen by a VGG-16 network; needs vae, and files in "
@@ -54,43 +50,33 @@ class SyncGuidance(io.ComfyNode):
                     "guidance",
                     options=[*GUIDANCES],
                     default=DEFAULT.guidance,
-                    optional=True,
-                    advanced=True,
                     tooltip="direct: corrects the prediction; hardly slower, for every model and sampler. gradient: "
                     "as in the paper, with a gradient through the model; four times as slow.",
+                    **ADVANCED,
                 ),
                 io.Combo.Input(
                     "anchors",
                     options=list(ANCHORS),
                     default=DEFAULT.anchors,
-                    optional=True,
-                    advanced=True,
                     tooltip="one per row: each row of windows has an anchor of its own, so upper and lower windows "
                     "may look different. one: a single anchor for the whole canvas, as in the paper. Both are the "
                     "same if there is only one row or one column.",
+                    **ADVANCED,
                 ),
-                io.Float.Input(
+                part_input(
                     "anchor_x",
+                    "Horizontal place of the anchor window. 0: left edge, 1: right edge.",
                     default=DEFAULT.anchor_place[1],
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Horizontal place of the anchor window. 0: left edge, 1: right edge.",
+                    **ADVANCED,
                 ),
-                io.Float.Input(
+                part_input(
                     "anchor_y",
+                    "Vertical place of the anchor window. 0: top edge, 1: bottom edge. Only for anchors: one.",
                     default=DEFAULT.anchor_place[0],
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Vertical place of the anchor window. 0: top edge, 1: bottom edge. Only for anchors: one.",
+                    **ADVANCED,
                 ),
             ],
-            outputs=[io.Model.Output("model", display_name="MODEL", tooltip="The model, for any sampler.")],
+            outputs=[JOINT_MODEL],
         )
 
     @classmethod
@@ -107,10 +93,10 @@ class SyncGuidance(io.ComfyNode):
         params = SyncParams(weight=weight, anchor_place=(anchor_y, anchor_x), **guidance)
         if loss == "latent":
             return io.NodeOutput(with_settings(model, sync=params, picture_loss=None))
-        if loss not in PERCEPTIONS:
-            raise ValueError(f"loss: must be latent, {' or '.join(PERCEPTIONS)}, got {loss!r}.")
+        if loss not in LOSSES:
+            raise ValueError(f"loss: must be latent, {' or '.join(LOSSES)}, got {loss!r}.")
         if vae is None:
             raise ValueError(f"vae: the loss {loss} compares decoded pictures; connect a VAE, or choose latent.")
-        guided = with_settings(model, sync=params, picture_loss=PictureLoss(vae=vae, perception=PERCEPTIONS[loss]()))
+        guided = with_settings(model, sync=params, picture_loss=PictureLoss(vae=vae, perception=load_perception(loss)))
         load_along(guided, vae)
         return io.NodeOutput(guided)

@@ -7,6 +7,7 @@ from ..core.methods.twindiffusion import CropFusionParams, CrossSamplingParams
 from .host.latents import latent_space
 from .host.windows.patch import with_settings
 from .pixels import cells
+from .shared_inputs import ADVANCED, JOINT_MODEL, MODEL, USED_WINDOWS, part_input, pixels_input
 
 DEFAULT = CropFusionParams()
 
@@ -21,15 +22,11 @@ class TwinCropFusion(io.ComfyNode):
             display_name="Twin Crop Fusion",
             category="joint diffusion",
             description="Makes seams weaker where windows overlap little, at almost no cost (TwinDiffusion). Crop "
-            "Fusion aligns every window with its neighbours; Cross Sampling moves the windows from step to step. Uses "
-            "the windows of Panorama Windows; without that node, windows of the size that the model was trained on, "
-            "with half overlap.",
+            "Fusion aligns every window with its neighbours; Cross Sampling moves the windows from step to step. "
+            + USED_WINDOWS,
             search_aliases=["twindiffusion", "crop fusion", "cross sampling", "seams", "panorama", "smooth"],
             inputs=[
-                io.Model.Input(
-                    "model",
-                    tooltip="Any image model. Panorama Windows can come before or after this node, or be left out.",
-                ),
+                MODEL,
                 io.Float.Input(
                     "adjacency",
                     display_name="lambda",
@@ -40,14 +37,11 @@ class TwinCropFusion(io.ComfyNode):
                     tooltip="How much a window keeps of its own prediction where it overlaps its neighbour. 1 is the "
                     "value of the paper. Small values copy the neighbour. Large values are plain MultiDiffusion.",
                 ),
-                io.Float.Input(
+                part_input(
                     "stop",
-                    default=DEFAULT.stop,
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
-                    tooltip="Part of the way from noise to picture in which neighbours are aligned. 0: they are never "
+                    "Part of the way from noise to picture in which neighbours are aligned. 0: they are never "
                     "aligned, and there is only Cross Sampling.",
+                    default=DEFAULT.stop,
                 ),
                 io.Boolean.Input(
                     "cross_sampling",
@@ -60,22 +54,17 @@ class TwinCropFusion(io.ComfyNode):
                     default=CrossSamplingParams.groups,
                     min=2,
                     max=64,
-                    optional=True,
-                    advanced=True,
                     tooltip="Number of sets of windows that take turns in Cross Sampling. The paper has 2 or 3.",
+                    **ADVANCED,
                 ),
-                io.Int.Input(
+                pixels_input(
                     "cross_stride",
-                    default=0,
-                    min=0,
-                    max=4096,
-                    step=8,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Distance in pixels between one set of windows and the next. 0: evenly spaced.",
+                    "Distance in pixels between one set of windows and the next. 0: evenly spaced.",
+                    most=4096,
+                    **ADVANCED,
                 ),
             ],
-            outputs=[io.Model.Output("model", display_name="MODEL", tooltip="The model, for any sampler.")],
+            outputs=[JOINT_MODEL],
         )
 
     @classmethod

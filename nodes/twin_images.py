@@ -8,6 +8,7 @@ from .host.joined.twin_images import overlap_of, sample_twin_images
 from .host.settings import DEFAULT_OVERLAP
 from .ksampler_inputs import ksampler_inputs
 from .pixels import size_inputs, size_or_native
+from .shared_inputs import ADVANCED, part_input
 
 DEFAULT = CropFusionParams()
 
@@ -30,14 +31,10 @@ class TwinImages(io.ComfyNode):
                 io.Conditioning.Input("positive", tooltip="What to show, in all pictures."),
                 io.Conditioning.Input("negative", tooltip="What not to show."),
                 *size_inputs("each picture"),
-                io.Float.Input(
+                part_input(
                     "overlap",
+                    "Part of the width that the pictures share. 0.5: half a picture. Rounded to the model's grid.",
                     default=DEFAULT_OVERLAP,
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
-                    tooltip="Part of the width that the pictures share. 0.5: half a picture. Rounded to the model's "
-                    "grid.",
                 ),
                 io.Float.Input(
                     "adjacency",
@@ -49,23 +46,19 @@ class TwinImages(io.ComfyNode):
                     tooltip="How much the twin keeps of its own prediction where it overlaps the first picture. Small "
                     "values copy the first picture. Large values leave the second picture as it is.",
                 ),
-                io.Float.Input(
+                part_input(
                     "stop",
-                    default=DEFAULT.stop,
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
-                    tooltip="Part of the steps in which the twin is aligned with the first picture. Small: the twin "
+                    "Part of the steps in which the twin is aligned with the first picture. Small: the twin "
                     "stays nearly the second picture. Large: its left part copies the first picture, and it breaks in "
                     "the middle.",
+                    default=DEFAULT.stop,
                 ),
                 io.Boolean.Input(
                     "fixed_reference",
                     default=False,
-                    optional=True,
-                    advanced=True,
                     tooltip="The stress test of the paper: the second picture, which is not aligned, takes the place "
                     "of the twin itself in the alignment.",
+                    **ADVANCED,
                 ),
             ],
             outputs=[

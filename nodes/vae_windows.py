@@ -1,54 +1,37 @@
 """The inputs of nodes that take a picture through the VAE in windows."""
 
-from comfy_api.latest import io
-
 from ..core.canvas.decode import DecodeParams, largest_window, least_window
 from ..core.canvas.windows import Size, Wrap
 from .pixels import cells
+from .shared_inputs import ADVANCED, pixels_input, wrap_inputs
 
 
 def window_inputs(done: str, node: str) -> list:
     """wrap_x, wrap_y, window, context and blend; `done` is what happens to a window, `node` the host's node for it."""
     return [
-        io.Boolean.Input(
-            "wrap_x", default=False, optional=True, tooltip="The left and the right edge meet (a 360 degree panorama)."
-        ),
-        io.Boolean.Input("wrap_y", default=False, optional=True, tooltip="The top and the bottom edge meet."),
-        io.Int.Input(
+        *wrap_inputs(optional=True),
+        pixels_input(
             "window",
-            default=0,
-            min=0,
-            max=16384,
-            step=8,
-            optional=True,
-            tooltip=f"Size in pixels of what is {done} at once. 0: as much as memory holds. If that is everything, the "
+            f"Size in pixels of what is {done} at once. 0: as much as memory holds. If that is everything, the "
             f"result is exactly that of {node}.",
+            most=16384,
+            optional=True,
         ),
-        io.Int.Input(
+        pixels_input(
             "context",
+            "Pixels around each window that the VAE sees too, but that are thrown away.",
             default=64,
-            min=0,
-            max=2048,
-            step=8,
-            optional=True,
-            advanced=True,
-            tooltip="Pixels around each window that the VAE sees too, but that are thrown away.",
+            most=2048,
+            **ADVANCED,
         ),
-        io.Int.Input(
-            "blend",
-            default=64,
-            min=0,
-            max=2048,
-            step=8,
-            optional=True,
-            advanced=True,
-            tooltip="Pixels over which neighbouring windows fade into each other.",
+        pixels_input(
+            "blend", "Pixels over which neighbouring windows fade into each other.", default=64, most=2048, **ADVANCED
         ),
     ]
 
 
 def window_params(
-    canvas: Size, pixels_per_cell: int, fits, *, wrap_x: bool, wrap_y: bool, window: int, context: int, blend: int
+    canvas: Size, pixels_per_cell: int, fits, *, wrap_x=False, wrap_y=False, window=0, context=64, blend=64
 ) -> DecodeParams:
     """The windows that those inputs ask for on a canvas; `fits` tells of a `Size` in cells whether memory holds it.
 

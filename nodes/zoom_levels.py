@@ -3,6 +3,8 @@
 from comfy_api.latest import io
 from torch import Tensor
 
+from .shared_inputs import ADVANCED
+
 IMAGES = io.Image.Input("images", tooltip="The levels of the zoom, outermost first, as Zoom Stack Sampler gives them.")
 ZOOM_FACTOR = io.Int.Input(
     "zoom_factor",
@@ -17,10 +19,9 @@ PIXELS_PER_CELL = io.Int.Input(
     default=8,
     min=1,
     max=256,
-    optional=True,
-    advanced=True,
     tooltip="Pixels of a latent cell of the model that painted the levels: 8 for most models, 1 for pictures from "
     "elsewhere. It matters only if zoom_factor does not divide the size of a level.",
+    **ADVANCED,
 )
 
 

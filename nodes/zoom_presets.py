@@ -7,6 +7,8 @@ subject would jump; and every level names the scene that it is part of.
 
 from typing import NamedTuple
 
+from ..demo.vocabulary import ZOOMS
+
 
 class Preset(NamedTuple):
     """Prompts of N levels, the most zoomed out first, and the zoom factor between them that they were written for."""
@@ -120,15 +122,6 @@ PRESETS = {
     ),
     "demo model": Preset(
         2,
-        (
-            "far meadow, summer dusk",
-            "wide meadow, summer dusk",
-            "near meadow, summer dusk",
-            "close meadow, summer dusk",
-            "detail meadow, summer dusk",
-            "fine meadow, summer dusk",
-            "macro meadow, summer dusk",
-            "micro meadow, summer dusk",
-        ),
+        tuple(f"{zoom} meadow, summer dusk" for zoom in ZOOMS),
     ),
 }

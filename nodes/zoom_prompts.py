@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from comfy_api.latest import io
 
+from .prompt_lines import connected, encoded, lines_of, require_a_name_for_each
 from .zoom_presets import PRESETS
 
 OWN = "own prompts"
@@ -89,12 +90,11 @@ class ZoomPrompts(io.ComfyNode):
 
     @classmethod
     def execute(cls, clip, preset, prompts, negative, zoom_factor, levels=None):
-        levels = levels or {}
-        connected = [levels[name] for name in sorted(levels, key=_number) if levels[name] is not None]
-        lines = _lines(preset, prompts, bool(connected))
-        if connected:
-            lines = lines or tuple(f"level {number}" for number in range(len(connected)))
-            _require_as_many_names(lines, connected)
+        conditionings = connected(levels)
+        lines = _lines(preset, prompts, bool(conditionings))
+        if conditionings:
+            lines = lines or tuple(f"level {number}" for number in range(len(conditionings)))
+            require_a_name_for_each(lines, "levels", len(conditionings))
         if len(lines) < 2:
             raise ValueError(
                 f"prompts: a zoom stack has at least 2 levels, one prompt per line, got {len(lines)}; write more "
@@ -105,20 +105,16 @@ class ZoomPrompts(io.ComfyNode):
         if zoom_factor < 2:
             raise ValueError(f"zoom_factor: must be at least 2, or 0 for the usual one, got {zoom_factor}.")
         stack = StackPrompts(
-            levels=connected or [_encoded(clip, line) for line in lines],
-            negative=_encoded(clip, negative),
+            levels=conditionings or [encoded(clip, line) for line in lines],
+            negative=encoded(clip, negative),
             prompts=lines,
             zoom_factor=zoom_factor,
         )
         return io.NodeOutput(stack, "\n".join(lines), zoom_factor)
 
 
-def _number(name: str) -> int:
-    return int(name.rsplit("_", 1)[-1])
-
-
 def _lines(preset: str, prompts: str, connected: bool) -> tuple[str, ...]:
-    lines = tuple(line.strip() for line in prompts.splitlines() if line.strip())
+    lines = tuple(lines_of(prompts))
     if preset == OWN:
         return lines
     for field, given, way_out in (
@@ -131,15 +127,3 @@ def _lines(preset: str, prompts: str, connected: bool) -> tuple[str, ...]:
                 f"{OWN!r}."
             )
     return PRESETS[preset].prompts
-
-
-def _require_as_many_names(names: tuple[str, ...], levels: list) -> None:
-    if len(names) != len(levels):
-        raise ValueError(
-            f"prompts: with connected levels there must be one line for each, as their names, or none; got "
-            f"{len(names)} lines for {len(levels)} levels."
-        )
-
-
-def _encoded(clip, text: str) -> list:
-    return clip.encode_from_tokens_scheduled(clip.tokenize(text))

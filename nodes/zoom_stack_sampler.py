@@ -8,6 +8,7 @@ from .host.joined.zoom_stack import sample_zoom_stack
 from .host.latents import empty, latent_space, stack_latent
 from .ksampler_inputs import denoise_input, ksampler_inputs
 from .pixels import check_size, size_inputs, size_or_native
+from .shared_inputs import ADVANCED, part_input
 from .zoom_prompts import StackPrompts, ZoomPromptsType
 
 DEFAULT = ZoomBlending(zoom_factor=2)
@@ -61,49 +62,36 @@ class ZoomStackSampler(io.ComfyNode):
                     default=4,
                     min=1,
                     max=1000,
-                    optional=True,
-                    advanced=True,
                     tooltip="Only for mixed: every how many steps levels are joined as pictures, counted from the "
                     "last step. 1: in every step.",
+                    **ADVANCED,
                 ),
-                io.Float.Input(
+                part_input(
                     "pixel_from",
+                    "Only for mixed: levels are joined as latents before this part of the steps.",
                     default=0.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Only for mixed: levels are joined as latents before this part of the steps.",
+                    **ADVANCED,
                 ),
-                io.Float.Input(
+                part_input(
                     "pixel_to",
+                    "Only for mixed: levels are joined as latents after this part of the steps.",
                     default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Only for mixed: levels are joined as latents after this part of the steps.",
+                    **ADVANCED,
                 ),
                 io.Int.Input(
                     "photograph_steps",
                     default=DEFAULT.photograph_steps,
                     min=0,
                     max=100,
-                    optional=True,
-                    advanced=True,
                     tooltip="Steps of the optimiser towards the photograph at each denoising step. The paper has 5.",
+                    **ADVANCED,
                 ),
-                io.Float.Input(
+                part_input(
                     "photograph_rate",
+                    "Learning rate of these steps. The paper has 0.1.",
                     default=DEFAULT.photograph_rate,
-                    min=0.0,
-                    max=1.0,
                     step=0.01,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Learning rate of these steps. The paper has 0.1.",
+                    **ADVANCED,
                 ),
             ],
             outputs=[

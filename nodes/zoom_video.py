@@ -33,11 +33,11 @@ PATH = [
 def frames_of(
     images,
     zoom_factor: int,
-    pixels_per_cell: int,
     seconds_per_level: float,
     fps: float,
     easing: Easing,
     direction: Direction,
+    pixels_per_cell: int = 8,
 ):
     """The frames (3, H, W) one by one, their number and their size, cut to even sides."""
     levels = zoom_levels(images, pixels_per_cell)
@@ -84,20 +84,8 @@ class ZoomVideo(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
-        cls,
-        images,
-        zoom_factor,
-        seconds_per_level,
-        fps,
-        easing,
-        direction,
-        format,
-        crf,
-        filename_prefix="video/zoom",
-        pixels_per_cell=8,
-    ):
-        frames, count, size = frames_of(images, zoom_factor, pixels_per_cell, seconds_per_level, fps, easing, direction)
+    def execute(cls, images, zoom_factor, fps, format, crf, filename_prefix="video/zoom", **path_of_zoom):
+        frames, count, size = frames_of(images, zoom_factor, fps=fps, **path_of_zoom)
         path, saved = output_file(filename_prefix, format, size)
         write_video(path, counted(frames, count), fps, crf, workflow_of(cls))
         return io.NodeOutput(InputImpl.VideoFromFile(str(path)), ui=ui.PreviewVideo([saved]))
@@ -120,8 +108,8 @@ class ZoomFrames(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, images, zoom_factor, seconds_per_level, fps, easing, direction, pixels_per_cell=8):
-        frames, count, size = frames_of(images, zoom_factor, pixels_per_cell, seconds_per_level, fps, easing, direction)
+    def execute(cls, images, zoom_factor, **path_of_zoom):
+        frames, count, size = frames_of(images, zoom_factor, **path_of_zoom)
         gigabyte = 1 << 30
         needed, free = 4 * count * 3 * size.height * size.width, free_memory()
         if needed > free:

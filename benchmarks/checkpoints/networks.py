@@ -15,12 +15,9 @@ from .weights import WeightParams
 
 
 class Networks:
-    """Each is loaded when it is first asked. Pictures are (N, 3, H, W) bytes; answers are on the CPU.
+    """Each is loaded when it is first asked, and looks at `batch` pictures at once.
 
-    Args:
-        params: where the weights are.
-        device: where they work.
-        batch: pictures at once.
+    Pictures are (N, 3, H, W) bytes; answers are on the CPU.
     """
 
     def __init__(self, params: WeightParams, device: torch.device, batch: int):

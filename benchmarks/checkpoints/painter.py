@@ -34,11 +34,7 @@ GUIDANCE = {"multidiffusion": {}, "sync": SYNC, "msd": MSD, "twin": TWIN, "full"
 
 
 class Painter:
-    """One checkpoint, loaded.
-
-    Args:
-        checkpoint: a file, by its path or by its name in ComfyUI's folders; or DEMO.
-        settings: of all its pictures.
+    """One checkpoint, loaded: a file, by its path or by its name in ComfyUI's folders; or DEMO.
 
     Raises:
         ValueError: there is no such file, it holds a model alone, or ComfyUI has no such sampler or scheduler.
@@ -51,9 +47,8 @@ class Painter:
         self.settings = settings
         with torch.inference_mode():
             self.model, clip, self.vae = _load(checkpoint)
-            self.windows = PanoramaWindows.execute(self.model, 0, 0, settings.overlap, OVERLAPPING, False, False).args[
-                0
-            ]
+            windows = PanoramaWindows.execute(self.model, 0, 0, settings.overlap, OVERLAPPING, False, False)
+            (self.windows,) = windows.args
         self.encode = cache(lambda text: clip.encode_from_tokens_scheduled(clip.tokenize(text)))
 
     def paint(self, picture: Picture) -> tuple[Image.Image, float]:

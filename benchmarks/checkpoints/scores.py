@@ -27,11 +27,9 @@ SUBSETS, SUBSET = 100, 1000  # how often KID compares, and how many pictures at 
 
 
 def scores(seen: Mapping[Group, Mapping[str, Tensor]], method: str) -> dict[str, Value]:
-    """One row: means over the prompts; IS of all pictures together, since one prompt shows one thing.
+    """The row of a method: means over the prompts; IS of all pictures together, since one prompt shows one thing.
 
-    Args:
-        seen: of `measure.measured`, all groups.
-        method: of the row.
+    `seen` has what `measure.measured` found in each group.
     """
     warnings.filterwarnings("ignore", category=UserWarning, module="torchmetrics")  # on memory that is not much
     prompts = [group.prompt for group in seen if group.method == method]
@@ -39,8 +37,8 @@ def scores(seen: Mapping[Group, Mapping[str, Tensor]], method: str) -> dict[str,
     found = {title: mean_over_prompts([row[name].mean().item() for row in rows]) for title, name in MEANS.items()}
     if method != REFERENCE:
         pairs = [[seen[Group(of, prompt)]["features"].double() for of in (method, REFERENCE)] for prompt in prompts]
-        found["FID"] = mean_over_prompts([fid(*pair) for pair in pairs])
-        found["KID x 1000"] = mean_over_prompts([1000 * kid(*pair, SUBSETS, SUBSET) for pair in pairs])
+        found["FID"] = mean_over_prompts([fid(ours, real) for ours, real in pairs])
+        found["KID x 1000"] = mean_over_prompts([1000 * kid(ours, real, SUBSETS, SUBSET) for ours, real in pairs])
     found["IS"] = inception_score(torch.cat([row["logits"] for row in rows]))
     return found
 

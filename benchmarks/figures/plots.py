@@ -32,12 +32,7 @@ class Point(NamedTuple):
 def draw(path: Path, title: str, panels: Mapping[str, Sequence[Point]], axis: str = "", log: bool = False) -> None:
     """Write an SVG file with a panel for each metric, side by side.
 
-    Args:
-        path: of the file.
-        title: over all panels.
-        panels: by metric. Points with an x are joined by the curve of their series, all others get a bar.
-        axis: the name of x.
-        log: whether x is logarithmic.
+    With an `axis`, the name of x, points are joined by the curve of their series; without one they get bars.
     """
     figure, axes = plt.subplots(1, len(panels), figsize=(3.2 * len(panels), 3.1), squeeze=False, layout="constrained")
     for panel, (metric, points) in zip(axes[0], panels.items(), strict=True):

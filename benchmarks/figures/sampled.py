@@ -24,14 +24,7 @@ CFG, CFG_PP = 2.0, 0.6  # samplers of the second kind take guidance scales of 0 
 
 
 class Sampling:
-    """KSampler's sampling of one prompt, with every method.
-
-    Args:
-        prompt: what is painted; nothing is the negative prompt.
-        scheduler: of ComfyUI.
-        steps: of every sampler.
-        width: of a panorama in pixels.
-    """
+    """KSampler's sampling of one prompt, with every method; nothing is the negative prompt, `width` is in pixels."""
 
     def __init__(self, prompt: str, scheduler: str, steps: int, width: int):
         self.prompt, self.scheduler, self.steps = prompt, scheduler, steps

@@ -159,9 +159,8 @@ class Contenders(NamedTuple):
                 return literal.multi_scale(x, sigma, after, denoise, self.window, half, weight)
             windows = self.windows.plan(self.size)
             anchor = LITERAL_SYNC.anchor_of(windows, self.size)[windows[0]]
-            return literal.sync_diffusion(
-                x, sigma, after, denoise, plan, tuple(anchor), _distance, LITERAL_SYNC.weight_at(now)
-            )
+            weight = LITERAL_SYNC.weight_at(now)
+            return literal.sync_diffusion(x, sigma, after, denoise, plan, tuple(anchor), _distance, weight)
 
         def run(steps: int, tick: Tick) -> Tensor:
             x, sigmas = self._start(steps)

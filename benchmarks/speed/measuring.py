@@ -5,6 +5,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -45,18 +46,14 @@ class Clock(list[float]):
 def take_turns(runs: Mapping[str, Run], network: torch.nn.Module, steps: int, repetitions: int) -> dict[str, Measured]:
     """Measure all runs; they take turns, so that a busy machine slows all of them alike.
 
-    Args:
-        runs: by name.
-        network: of the model, whose calls are counted.
-        steps: of every run, at least 2: the first is not measured.
-        repetitions: how often each has its turn.
+    Each has its turn `repetitions` times, with at least 2 `steps`: the first is not measured. Calls of `network` count.
     """
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     last: dict[str, tuple[list[int], Tensor]] = {}
     for _ in range(repetitions):
         for name, run in runs.items():
             clock, rows = Clock(), list[int]()
-            hook = network.register_forward_pre_hook(lambda _module, inputs, rows=rows: rows.append(len(inputs[0])))
+            hook = network.register_forward_pre_hook(partial(_count_rows, rows))
             last[name] = rows, run(steps, clock)
             hook.remove()
             seconds[name] += clock.steps
@@ -66,6 +63,10 @@ def take_turns(runs: Mapping[str, Run], network: torch.nn.Module, steps: int, re
         name: Measured(statistics.median(seconds[name]), sum(rows) // steps, len(rows) // steps, result)
         for name, (rows, result) in last.items()
     }
+
+
+def _count_rows(rows: list[int], _module: torch.nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    rows.append(len(inputs[0]))
 
 
 def peak_memory(work: Callable[[], object]) -> float:

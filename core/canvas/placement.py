@@ -9,10 +9,7 @@ from .windows import Size, Window
 def fit_inside(canvas: Size, image: Size, image_scale: float = 1.0) -> Size:
     """Size of an image on the canvas, in cells of the canvas; proportions are kept, up to rounding.
 
-    Args:
-        canvas: size of the canvas.
-        image: size of the image in any unit.
-        image_scale: above 0, at most 1: part of the largest size that fits.
+    `image` is its size in any unit, and `image_scale`, above 0 and at most 1, the part of the largest size that fits.
 
     Raises:
         ValueError: an `image_scale` outside that range.

@@ -49,12 +49,8 @@ def upsample(x: Tensor, scale_factor: int, size: Size) -> Tensor:
 def upsample_bicubic(x: Tensor, size: Size, wrap: Wrap = NO_WRAP) -> Tensor:
     """Bicubic upsampling by 2, (B, C, ..., h, w) to (B, C, ..., H, W).
 
-    Coarse cell i covers the fine cells 2 i and 2 i + 1. If a fine side is odd, its last cell is cut off.
-
-    Args:
-        x: coarse canvas.
-        size: H and W, at most twice h and w.
-        wrap: edges that are joined.
+    Coarse cell i covers the fine cells 2 i and 2 i + 1. `size`, H and W, is at most twice h and w. If a side is odd,
+    its last cell is cut off.
     """
     flat = x.flatten(1, -3)
     margin = 2  # cells that the bicubic kernel needs on either side

@@ -89,20 +89,13 @@ def worst_place(image: Tensor, axis: Literal["y", "x"], border: int, length: int
         length: pixels along the border that are looked at together, at most the side.
         wraps: whether the border itself crosses a joined edge, and the pixels may too.
     """
-    dim = 1 if axis == "y" else 2
-    steps = (image - image.roll(1, dim)).abs().mean(0)  # (H, W)
-    across, near = (
-        steps.index_select(dim - 1, _at(places, steps, dim - 1)).mean(dim - 1)
-        for places in ((border,), (border - 2, border + 2))
-    )
-    excess = across - near
+    dim = 0 if axis == "y" else 1
+    steps = (image - image.roll(1, dim + 1)).abs().mean(0)  # (H, W)
+    before, across, behind = (steps.select(dim, (border + away) % steps.shape[dim]) for away in (-2, 0, 2))
+    excess = across - (before + behind) / 2
     if wraps:
         excess = torch.cat([excess, excess[: length - 1]])
     return int(excess.unfold(0, length, 1).mean(1).argmax())
-
-
-def _at(places: Sequence[int], steps: Tensor, dim: int) -> Tensor:
-    return torch.tensor([place % steps.shape[dim] for place in places], device=steps.device)
 
 
 def _steps(image: Tensor, dim: int) -> Tensor:

@@ -22,29 +22,17 @@ Predict = Callable[[Tensor, Sequence[Window]], Sequence[Tensor]]
 
 @dataclass(frozen=True, kw_only=True)
 class WindowParams:
-    """How a canvas is divided into windows.
+    """How a canvas is divided into windows; sizes in latent cells."""
 
-    Attributes:
-        window: (height, width) of a window in latent cells: the size that the model was trained on.
-        stride: largest distance between neighbouring windows in latent cells, 1..window; overlap = window - stride.
-        wrap: edges that are joined.
-        weights: shape of the weights in the fusion.
-        batch: most windows in one model call; 0 leaves it to the caller (ComfyUI decides by free memory).
-        grid: the model's patch size or U-Net depth in latent cells; windows and offsets are multiples of it.
-        offset: how far the windows are moved, for Cross Sampling and moving windows.
-        moving: on the canvas itself, windows without overlap that move from step to step (`spotdiffusion`).
-        seed: of the random offsets of moving windows.
-    """
-
-    window: Size
-    stride: Size
-    wrap: Wrap = NO_WRAP
-    weights: WeightShape = "feathered"
-    batch: int = 0
-    grid: int = 1
-    offset: Size = NO_OFFSET
-    moving: bool = False
-    seed: int = 0
+    window: Size  # the size that the model was trained on
+    stride: Size  # largest distance between neighbouring windows, 1..window; overlap = window - stride
+    wrap: Wrap = NO_WRAP  # edges that are joined
+    weights: WeightShape = "feathered"  # in the fusion
+    batch: int = 0  # most windows in one model call; 0 leaves it to the caller (ComfyUI decides by free memory)
+    grid: int = 1  # the model's patch size or U-Net depth; windows and offsets are multiples of it
+    offset: Size = NO_OFFSET  # how far the windows are moved, for Cross Sampling and moving windows
+    moving: bool = False  # on the canvas itself, windows without overlap that move from step to step (`spotdiffusion`)
+    seed: int = 0  # of the random offsets of moving windows
 
     def __post_init__(self) -> None:
         for axis, window, stride in zip(("height", "width"), self.window, self.stride, strict=True):

@@ -154,13 +154,9 @@ def check_scales(canvas: Size, windows: WindowParams, params: MultiScaleParams) 
 
 
 def projection(target: Tensor, strength: float, wrap: Wrap = NO_WRAP, scale_map: ScaleMap | None = None) -> Correction:
-    """The correction of `projected`: D' = D + strength up(C target - down(D)).
+    """The correction of `projected`: D' = D + strength up(C target - down(D)), strength 0..1.
 
-    Args:
-        target: (B, C, ..., h, w) the denoised coarse canvas.
-        strength: 0..1.
-        wrap: edges that are joined.
-        scale_map: C; None is the identity.
+    `target` is the denoised coarse canvas, (B, C, ..., h, w), and `scale_map` is C; None is the identity.
     """
     wanted = scale_map(target) if scale_map else target
 

@@ -25,15 +25,10 @@ Encoder = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, eq=False)
 class ScaleMap:
-    """z -> matrix z + offset, for the channels of each cell.
+    """z -> matrix z + offset, for the channels of each cell."""
 
-    Attributes:
-        matrix: (C, C).
-        offset: (C,).
-    """
-
-    matrix: Tensor
-    offset: Tensor
+    matrix: Tensor  # (C, C)
+    offset: Tensor  # (C,)
 
     def __call__(self, latent: Tensor) -> Tensor:
         """(B, C, ..., h, w) to the same shape."""
@@ -45,10 +40,7 @@ class ScaleMap:
 def fit_scale_map(pictures: Tensor, encode: Encoder, scale_factor: int = 2) -> ScaleMap:
     """Fit the map: from the latents of the downsampled pictures to the downsampled latents of the pictures.
 
-    Args:
-        pictures: (B, 3, H, W) in [0, 1]; `encode` must accept H x W and H / 2 x W / 2.
-        encode: the encoder.
-        scale_factor: between the two sizes.
+    The pictures are (B, 3, H, W) in [0, 1]; `encode` must accept H x W and H / scale_factor x W / scale_factor.
 
     Raises:
         ValueError: not more cells than channels; a covariance needs more.

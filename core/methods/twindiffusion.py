@@ -126,12 +126,7 @@ def crop_fusion_weights(
     its weight at a cell and gives 1 / (m + lambda) of it to each neighbour there. The sum of all weights at a cell does
     not change. A step then costs the same as without Crop Fusion, and windows may be batched in any order.
 
-    Args:
-        windows: row by row, as `plan_windows` returns them.
-        weights: W_i of the average.
-        canvas: size of the canvas.
-        wrap: edges that are joined.
-        adjacency: lambda.
+    The windows are in the order of `plan_windows`, `weights` are W_i, and `adjacency` is lambda.
     """
     fused = {window: weights[window].clone() for window in windows}
     for window, neighbours in reversed(list(_earlier_neighbours(windows, wrap))):

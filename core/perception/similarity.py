@@ -90,11 +90,7 @@ def distances(distance: Callable[[Tensor], Tensor], views: Tensor, at_once: int)
 
     A decoder and a perceptual network keep gigabytes for the backward pass of a window of 512 pixels. But the distance
     of a view depends on no other view. So its gradient is computed immediately, and only the gradient is kept.
-
-    Args:
-        distance: (m, ...) views -> (m,); no view may depend on another.
-        views: (M, ...)
-        at_once: most views in one call of `distance`.
+    `distance` takes views (m, ...) to (m,).
     """
     return _Distances.apply(views, distance, at_once)  # type: ignore[no-any-return]
 

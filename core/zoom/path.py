@@ -14,17 +14,11 @@ DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 
 @dataclass(frozen=True, kw_only=True)
 class ZoomPath:
-    """From one end of a zoom stack to the other, or there and back.
+    """From one end of a zoom stack to the other, or there and back."""
 
-    Attributes:
-        frames_per_level: above 0; the length of the whole path is rounded to whole frames.
-        easing: `linear` enlarges equally in every second, `ease in-out` starts and stops softly.
-        direction: `in` begins at level 0.
-    """
-
-    frames_per_level: float
-    easing: Easing = "linear"
-    direction: Direction = "in"
+    frames_per_level: float  # above 0; the length of the whole path is rounded to whole frames
+    easing: Easing = "linear"  # `linear` enlarges equally in every second, `ease in-out` starts and stops softly
+    direction: Direction = "in"  # `in` begins at level 0
 
     def __post_init__(self) -> None:
         if not self.frames_per_level > 0:

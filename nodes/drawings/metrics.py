@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from PIL import Image, ImageChops, ImageDraw, ImageFont
 
-from ...core.canvas.windows import Window
-from .sheet import INK, LINE, MARGIN, PAPER, drawn_size
+from ...core.canvas.windows import Size, Window
+from .sheet import INK, LINE, MARGIN, PAPER, drawn_size, frames
 
 NARROWEST = 760  # of the sheet, for the text
 FAINT = (110, 114, 124)
@@ -67,7 +67,7 @@ def draw_metrics(
         draw.text((left, bottom + MARGIN + row * LINE), line, INK, font)
     _draw_key(draw, left, bottom + MARGIN + len(lines) * LINE)
     if worst:
-        for frame in _turns(worst.window, picture.size):
+        for frame in frames(worst.window, Size(picture.height, picture.width)):
             corners = [round(corner * scale) for corner in frame]
             part = Image.new("L", view.size)
             ImageDraw.Draw(part).rectangle(corners, outline=255, width=FRAME)
@@ -75,15 +75,6 @@ def draw_metrics(
         draw.text((left, below), f"The worst seam, {worst.text}, framed above and enlarged:", INK, font)
         sheet.paste(_enlarged(picture, worst.window), (left, below + LINE))
     return sheet
-
-
-def _turns(window: Window, size: tuple[int, int]) -> list[tuple[int, int, int, int]]:
-    """Left, top, right and bottom of a window, and once more on the other side where it crosses an edge."""
-    lefts, tops = (
-        [start, *([start - side] if start + length > side else [])]
-        for start, length, side in ((window.left, window.width, size[0]), (window.top, window.height, size[1]))
-    )
-    return [(left, top, left + window.width, top + window.height) for left in lefts for top in tops]
 
 
 def _enlarged(picture: Image.Image, window: Window) -> Image.Image:

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ...core.canvas.windows import Size, Window, add_to
 from .reached_windows import ReachedWindows
-from .sheet import INK, LINE, MARGIN, PAPER, drawn_size
+from .sheet import INK, LINE, MARGIN, PAPER, drawn_size, frames
 
 NARROWEST = 640  # of the sheet, for the text
 FEW, MANY = np.array([38, 66, 98]), np.array([143, 197, 235])  # windows that look at a place
@@ -53,12 +53,5 @@ def draw_plan(
 
 
 def _outline(draw: ImageDraw.ImageDraw, canvas: Size, window: Window, scale: float, colour, width: int) -> None:
-    for top in _turns(window.top, window.height, canvas.height):
-        for left in _turns(window.left, window.width, canvas.width):
-            corners = (left, top, left + window.width, top + window.height)
-            draw.rectangle([round(corner * scale) for corner in corners], outline=colour, width=width)
-
-
-def _turns(start: int, length: int, canvas: int) -> tuple[int, ...]:
-    """Where to draw something that may run over a wrapping edge: there, and once more on the other side."""
-    return (start, start - canvas) if start + length > canvas else (start,)
+    for frame in frames(window, canvas):
+        draw.rectangle([round(corner * scale) for corner in frame], outline=colour, width=width)

@@ -57,22 +57,16 @@ def register_folder() -> None:
     folder_paths.folder_names_and_paths[FOLDER] = (folders, known)
 
 
-def load_style() -> Style:
-    """The style loss, on the CPU.
+LOSSES = {"style": (Style, [VGG]), "lpips": (Lpips, [VGG, LINEAR])}
+
+
+def load_perception(loss: str) -> Style | Lpips:
+    """The network of a loss of `LOSSES`, on the CPU.
 
     Raises:
         FileNotFoundError: no file has the weights; the message says which to get, from where, and what the others lack.
     """
-    return _style(_files())
-
-
-def load_lpips() -> Lpips:
-    """LPIPS, on the CPU.
-
-    Raises:
-        FileNotFoundError: no file has the weights; the message says which to get, from where, and what the others lack.
-    """
-    return _lpips(_files())
+    return _loaded(loss, _files())
 
 
 Files = tuple[tuple[str, str, int], ...]
@@ -84,17 +78,9 @@ def _files() -> Files:
     return tuple((name, path, os.stat(path).st_mtime_ns) for name, path in paths if path)
 
 
-@lru_cache(maxsize=1)
-def _style(files: Files) -> Style:
-    return Style(_weights("style", [VGG], files))
-
-
-@lru_cache(maxsize=1)
-def _lpips(files: Files) -> Lpips:
-    return Lpips(_weights("lpips", [VGG, LINEAR], files))
-
-
-def _weights(loss: str, sources: list[Source], files: Files) -> dict[str, Tensor]:
+@lru_cache(maxsize=len(LOSSES))
+def _loaded(loss: str, files: Files) -> Style | Lpips:
+    perception, sources = LOSSES[loss]
     found: dict[str, Tensor] = {}
     complaints = []
     for source in sources:
@@ -104,7 +90,7 @@ def _weights(loss: str, sources: list[Source], files: Files) -> dict[str, Tensor
             complaints.append(str(error))
     if complaints:
         raise FileNotFoundError("\n".join([f'The loss "{loss}" needs weights that are missing.', *complaints]))
-    return found
+    return perception(found)
 
 
 def _from_first_fit(source: Source, files: Files) -> dict[str, Tensor]:

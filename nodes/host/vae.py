@@ -16,14 +16,15 @@ from ...core.canvas.windows import NO_WRAP, Size, Wrap
 SHARE = 0.75
 
 
-def decoder(vae, windows: int) -> Decoder:
-    """`vae.decode` for that many windows: shows the progress and stops between windows when told to."""
-    progress = comfy.utils.ProgressBar(windows)
+def decoder(vae, windows: int = 0) -> Decoder:
+    """`vae.decode` that stops between windows when told to, and shows the progress if told how many there are."""
+    progress = comfy.utils.ProgressBar(windows) if windows else None
 
     def decode(view: Tensor) -> Tensor:
         comfy.model_management.throw_exception_if_processing_interrupted()
         pixels = vae.decode(view).movedim(-1, -3)
-        progress.update(1)
+        if progress is not None:
+            progress.update(1)
         return pixels
 
     return decode

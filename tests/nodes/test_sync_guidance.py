@@ -20,7 +20,7 @@ from joint_diffusion.core.methods.syncdiffusion import GUIDANCES, SyncParams
 from joint_diffusion.core.perception.lpips import Lpips
 from joint_diffusion.core.perception.style import Style
 from joint_diffusion.core.step import Step, signal
-from joint_diffusion.nodes.host.perceptual_weights import FOLDER, load_lpips
+from joint_diffusion.nodes.host.perceptual_weights import FOLDER, load_perception
 from joint_diffusion.nodes.host.windows import gradient_guidance
 from joint_diffusion.nodes.host.windows.patch import with_settings
 from joint_diffusion.nodes.sync_guidance import SyncGuidance
@@ -210,14 +210,14 @@ def test_around_a_loop_no_place_is_special(sd15):
 
 
 def test_a_run_leaves_model_vae_and_network_as_they_were(sd15, vae):
-    network = load_lpips()
+    network = load_perception("lpips")
     weights = {name: (id(value), value.clone()) for name, value in network._weights.items()}
     guided = synchronised(sd15, "lpips", vae=vae, guidance="gradient")
     run(guided, torch.zeros(1, 4, 4, 8), steps=1)  # loads both
     before = traces(sd15.model.diffusion_model, vae.first_stage_model)
     run(guided, torch.zeros(1, 4, 4, 8), steps=1)
     assert changed(before, traces(sd15.model.diffusion_model, vae.first_stage_model)) == []
-    assert load_lpips() is network
+    assert load_perception("lpips") is network
     for name, value in network._weights.items():
         assert id(value) == weights[name][0]
         assert torch.equal(value, weights[name][1])

@@ -36,7 +36,7 @@ def decoded(file):
 @pytest.mark.parametrize("direction", ["in", "out and in"])
 def test_the_file_shows_what_the_core_renders(tmp_path, ending, direction):
     levels = smooth_levels()
-    frames, count, size = zoom_video.frames_of(levels, 2, 8, **PATH | {"direction": direction})
+    frames, count, size = zoom_video.frames_of(levels, 2, **PATH | {"direction": direction})
     write_video(tmp_path / f"zoom.{ending}", frames, 8.0, crf=10)
     video = decoded(str(tmp_path / f"zoom.{ending}"))
     zooms = ZoomPath(frames_per_level=4, direction=direction).zooms(3)

@@ -93,8 +93,10 @@ class StackBlender:
     def __call__(self, denoised: Tensor, step: int, steps: int) -> Tensor:
         """(N, C, ..., h, w) in the model's space, consistent with one another."""
         if not self._blending.in_pixels(step, steps):
-            return self._joined_latents(denoised, self._photograph and self._photograph.latent)
-        pixels = self._decoded(self._model.process_latent_out(denoised))
+            layers = self._layers(denoised, self._photograph and self._photograph.latent, 1)
+            return render_image(layers, self._blending.zoom_factor)
+        # Without a progress of its own: the node shows that of the sampler.
+        pixels = self._decoded(self._model.process_latent_out(denoised), decoder(self._vae))
         pixels = where_there_is_room(pixels, denoised.device)
         pixels = self._joined_pixels(pixels, self._photograph and self._photograph.pixels)
         latent = self._encoded(pixels, canvas_size(denoised)).to(denoised)
@@ -118,9 +120,6 @@ class StackBlender:
         layers = self._layers(pixels, photograph, self._space.pixels_per_cell).clamp(-1, 1)
         return render_image(layers, self._blending.zoom_factor, self._space.pixels_per_cell)
 
-    def _joined_latents(self, latents: Tensor, photograph: Tensor | None) -> Tensor:
-        return render_image(self._layers(latents, photograph, 1), self._blending.zoom_factor)
-
     def _layers(self, levels: Tensor, photograph: Tensor | None, pixels_per_cell: int) -> Tensor:
         how = self._blending
         if photograph is not None:
@@ -134,15 +133,10 @@ class StackBlender:
             )
         return blend(levels, how.zoom_factor, pixels_per_cell, decoded=pixels_per_cell > 1)
 
-    def _decoded(self, latent: Tensor, decode: Decoder | None = None) -> Tensor:
+    def _decoded(self, latent: Tensor, decode: Decoder) -> Tensor:
         """(N, 3, H, W) in -1..1, decoded one level after the other."""
-        pictures = [(decode or self._decode)(level[None]).flatten(0, -4) for level in latent]
+        pictures = [decode(level[None]).flatten(0, -4) for level in latent]
         return 2 * torch.cat(pictures)[:, :3] - 1
-
-    def _decode(self, view: Tensor) -> Tensor:
-        # As `vae.decoder`, without a progress of its own: the node shows that of the sampler.
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        return self._vae.decode(view).movedim(-1, -3)
 
     def _encoded(self, pixels: Tensor, size: Size) -> Tensor:
         return encode(self._vae, _to_image(pixels), self._space, size)

@@ -1,6 +1,5 @@
 """A batch whose rows belong together, sampled as KSampler samples, with a preview of all rows."""
 
-from collections.abc import Callable
 from math import ceil, isqrt
 
 import comfy.sample
@@ -33,17 +32,13 @@ def sample_joined(
 ) -> Tensor:
     """The sampled latent (N, C, ..., h, w), in the model's format.
 
-    Args:
-        model: any model, with whatever other nodes have patched into it.
-        latent: (N, C, ..., h, w) in the model's format, zero or pictures to start from.
-        noise: to start from, of the same shape.
-        sampler: makes the rows belong together, around the one called `sampler_name`.
-        positive, negative: CONDITIONING.
-        seed, steps, cfg, sampler_name, scheduler, denoise: as in KSampler.
+    `latent`, zero or pictures to start from, and the noise have the same shape and format. `sampler` makes the rows
+    belong together, around the one called `sampler_name`. All else is as in KSampler.
     """
     plan = comfy.samplers.KSampler(
         model, steps, model.load_device, sampler_name, scheduler, denoise, model_options=model.model_options
     )
+    show = latent_preview.prepare_callback(model, steps)
     return comfy.sample.sample_custom(
         model,
         noise,
@@ -53,15 +48,11 @@ def sample_joined(
         positive,
         negative,
         latent,
-        callback=_showing_all_rows(latent_preview.prepare_callback(model, steps)),
+        # Previewers show the first row only.
+        callback=lambda step, denoised, x, total: show(step, contact_sheet(denoised), x, total),
         disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
         seed=seed,
     )
-
-
-def _showing_all_rows(callback: Callable) -> Callable:
-    # Previewers show the first row only.
-    return lambda step, denoised, x, total: callback(step, contact_sheet(denoised), x, total)
 
 
 def contact_sheet(rows: Tensor) -> Tensor:

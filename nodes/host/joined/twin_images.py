@@ -15,13 +15,9 @@ from .sampling import sample_joined
 def sample_twin_images(
     model: ModelPatcher, size: Size, twin: TwinImages, *, seed: int, sampler_name: str, **as_in_ksampler
 ) -> Tensor:
-    """I1, I2 and I2*, (3, C, ..., h, w) in the model's format.
+    """I1, I2 and I2*, (3, C, ..., h, w) in the model's format; `size` is that of each picture in latent cells.
 
-    Args:
-        model: any model, with whatever other nodes have patched into it.
-        size: of each picture in latent cells.
-        twin: how they depend on one another.
-        seed, sampler_name: as in KSampler; as also positive, negative, steps, cfg, scheduler.
+    All else is as in KSampler: positive, negative, steps, cfg, scheduler, and whatever is patched into the model.
     """
     latent = empty(latent_space(model), 3, size)
     return sample_joined(

@@ -24,15 +24,10 @@ KEY = "joint_diffusion_zoom"
 
 @dataclass(frozen=True)
 class JoinedStack:
-    """A zoom stack as a `Joining`: its levels are what the sampler steps (Algorithm 2).
+    """A zoom stack as a `Joining`: its levels are what the sampler steps (Algorithm 2)."""
 
-    Attributes:
-        join: (denoised levels, step, steps) to levels that are consistent, blended and rendered.
-        noise: turns independent noise into that of the stack.
-    """
-
-    join: Callable[[Tensor, int, int], Tensor]
-    noise: Callable[[Tensor], Tensor]
+    join: Callable[[Tensor, int, int], Tensor]  # (denoised levels, step, steps) to consistent, blended, rendered levels
+    noise: Callable[[Tensor], Tensor]  # turns independent noise into that of the stack
 
     def pictures(self, rows: Tensor, done: float, steps: int) -> Tensor:
         """The levels themselves."""
@@ -53,11 +48,8 @@ def sample_zoom_stack(
     vae,
     photograph: Tensor | None,
     seed: int,
-    steps: int,
-    cfg: float,
     sampler_name: str,
-    scheduler: str,
-    denoise: float,
+    **as_in_ksampler,
 ) -> tuple[Tensor, Tensor]:
     """Samples as KSampler does, previews and progress included.
 
@@ -69,7 +61,7 @@ def sample_zoom_stack(
         blending: how the levels are joined.
         vae: of the model.
         photograph: IMAGE (1, H, W, 3) for level 0 to show, or None.
-        seed, steps, cfg, sampler_name, scheduler, denoise: as in KSampler.
+        seed, sampler_name: as in KSampler; as also steps, cfg, scheduler, denoise.
 
     Returns:
         the latent (N, C, ..., h, w), and the levels as IMAGE (N, H, W, 3).
@@ -95,11 +87,8 @@ def sample_zoom_stack(
             of_all_levels(levels),
             negative,
             seed=seed,
-            steps=steps,
-            cfg=cfg,
             sampler_name=sampler_name,
-            scheduler=scheduler,
-            denoise=denoise,
+            **as_in_ksampler,
         )
     finally:
         # The wrapper refers to the blender and the blender to the model. Without this, VAE and photograph would stay.

@@ -35,14 +35,11 @@ class WindowConditioning:
     """
 
     def __init__(self, model: BaseModel, canvas: Size, conds: Mapping[str, list[Entry]], seed: int = 0):
-        """Remember the run.
+        """Remember the run of a model.
 
-        Args:
-            model: the model that is sampled.
-            canvas: spatial size of the run's own x, for which `process_conds` encoded the conditioning.
-            conds: the guider's processed conds by name. They tell how an entry was encoded, even where a node gives us
-                lists of its own.
-            seed: of the run; some encoders add noise.
+        `canvas` is the size of the run's own x, for which `process_conds` encoded the conditioning. `conds` are the
+        guider's by name: they tell how an entry was encoded, even where a node gives us lists of its own. Some encoders
+        add noise, by the `seed` of the run.
         """
         self._model = model
         self._canvas = canvas
@@ -64,10 +61,7 @@ class WindowConditioning:
     def groups(self, conds: Conds, windows: Sequence[Window], canvas: Size) -> dict[Active, list[Window]]:
         """The windows by what the conditioning has to say there. Those of a group may share a model batch.
 
-        Args:
-            conds: the lists of entries.
-            windows: where.
-            canvas: size of the canvas that the windows lie on, the run's own or a coarser one.
+        `canvas` is the size of the canvas that they lie on, the run's own or a coarser one.
 
         Raises:
             ValueError: the conditioning has something that cannot be cut to windows.
@@ -83,21 +77,12 @@ class WindowConditioning:
         return groups
 
     def cut(
-        self,
-        conds: Conds,
-        active: Active,
-        windows: Sequence[Window],
-        canvas: Size,
-        batch: int,
+        self, conds: Conds, active: Active, windows: Sequence[Window], canvas: Size, batch: int
     ) -> list[list[Entry] | None]:
-        """The conds for the views `crop_batch(x, windows)`, only the active entries.
+        """The conds for the views `crop_batch(x, windows)`, only the entries that are active by `groups`.
 
-        Args:
-            conds: the lists of entries.
-            active: what `groups` says of each of these windows.
-            windows: N windows of one size.
-            canvas: size of the canvas that they lie on, the run's own or a coarser one.
-            batch: B, the rows of x; the views have N*B, row = window * B + image.
+        The N windows have one size. Their `canvas` is the run's own or a coarser one. x has `batch` (B) rows, and the
+        views have N*B, row = window * B + image.
         """
         views = Views(tuple(windows), canvas, batch)
         smaller = views.shape != self._canvas

@@ -28,13 +28,8 @@ class Hints:
     def whole(self, net: ControlBase, canvas: Size, batch: int, call: tuple[Any, ...]) -> Tensor | None:
         """The hint (1 or B, ..., H, W) that `net` would use on the whole canvas; None where it does not run.
 
-        ComfyUI builds it: a copy of the net that records its hint in place of running is called with an empty canvas.
-
-        Args:
-            net: one net of a chain.
-            canvas: size of the canvas.
-            batch: B, the rows of a canvas.
-            call: arguments of the `get_control` that the hint is for.
+        ComfyUI builds it: a copy of the net that records its hint in place of running is called with an empty canvas of
+        `batch` rows (B). `call` has the arguments of the `get_control` that the hint is for.
         """
         x, sigma, cond, _, transformer_options = call
         if not _runs(net, sigma, transformer_options):
@@ -119,10 +114,7 @@ class WindowControl(ControlBase):
                 f"{NODE}: this T2I adapter needs windows whose sides are multiples of {block} pixels, got "
                 f"{parts.shape[-1]} x {parts.shape[-2]}. Choose another window size."
             )
-        if tuple(parts.shape[2:4]) != (
-            x.shape[2] * pixels_per_cell,
-            x.shape[3] * pixels_per_cell,
-        ):  # the net would build a hint of its own
+        if parts.shape[2:4] != tuple(pixels_per_cell * side for side in x.shape[2:4]):  # it would build its own hint
             raise ValueError(
                 f"{NODE}: {type(net).__name__} takes no hint of shape {tuple(parts.shape)} for views of shape "
                 f"{tuple(x.shape)}; this net does not fit the model."

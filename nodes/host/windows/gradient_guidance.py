@@ -22,28 +22,23 @@ from .similarity import similarity
 
 def guidance(executor, x: Tensor, step: Step, model_options, seed, run: Run) -> Mapping[Window, Tensor] | None:
     """The shift of every window of x (B, C, ..., H, W), or None where nothing is guided in this step."""
-    conds = executor.class_obj.conds.values()
-
-    def in_batches_of(size: int) -> Mapping[Window, Tensor] | None:
-        checkpoint = run.needs_checkpoints(conds, x, size)
-        return run.backpropagation(partial(_shifts, executor, x, step, model_options, seed, run, size, checkpoint))
-
-    return run.guided_batches.attempt(in_batches_of, run.batch_size(conds, x, gradients=True))
-
-
-def _shifts(
-    executor, x: Tensor, step: Step, model_options, seed, run: Run, batch: int, checkpoint: bool
-) -> Mapping[Window, Tensor] | None:
     guider = executor.class_obj
     conds = guider.conds
-    with ExitStack() as stack:
-        model_options = stack.enter_context(input_gradients(guider, model_options, checkpoint))
-        # The run knows the conditioning by identity; what is cut of it is thawed view by view.
-        stack.enter_context(replaced([(vars(guider), "conds", conds)]))
-        by = stack.enter_context(similarity(run, x))
-        denoise = _views_denoiser(executor, model_options, seed, run, step.sigma)
-        params = replace(run.params, windows=replace(run.params.windows, batch=batch))
-        return guidance_shifts(x, step, denoise, params, by)
+
+    def shifts(batch: int, checkpoint: bool) -> Mapping[Window, Tensor] | None:
+        with ExitStack() as stack:
+            options = stack.enter_context(input_gradients(guider, model_options, checkpoint))
+            # The run knows the conditioning by identity; what is cut of it is thawed view by view.
+            stack.enter_context(replaced([(vars(guider), "conds", conds)]))
+            by = stack.enter_context(similarity(run, x))
+            denoise = _views_denoiser(executor, options, seed, run, step.sigma)
+            params = replace(run.params, windows=replace(run.params.windows, batch=batch))
+            return guidance_shifts(x, step, denoise, params, by)
+
+    def in_batches_of(size: int) -> Mapping[Window, Tensor] | None:
+        return run.backpropagation(partial(shifts, size, run.needs_checkpoints(conds.values(), x, size)))
+
+    return run.guided_batches.attempt(in_batches_of, run.batch_size(conds.values(), x, gradients=True))
 
 
 def _views_denoiser(executor, model_options: dict[str, Any], seed, run: Run, step_sigma: float) -> Denoiser:

@@ -21,9 +21,7 @@ from .run import Run
 def predict(executor, model, conds: Conds, x: Tensor, timestep: Tensor, model_options, call: Call) -> list[Tensor]:
     """What the host's CALC_COND_BATCH, `executor`, says of x: one prediction like x for each list of conds.
 
-    Args:
-        executor, model, conds, x, timestep, model_options: as the host's.
-        call: says what x is: a canvas, which is fused of its windows, or views.
+    `call` says what x is: a canvas, which is fused of its windows, or views.
     """
     with ExitStack() as stack:
         if call.step_sigma is not None:

@@ -145,11 +145,8 @@ class Run:
 class Progress:
     """The bar of the node, moved while the windows of a step are denoised: a step of a large canvas takes minutes.
 
-    A step is taken to need as many views as the one before: some samplers ask twice, and guidance ends.
-
-    Args:
-        steps: of the run.
-        views: that the first step takes, if its sampler asks once.
+    A step is taken to need as many views as the one before: some samplers ask twice, and guidance ends. The first one
+    is taken to need `views`.
     """
 
     def __init__(self, steps: int, views: int):

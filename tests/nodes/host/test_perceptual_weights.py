@@ -12,7 +12,7 @@ from joint_diffusion.core.perception.lpips import Lpips, lpips_shapes
 from joint_diffusion.core.perception.style import Style
 from joint_diffusion.core.perception.vgg import vgg_shapes
 from joint_diffusion.nodes.entry import joint_diffusion_extension
-from joint_diffusion.nodes.host.perceptual_weights import FOLDER, load_lpips, load_style, register_folder
+from joint_diffusion.nodes.host.perceptual_weights import FOLDER, load_perception, register_folder
 from safetensors.torch import save_file
 from utils.extra_config import load_extra_path_config
 
@@ -61,9 +61,9 @@ def test_files_of_torchvision_and_of_the_authors(folder, vgg, linear):
     folder.mkdir()
     classifier = {"classifier.6.bias": torch.zeros(1000)}
     torch.save(vgg | classifier, folder / "vgg16-397923af.pth", _use_new_zipfile_serialization=False)  # as the real one
-    assert same(load_style(), Style(vgg))
+    assert same(load_perception("style"), Style(vgg))
     torch.save(linear, folder / "vgg.pth")
-    assert same(load_lpips(), Lpips(vgg | linear))
+    assert same(load_perception("lpips"), Lpips(vgg | linear))
 
 
 def test_the_authors_own_linear_layers(folder, vgg):
@@ -71,7 +71,7 @@ def test_the_authors_own_linear_layers(folder, vgg):
     theirs = Path(reference.__file__).parent / "weights" / "v0.1" / "vgg.pth"
     os.symlink(theirs, folder / "vgg.pth")
     save_file(vgg, folder / "vgg.safetensors")
-    assert same(load_lpips(), Lpips(vgg | torch.load(theirs, map_location="cpu", weights_only=True)))
+    assert same(load_perception("lpips"), Lpips(vgg | torch.load(theirs, map_location="cpu", weights_only=True)))
 
 
 @pytest.mark.parametrize("prefix", ["", "module."])
@@ -85,20 +85,20 @@ def test_one_file_with_the_names_of_the_package(folder, vgg, linear, prefix, lin
     net |= {prefix + name.replace("lin", lin): value for name, value in linear.items()}
     (folder / "mine").mkdir(parents=True)
     save_file(net, folder / "mine" / "lpips_vgg.safetensors")
-    assert same(load_lpips(), Lpips(vgg | linear))
-    assert same(load_style(), Style(vgg))
+    assert same(load_perception("lpips"), Lpips(vgg | linear))
+    assert same(load_perception("style"), Style(vgg))
 
 
 def test_they_are_read_once_for_each_change(folder, vgg):
     folder.mkdir()
     file = folder / "vgg.safetensors"
     save_file(vgg, file)
-    first = load_style()
-    assert load_style() is first
+    first = load_perception("style")
+    assert load_perception("style") is first
     other = random(vgg_shapes(), seed=2)
     save_file(other, file)
     os.utime(file, ns=(1, 1))
-    assert same(load_style(), Style(other))
+    assert same(load_perception("style"), Style(other))
 
 
 def test_another_folder_may_be_named_in_the_settings_of_the_host(folder, vgg, tmp_path):
@@ -108,7 +108,7 @@ def test_another_folder_may_be_named_in_the_settings_of_the_host(folder, vgg, tm
     (tmp_path / "extra.yaml").write_text(f"mine:\n  base_path: {elsewhere}\n  {FOLDER}: nets\n")
     load_extra_path_config(tmp_path / "extra.yaml")
     register_folder()
-    assert same(load_style(), Style(vgg))
+    assert same(load_perception("style"), Style(vgg))
     assert folder_paths.get_folder_paths(FOLDER) == [str(folder), str(elsewhere / "nets")]
 
 
@@ -124,9 +124,9 @@ def test_without_files_the_message_says_which_from_where_and_to_where(folder):
     with pytest.raises(
         FileNotFoundError, match=message(r'The loss "lpips" needs.*' + VGG_FILE + ".*" + LINEAR_FILE, folder)
     ):
-        load_lpips()
+        load_perception("lpips")
     with pytest.raises(FileNotFoundError, match=message(r'The loss "style" needs.*' + VGG_FILE, folder)) as caught:
-        load_style()
+        load_perception("style")
     assert "vgg.pth" not in str(caught.value)
 
 
@@ -134,7 +134,7 @@ def test_only_what_is_missing_is_asked_for(folder, vgg):
     folder.mkdir()
     save_file(vgg, folder / "vgg.safetensors")
     with pytest.raises(FileNotFoundError, match=message(LINEAR_FILE, folder)) as caught:
-        load_lpips()
+        load_perception("lpips")
     assert "vgg16-397923af" not in str(caught.value)
     assert "- vgg.safetensors has others. LPIPS: of 5 weights 5 are missing: lin0.model.1.weight" in str(caught.value)
 
@@ -146,7 +146,7 @@ def test_wrong_files_are_named_with_what_they_lack(folder, vgg):
     wider = vgg | {"features.0.weight": torch.zeros(96, 3, 3, 3)}
     save_file(wider, folder / "wide.safetensors")
     with pytest.raises(FileNotFoundError) as caught:
-        load_style()
+        load_perception("style")
     lines = str(caught.value).splitlines()
     lacks = "of 26 weights 2 are missing: features.17.weight, features.17.bias."
     assert f"- vgg19.safetensors has others. VGG-16: {lacks}" in lines
@@ -170,7 +170,7 @@ def test_files_that_cannot_be_read_are_named_and_run_nothing(folder, vgg, tmp_pa
     (folder / "half.safetensors").write_bytes(b"\x10\x00\x00")
     (folder / "page.pth").write_text("<html>404</html>")
     with pytest.raises(FileNotFoundError) as caught:
-        load_style()
+        load_perception("style")
     for name in ("evil.pth", "half.safetensors", "page.pth"):
         assert f"- {name} cannot be read: " in str(caught.value)
     assert not (tmp_path / "ran").exists()
@@ -178,4 +178,4 @@ def test_files_that_cannot_be_read_are_named_and_run_nothing(folder, vgg, tmp_pa
     assert (tmp_path / "ran").exists()  # it would have
 
     save_file(vgg, folder / "vgg.safetensors")  # and they are not in the way of a good one
-    assert same(load_style(), Style(vgg))
+    assert same(load_perception("style"), Style(vgg))

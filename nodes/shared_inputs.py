@@ -1,0 +1,44 @@
+"""Inputs and outputs that many nodes have."""
+
+from typing import Any
+
+from comfy_api.latest import io
+
+ADVANCED: dict[str, Any] = {
+    "optional": True,
+    "advanced": True,
+}  # below the fold, and with a default for saved workflows
+
+# What nodes that guide windows say of the windows.
+USED_WINDOWS = (
+    "Uses the windows of Panorama Windows; without that node, windows of the size that the model was trained on, with "
+    "half overlap."
+)
+MODEL = io.Model.Input(
+    "model", tooltip="Any image model. Panorama Windows can come before or after this node, or be left out."
+)
+JOINT_MODEL = io.Model.Output("model", display_name="MODEL", tooltip="The model, for any sampler.")
+
+
+def part_input(
+    name: str, tooltip: str, *, default: float, least: float = 0.0, step: float = 0.05, **options: Any
+) -> io.Float.Input:
+    """A part of something: `least` to 1."""
+    return io.Float.Input(name, default=default, min=least, max=1.0, step=step, tooltip=tooltip, **options)
+
+
+def pixels_input(
+    name: str, tooltip: str, *, most: int, default: int = 0, least: int = 0, **options: Any
+) -> io.Int.Input:
+    """A length in pixels, in steps of 8: `least` to `most`."""
+    return io.Int.Input(name, default=default, min=least, max=most, step=8, tooltip=tooltip, **options)
+
+
+def wrap_inputs(**options: Any) -> list:
+    """wrap_x and wrap_y."""
+    return [
+        io.Boolean.Input(
+            "wrap_x", default=False, tooltip="The left and the right edge meet (a 360 degree panorama).", **options
+        ),
+        io.Boolean.Input("wrap_y", default=False, tooltip="The top and the bottom edge meet.", **options),
+    ]
