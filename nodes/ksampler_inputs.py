@@ -22,7 +22,7 @@ def ksampler_inputs(steps: int = 20, sampler_tooltip: str = "The sampling algori
             "cfg", default=7.0, min=0.0, max=100.0, step=0.1, round=0.01, tooltip="How closely to follow the prompt."
         ),
         io.Combo.Input("sampler_name", options=SAMPLERS, tooltip=sampler_tooltip),
-        io.Combo.Input("scheduler", options=SCHEDULERS, tooltip="How noise falls over the steps."),
+        io.Combo.Input("scheduler", options=SCHEDULERS, tooltip="How the noise falls over the steps."),
     ]
 
 

@@ -24,7 +24,7 @@ class PanoramaLatent(io.ComfyNode):
             "fit",
             options=list(FITS),
             default=CROP,
-            tooltip="An image of other proportions than the canvas is cropped, or stretched.",
+            tooltip="If the image has other proportions than the canvas, it is cropped or stretched.",
         )
         return io.Schema(
             node_id="PanoramaLatent",
@@ -68,9 +68,9 @@ class PanoramaLatent(io.ComfyNode):
                         io.DynamicCombo.Option(IMG2IMG, [*image_inputs(), fit]),
                     ],
                     optional=True,
-                    tooltip="empty: to paint all of it. outpaint: an image that is kept, with empty canvas around it; "
-                    "set denoise to 1. img2img: an image that covers the canvas and is painted over; set denoise below "
-                    "1.",
+                    tooltip="empty: all of it is painted. outpaint: an image is kept, and the canvas around it is "
+                    "painted; set denoise to 1. img2img: an image covers the canvas and is painted over; set denoise "
+                    "below 1.",
                 ),
             ],
             outputs=[io.Latent.Output("latent", display_name="LATENT", tooltip="The canvas, for a sampler.")],
@@ -116,12 +116,12 @@ def outpaint_inputs() -> list:
             least=0.01,
             step=0.01,
         ),
-        part_input("image_x", "Horizontal place of the image. 0: left, 1: right.", default=0.5, step=0.01),
-        part_input("image_y", "Vertical place of the image. 0: top, 1: bottom.", default=0.5, step=0.01),
+        part_input("image_x", "Horizontal position of the image. 0: left, 1: right.", default=0.5, step=0.01),
+        part_input("image_y", "Vertical position of the image. 0: top, 1: bottom.", default=0.5, step=0.01),
         pixels_input(
             "feather",
-            "Width in pixels of the edge of the image that fades into its surroundings. Best with Differential "
-            "Diffusion, a node of ComfyUI, before the sampler.",
+            "Width in pixels of the strip along the edges of the image that fades into its surroundings. Works best "
+            "with Differential Diffusion, a node of ComfyUI, before the sampler.",
             most=4096,
         ),
     ]

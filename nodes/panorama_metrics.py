@@ -64,13 +64,13 @@ class PanoramaMetrics(io.ComfyNode):
                     "wrap_error_x",
                     display_name="wrap error x",
                     tooltip="Colour step from the last column to the first, divided by the steps nearby. 1: no seam. "
-                    "Says nothing if these edges need not meet.",
+                    "Means nothing if these edges need not meet.",
                 ),
                 io.Float.Output(
                     "wrap_error_y",
                     display_name="wrap error y",
                     tooltip="Colour step from the last row to the first, divided by the steps nearby. 1: no seam. "
-                    "Says nothing if these edges need not meet.",
+                    "Means nothing if these edges need not meet.",
                 ),
                 io.Float.Output(
                     "palette_distance",
@@ -87,7 +87,7 @@ class PanoramaMetrics(io.ComfyNode):
                 io.String.Output(
                     "summary",
                     display_name="summary",
-                    tooltip="What concerns this panorama, in words: good, fair or bad.",
+                    tooltip="What the numbers mean for this panorama, in words: good, fair or bad.",
                 ),
             ],
         )

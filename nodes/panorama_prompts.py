@@ -42,7 +42,8 @@ class PanoramaPrompts(io.ComfyNode):
                     "everywhere",
                     multiline=True,
                     default="",
-                    tooltip="What all places show, such as the medium, the light, the style. Put before each prompt.",
+                    tooltip="What all places show, such as the medium, the light, the style. It comes before each "
+                    "prompt.",
                 ),
                 io.String.Input(
                     "prompts",

@@ -12,8 +12,8 @@ from .pixels import size_or_native
 from .shared_inputs import ADVANCED, JOINT_MODEL, pixels_input, wrap_inputs
 
 WINDOWS = OVERLAPPING, MOVING = "overlapping", "moving"
-# What nodes that look at the windows of a model say of one without.
-NO_WINDOWS = "No Panorama Windows before this node: shown are the windows that are used without it."
+# What nodes that show the windows of a model say where the graph sets none.
+NO_WINDOWS = "There is no Panorama Windows before this node: these are the windows that are used without it."
 
 
 class PanoramaWindows(io.ComfyNode):
@@ -55,7 +55,7 @@ class PanoramaWindows(io.ComfyNode):
                     min=0.0,
                     max=0.95,
                     step=0.05,
-                    tooltip="Part of a window that its neighbour covers too. More is smoother and slower: 0.5 nearly "
+                    tooltip="Part of a window that its neighbour also covers. More is smoother and slower: 0.5 nearly "
                     "doubles the windows of a row and of a column, 0.75 nearly quadruples them.",
                 ),
                 io.Combo.Input(
@@ -70,7 +70,7 @@ class PanoramaWindows(io.ComfyNode):
                     "weights",
                     options=["feathered", "gaussian", "uniform"],
                     default="feathered",
-                    tooltip="How much a window counts towards its edge. feathered: falls linearly. gaussian: falls "
+                    tooltip="How much a window counts near its edges. feathered: falls linearly. gaussian: falls "
                     "smoothly. uniform: the same everywhere, the plain average of the paper.",
                     **ADVANCED,
                 ),
@@ -79,8 +79,8 @@ class PanoramaWindows(io.ComfyNode):
                     default=0,
                     min=0,
                     max=1024,
-                    tooltip="Largest number of windows in one model call. If memory does not hold them, fewer are "
-                    "used. The picture does not depend on it. 0: automatic.",
+                    tooltip="Largest number of windows in one model call. If they do not fit in memory, fewer are "
+                    "used. It does not change the picture. 0: automatic.",
                     **ADVANCED,
                 ),
             ],

@@ -21,7 +21,7 @@ def structure_inputs() -> list:
             max=10.0,
             step=0.01,
             round=False,
-            tooltip="Noise, in parts of the picture, at which the structure is let go. Higher: freer and sharper "
+            tooltip="Noise, relative to the picture, at which the structure is let go. Higher: freer and sharper "
             "details. Lower: closer to the picture to the end.",
             **ADVANCED,
         ),

@@ -40,7 +40,7 @@ class SyncGuidance(io.ComfyNode):
                     options=["latent", *LOSSES],
                     default="latent",
                     tooltip="What is compared. latent: palette and contrast of the latents; needs no other files. "
-                    "style, lpips: decoded pictures, seen by a VGG-16 network; needs vae, and files in "
+                    "style, lpips: decoded pictures, as a VGG-16 network sees them; needs vae, and files in "
                     "models/perceptual.",
                 ),
                 io.Vae.Input(

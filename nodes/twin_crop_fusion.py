@@ -46,7 +46,7 @@ class TwinCropFusion(io.ComfyNode):
                 io.Boolean.Input(
                     "cross_sampling",
                     default=True,
-                    tooltip="Moves the inner windows from step to step, so that their borders are at other places in "
+                    tooltip="Moves the inner windows from step to step, so that their borders lie somewhere else in "
                     "each step. Windows can then overlap less. Cannot be combined with moving windows.",
                 ),
                 io.Int.Input(
@@ -54,7 +54,7 @@ class TwinCropFusion(io.ComfyNode):
                     default=CrossSamplingParams.groups,
                     min=2,
                     max=64,
-                    tooltip="Number of sets of windows that take turns in Cross Sampling. The paper has 2 or 3.",
+                    tooltip="Number of sets of windows that take turns in Cross Sampling. The paper uses 2 or 3.",
                     **ADVANCED,
                 ),
                 pixels_input(

@@ -49,8 +49,8 @@ class TwinImages(io.ComfyNode):
                 part_input(
                     "stop",
                     "Part of the steps in which the twin is aligned with the first picture. Small: the twin "
-                    "stays nearly the second picture. Large: its left part copies the first picture, and it breaks in "
-                    "the middle.",
+                    "stays nearly the second picture. Large: its left part copies the first picture, and the twin "
+                    "breaks in the middle.",
                     default=DEFAULT.stop,
                 ),
                 io.Boolean.Input(

@@ -12,14 +12,14 @@ def window_inputs(done: str, node: str) -> list:
         *wrap_inputs(optional=True),
         pixels_input(
             "window",
-            f"Size in pixels of what is {done} at once. 0: as much as memory holds. If that is everything, the "
+            f"Size in pixels of what is {done} at once. 0: as much as fits in memory. If that is all of it, the "
             f"result is exactly that of {node}.",
             most=16384,
             optional=True,
         ),
         pixels_input(
             "context",
-            "Pixels around each window that the VAE sees too, but that are thrown away.",
+            "Pixels around each window that the VAE sees as well, and that are then thrown away.",
             default=64,
             most=2048,
             **ADVANCED,

@@ -21,12 +21,12 @@ WRITING = {"mp4": {"movflags": "use_metadata_tags+faststart"}, "webm": {}}  # el
 
 
 def even(length: int) -> int:
-    """The next length below that halves: both formats store colours at half the resolution."""
+    """The largest even length up to this one: both formats store colours at half the resolution."""
     return length // 2 * 2
 
 
 def picture_of(frame: Tensor) -> av.VideoFrame:
-    """One frame of a video, from a picture (3, H, W) in 0..1; what lies outside is cut, 8 bits are rounded to."""
+    """One frame of a video, from a picture (3, H, W) in 0..1: clamped to that range, and rounded to 8 bits."""
     _, height, width = frame.shape
     picture = av.VideoFrame(width, height, "gbrp")
     bytes_ = (frame * 255).add_(0.5).clamp_(0, 255)

@@ -116,7 +116,7 @@ class ZoomFrames(io.ComfyNode):
             raise ValueError(
                 f"seconds_per_level: {count} frames of {size.width} x {size.height} pixels need "
                 f"{needed / gigabyte:.1f} GiB of memory, and {free / gigabyte:.1f} are free; take fewer frames, or "
-                f"Zoom Video, which needs none for them."
+                f"use Zoom Video, which does not keep them in memory."
             )
         batch = torch.empty(count, size.height, size.width, 3)
         for picture, frame in zip(batch, counted(frames, count), strict=True):

@@ -12,7 +12,7 @@ from .sheet import INK, LINE, MARGIN, PAPER, drawn_size, frames
 NARROWEST = 760  # of the sheet, for the text
 FAINT = (110, 114, 124)
 NO_SEAM, WORST = 1.0, 2.0  # energies at the two ends of the colours
-COLOURS = (86, 180, 233), (240, 228, 66), (240, 70, 40)  # told apart by every eye
+COLOURS = (86, 180, 233), (240, 228, 66), (240, 70, 40)  # which also colour-blind people tell apart
 BAR, GAP = 56, 4  # pixels: the bar of the worst energy, and its distance from the panorama
 NUMBER = (36, 16)  # room for a number
 KEY = (240, 12)  # the colours in the legend
@@ -53,7 +53,7 @@ def draw_metrics(
     left, top = MARGIN, MARGIN + (BAR + NUMBER[1] if columns else 0)
     right, bottom = left + view.width, top + view.height
     width = right + (BAR + NUMBER[0] if rows else 0) + MARGIN
-    # The text has no say in it: the pictures of a batch must have one size.
+    # The text must not change the size: the pictures of a batch must have one size.
     below = bottom + MARGIN + LINE * (len(lines) + 1)
     room = ENLARGED + LINE + MARGIN if worst else 0
     sheet = Image.new("RGB", (max(width, NARROWEST), below + MARGIN + room), PAPER)

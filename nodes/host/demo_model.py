@@ -135,7 +135,7 @@ def demo_clip() -> comfy.sd.CLIP:
 
 
 class LandscapeVAE(comfy.sd.VAE):
-    """The autoencoder in place of the only one that the host builds without weights."""
+    """The autoencoder, in place of the only VAE that the host builds without weights."""
 
     def __init__(self):
         super().__init__(sd={"pixel_space_vae": torch.tensor(1.0)}, dtype=PRECISION)

@@ -42,7 +42,7 @@ LINEAR = Source(
     url="https://github.com/richzhang/PerceptualSimilarity/raw/master/lpips/weights/v0.1/vgg.pth",
 )
 
-# Other names of the same: what the packages lpips and torchmetrics save.
+# Other names of the same weights, as the packages lpips and torchmetrics save them.
 NAMES = {
     re.compile(r"(?:.+\.)?(?:features|net\.slice\d)\.(\d+\.(?:weight|bias))"): r"features.\1",
     re.compile(r"(?:.+\.)?lins?\.?(\d)\.model\.1\.weight"): r"lin\1.model.1.weight",

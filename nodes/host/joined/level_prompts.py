@@ -2,7 +2,7 @@
 
 The conditioning of all levels travels as one list whose entries say which level they are for. So everything that
 encodes, cuts or repeats conditioning does so as ever: guiders of other packs, regional prompts, Panorama Windows. Only
-the last step before the model puts rows and prompts together, see `zoom_batches`.
+the last step before the model puts rows and prompts together, see `level_batches`.
 """
 
 from collections.abc import Mapping, Sequence

@@ -19,7 +19,7 @@ from .model_patches import PICTURES, STYLES, Parts
 from .spatial import NODE, Placement
 from .variables import Variables, changed, opened, tensors_in
 
-# Between the proportions of a mask and those of the canvas: a cell more or less at the edge of a small canvas.
+# How far the proportions of a mask may be from those of the canvas: a cell more or less at its edge.
 TOLERANCE = 0.07
 PATCHES = ("patches", "patches_replace")  # of the model, and of hooks in the conditioning
 

@@ -71,7 +71,7 @@ class WindowControl(ControlBase):
         self._rows = rows
         self._nets = list(_nets(chain))
         for net in self._nets:
-            # ComfyUI's own nets take a `cond_hint` that fits x as it is; what others do with it, nobody knows.
+            # ComfyUI's own nets take a `cond_hint` that fits x as it is; what other nets do with it is unknown.
             if type(net).get_control.__module__ != comfy.controlnet.__name__:
                 raise ValueError(
                     f"{NODE} cannot cut the hint of {type(net).__name__} ({type(net).__module__}) to windows, only "

@@ -31,7 +31,7 @@ from .picture import followed
 
 # More windows in one call are no faster on a GPU, and an interrupt waits for the call.
 MOST_WINDOWS = 8
-# So many sets of windows are remembered, each with its weights and its part of the conditioning.
+# How many sets of windows are remembered, each with its weights and its part of the conditioning.
 MOST_KEPT_WEIGHTS = 16
 # Memory of a backward pass, in times that of a prediction, measured with and without checkpoints in the model.
 GRADIENT_MEMORY = 4

@@ -1,4 +1,4 @@
-"""By what SyncDiffusion compares the windows of a run: their latents, or their pictures."""
+"""What SyncDiffusion compares of the windows of a run: their latents, or their pictures."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
