@@ -46,8 +46,7 @@ def size_in_cells(
 def size_inputs(of: str) -> list:
     """width and height for `size_or_native`."""
     return [
-        pixels_input(side, f"{side.title()} of {of} in pixels. 0: the size that the model was trained on.", most=16384)
-        for side in ("width", "height")
+        pixels_input(side, f"{side.title()} of {of}; 0 is the model's own.", most=16384) for side in ("width", "height")
     ]
 
 

@@ -51,15 +51,11 @@ def sample_zoom_stack(
     sampler_name: str,
     **as_in_ksampler,
 ) -> tuple[Tensor, Tensor]:
-    """Samples as KSampler does, previews and progress included.
+    """Samples as KSampler does, previews and progress included, any model, whatever other nodes have patched into it.
 
     Args:
-        model: any model, with whatever other nodes have patched into it.
         latent: (N, C, ..., h, w) in the model's format, zero or a stack to start from.
-        levels: N CONDITIONINGs, the most zoomed out first.
-        negative: one CONDITIONING for all.
-        blending: how the levels are joined.
-        vae: of the model.
+        levels, negative: N CONDITIONINGs, the most zoomed out first; and one for all.
         photograph: IMAGE (1, H, W, 3) for level 0 to show, or None.
         seed, sampler_name: as in KSampler; as also steps, cfg, scheduler, denoise.
 
