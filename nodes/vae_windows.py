@@ -1,5 +1,7 @@
 """The inputs of nodes that take a picture through the VAE in windows."""
 
+from dataclasses import replace
+
 from ..core.canvas.decode import DecodeParams, largest_window, least_window
 from ..core.canvas.windows import Size, Wrap
 from .pixels import cells
@@ -46,9 +48,7 @@ def window_params(
         wrap=Wrap(y=wrap_y, x=wrap_x),
     )
     if window == 0:
-        return DecodeParams(
-            window=largest_window(canvas, params, fits), context=params.context, blend=params.blend, wrap=params.wrap
-        )
+        return replace(params, window=largest_window(canvas, params, fits))
     if window < (least := pixels_per_cell * max(least_window(canvas, params))):
         raise ValueError(
             f"window: must be at least {least} pixels here (all of the canvas, or twice context {context}, plus "

@@ -30,12 +30,10 @@ class Kept(NamedTuple):
 
 
 class Gallery:
-    """A folder of pictures.
+    """A folder of pictures, which is made where there is none.
 
-    Args:
-        directory: it is made where there is none.
-        painted_by: files whose content the pictures depend on, and folders, of which it is the Python files.
-        setting: all else that they depend on, such as the precision.
+    `painted_by` are files whose content the pictures depend on, and folders, of which it is the Python files; `setting`
+    is all else that they depend on, such as the precision.
     """
 
     def __init__(self, directory: Path, painted_by: Iterable[Path] = (), **setting: Any):

@@ -76,6 +76,11 @@ def peak_memory(work: Callable[[], object]) -> float:
         before = torch.cuda.memory_allocated()
         work()
         return (torch.cuda.max_memory_allocated() - before) / 2**20
+    return peak_resident(work)
+
+
+def peak_resident(work: Callable[[], object]) -> float:
+    """How far the memory of this process rises above what it was before, in MiB."""
     Path("/proc/self/clear_refs").write_text("5")  # Linux: forget the peak so far, which loading the model made
     before = resident("VmRSS")
     work()

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from ..host import start_host
 from ..table import RESULTS, Table
-from .measuring import resident
+from .measuring import peak_resident
 
 COLUMNS = ("CPU seconds", "peak memory, MiB", "in canvases of 8 bits", "files, MiB")
 FORMATS = ("png", "tif", "dzi")
@@ -63,10 +63,9 @@ def measure(name: str, width: int, height: int, folder: str) -> tuple[float, flo
 
 
 def peak_of(work: Callable[[], None]) -> tuple[float, float]:
-    Path("/proc/self/clear_refs").write_text("5")  # Linux: forget the peak so far
-    before, start = resident("VmRSS"), time.process_time()
-    work()
-    return time.process_time() - start, resident("VmHWM") - before
+    start = time.process_time()
+    peak = peak_resident(work)
+    return time.process_time() - start, peak
 
 
 def main() -> None:

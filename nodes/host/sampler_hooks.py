@@ -28,12 +28,9 @@ class SamplerHooks:
     def changed(
         self, options: dict[str, Any], change_uncond: Callable[[Tensor], Tensor], *between: Hook
     ) -> dict[str, Any]:
-        """`options` whose sampler hooks see the unconditional prediction changed.
+        """The `options` of a model call whose sampler hooks see the unconditional prediction changed.
 
-        Args:
-            options: of a model call.
-            change_uncond: of the unconditional prediction.
-            between: hooks after those of nodes and before those of the sampler.
+        The hooks `between` come after those of nodes and before those of the sampler.
         """
 
         def with_changed_uncond(hook: Hook, arguments: dict[str, Any]) -> Tensor:

@@ -59,12 +59,9 @@ class Carriers:
 
     @contextmanager
     def cut(self, windows: Sequence[Window], canvas: Size, device: torch.device) -> Iterator[None]:
-        """Inside, patches hold what lies in the window, if `one_by_one`.
+        """Inside, patches hold what lies in the only one of `windows`, on the run's own canvas or a coarser one.
 
-        Args:
-            windows: the only one, on the canvas.
-            canvas: the run's own or a coarser one.
-            device: of the views.
+        Only if `one_by_one`; `device` is that of the views.
         """
         (window,) = windows
         with replaced(self._parts(window, canvas, device)):

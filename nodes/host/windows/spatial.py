@@ -170,9 +170,7 @@ def area_mask(area: tuple[int, ...], mask: Tensor | None, dims: tuple[int, ...],
 def attention_mask_of(views: Views, mask: Tensor) -> Tensor:
     """Which token sees which: (1 or B, T + H W, T + H W) to (N*B, T + h w, T + h w).
 
-    Args:
-        views: of the windows.
-        mask: of the whole canvas, whose H x W tokens are blocks of 2 x 2 cells (Flux), after T tokens of text.
+    The mask is that of the whole canvas, whose H x W tokens are blocks of 2 x 2 cells (Flux), after T tokens of text.
 
     Raises:
         ValueError: a window does not begin and end on tokens.
