@@ -13,7 +13,7 @@ from .shared_inputs import ADVANCED, JOINT_MODEL, pixels_input, wrap_inputs
 
 WINDOWS = OVERLAPPING, MOVING = "overlapping", "moving"
 # What nodes that show the windows of a model say where the graph sets none.
-NO_WINDOWS = "There is no Panorama Windows before this node: these are the windows that are used without it."
+NO_WINDOWS = "No Panorama Windows before this node: these windows are used without it."
 
 
 class PanoramaWindows(io.ComfyNode):
