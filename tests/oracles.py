@@ -362,14 +362,14 @@ def blend(observations, level, p, ways, feather=1 / 8, decoded=False):
     return merged
 
 
-def zoom_step(z, sigma, sigma_next, denoisers, p, ways, noise, feather=1 / 8):
+def zoom_step(z, sigma, sigma_next, denoisers, p, ways, noise):
     """One turn of Algorithm 2 of Generative Powers of Ten, in sigma space, for sizes that nest without rest.
 
     The DDPM update keeps the part (sigma_next / sigma)^2 of the noise and draws the rest from `noise`.
     """
     levels = range(len(z))
     denoised = [denoisers[i](z[i], sigma) for i in levels]
-    layers = [blend(denoised, i, p, ways, feather) for i in levels]
+    layers = [blend(denoised, i, p, ways) for i in levels]
     up = (sigma_next**2 * (sigma**2 - sigma_next**2) / sigma**2) ** 0.5
     down = (sigma_next**2 - up**2) ** 0.5
     out = []

@@ -66,12 +66,12 @@ SD3 = {
 }
 
 
-def _patcher(model: torch.nn.Module, scale: float = 0.05) -> comfy.model_patcher.ModelPatcher:
+def _patcher(model: torch.nn.Module) -> comfy.model_patcher.ModelPatcher:
     generator = torch.Generator().manual_seed(0)
     weights = {}
     for name, value in model.diffusion_model.state_dict().items():
         is_gain = name.endswith("norm.weight") or "scale" in name.split(".")[-1]
-        weights[name] = (torch.randn(value.shape, generator=generator) * scale + float(is_gain)).to(value.dtype)
+        weights[name] = (torch.randn(value.shape, generator=generator) * 0.05 + float(is_gain)).to(value.dtype)
     model.diffusion_model.load_state_dict(weights)
     return comfy.model_patcher.ModelPatcher(model, load_device=CPU, offload_device=CPU)
 
@@ -193,7 +193,7 @@ def anima(dtype=torch.float32):
     return _patcher(comfy.model_base.Anima(settings, device=CPU))
 
 
-def control_net(context_dim=64):
+def control_net():
     """A ControlNet for `sd15`: hints are images (B, 3, 8 h, 8 w)."""
     net = comfy.cldm.cldm.ControlNet(
         image_size=32,
@@ -206,7 +206,7 @@ def control_net(context_dim=64):
         use_spatial_transformer=True,
         transformer_depth=[1, 1],
         transformer_depth_middle=1,
-        context_dim=context_dim,
+        context_dim=64,
         legacy=False,
         dtype=torch.float32,
         operations=comfy.ops.disable_weight_init,

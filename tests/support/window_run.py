@@ -67,7 +67,7 @@ def predict_views(patcher, positive, negative, x, sigma, windows, *, together=Tr
     return predict(patcher, positive, negative, x, sigma, calc, **options)
 
 
-def sampled_by_hand(of_window, params, shape, sigmas, cfg, seed=1):
+def sampled_by_hand(of_window, params, shape, sigmas, cfg):
     """Euler around `core.joint_step` from an empty latent. The host, without the pack, is asked about one view.
 
     `of_window(window, canvas)` gives the model, the positive and the negative prompt as they are within the window.
@@ -86,7 +86,7 @@ def sampled_by_hand(of_window, params, shape, sigmas, cfg, seed=1):
     sampling = model.get_model_object("model_sampling")
     flow = isinstance(sampling, comfy.model_sampling.CONST)
     from_noise = bool(sigmas[0] >= sampling.sigma_max)
-    x = sampling.noise_scaling(sigmas[0], comfy.sample.prepare_noise(latent, seed), latent, from_noise)
+    x = sampling.noise_scaling(sigmas[0], comfy.sample.prepare_noise(latent, 1), latent, from_noise)
     for index, (sigma, after) in enumerate(pairwise(sigmas.tolist())):
         step = Step(sigma=sigma, kept=after / sigma, index=index, count=len(sigmas) - 1, flow=flow)
         x = step.kept * x + (1 - step.kept) * denoise_step(x, step, denoise, params)
