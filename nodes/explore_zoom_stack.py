@@ -8,6 +8,7 @@ from ..core.canvas.windows import canvas_size
 from ..core.zoom.geometry import levels_nesting
 from ..core.zoom.view import zoom_centre
 from .prompt_lines import lines_of
+from .search_words import ZOOM
 from .zoom_levels import IMAGES, PIXELS_PER_CELL, ZOOM_FACTOR, zoom_levels
 
 
@@ -22,7 +23,7 @@ class ExploreZoomStack(io.ComfyNode):
             category="joint diffusion",
             description="Shows a zoom stack in the graph. Zoom with the wheel, by pinching or with the keys, as "
             "smoothly as in a video.",
-            search_aliases=["zoom", "explore", "viewer", "powers of ten", "infinite zoom", "preview"],
+            search_aliases=[*ZOOM, "explore", "viewer", "preview"],
             is_output_node=True,
             inputs=[
                 IMAGES,

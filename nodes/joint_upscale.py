@@ -6,7 +6,7 @@ from ..core.canvas.windows import Wrap
 from .host.windows.enlarge import Enlargement, enlarge
 from .ksampler_inputs import denoise_input, ksampler_inputs
 from .panorama_windows import MOVING, WINDOWS
-from .structure_guidance import ALIASES
+from .search_words import UPSCALE
 from .structure_inputs import END, structure_inputs
 
 MOST = 8.0
@@ -23,7 +23,16 @@ class JointUpscale(io.ComfyNode):
             category="joint diffusion",
             description="Enlarges a picture, or refines it at its size. All windows of the model are painted together, "
             "so there are no seams and no repeated subjects, and structure keeps the layout at any denoise.",
-            search_aliases=[*ALIASES, "tiled diffusion", "super resolution", "creative upscale", "detail", "texture"],
+            search_aliases=[
+                *UPSCALE,
+                "tiled diffusion",
+                "super resolution",
+                "creative upscale",
+                "texture",
+                "seamless",
+                "tiling",
+                "wrap",
+            ],
             inputs=[
                 io.Model.Input("model", tooltip="Any image model. Its Panorama Windows are used if it has any."),
                 io.Conditioning.Input("positive", tooltip="What the picture shows."),

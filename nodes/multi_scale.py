@@ -6,9 +6,10 @@ from ..core.methods.multiscale import GUIDANCES, MOST_SCALES, MultiScaleParams
 from .host.ksampler import sample
 from .host.windows.patch import with_settings
 from .ksampler_inputs import denoise_input, ksampler_inputs
+from .search_words import LARGE
 from .shared_inputs import ADVANCED, JOINT_MODEL, MODEL, USED_WINDOWS, part_input
 
-ALIASES = ["msd", "multi-scale diffusion", "multidiffusion", "panorama", "tiled diffusion", "high resolution", "layout"]
+ALIASES = [*LARGE, "msd", "multi-scale diffusion", "hires fix", "high resolution", "layout", "repeated subjects"]
 DEFAULT = MultiScaleParams()
 
 

@@ -7,6 +7,7 @@ from comfy_api.latest import io
 from ..core.canvas.decode import decode_in_windows, decode_plan
 from ..core.canvas.windows import canvas_size
 from .host.vae import decoder, decodes_in_memory, require_latent_of
+from .search_words import WRAP
 from .vae_windows import window_inputs, window_params
 
 
@@ -21,7 +22,7 @@ class PanoramaDecode(io.ComfyNode):
             category="joint diffusion",
             description="Decodes a latent of any size, window by window, in bounded memory. There are no seams, and "
             "edges that wrap meet.",
-            search_aliases=["panorama", "360", "tiled vae", "vae decode tiled", "seamless", "equirectangular"],
+            search_aliases=["panorama", *WRAP, "large image", "tiled vae", "vae decode tiled"],
             inputs=[
                 io.Latent.Input("samples", tooltip="The latent to decode."),
                 io.Vae.Input("vae", tooltip="The VAE of the model."),

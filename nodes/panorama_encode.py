@@ -6,6 +6,7 @@ from comfy_api.latest import io
 
 from ..core.canvas.windows import Size
 from .host.vae import encode_canvas, encodes_in_memory
+from .search_words import WRAP
 from .vae_windows import window_inputs, window_params
 
 
@@ -19,15 +20,7 @@ class PanoramaEncode(io.ComfyNode):
             display_name="Panorama Encode",
             category="joint diffusion",
             description="VAE encode in windows: any size in bounded memory, no seams, and wrapping edges meet.",
-            search_aliases=[
-                "panorama",
-                "360",
-                "tiled vae",
-                "vae encode tiled",
-                "seamless",
-                "equirectangular",
-                "img2img",
-            ],
+            search_aliases=["panorama", *WRAP, "large image", "tiled vae", "vae encode tiled", "img2img"],
             inputs=[
                 io.Image.Input("image", tooltip="The picture to encode, or a batch of pictures."),
                 io.Vae.Input("vae", tooltip="The VAE of the model."),

@@ -9,6 +9,7 @@ from ..core.canvas.windows import Size, Wrap, crop
 from .host.latents import LatentSpace, empty, encode, latent_space
 from .host.settings import wrap_of
 from .pixels import cells, size_in_cells
+from .search_words import LARGE
 from .shared_inputs import part_input, pixels_input
 
 CONTENTS = EMPTY, OUTPAINT, IMG2IMG = "empty", "outpaint", "img2img"
@@ -33,13 +34,16 @@ class PanoramaLatent(io.ComfyNode):
             description="The canvas of a panorama: empty, with an image to paint around, or covered by an image to "
             "paint over.",
             search_aliases=[
-                "panorama",
+                *LARGE,
                 "360",
+                "vr",
+                "equirectangular",
                 "canvas",
                 "outpaint",
+                "expand image",
+                "zoom out",
                 "empty latent",
-                "multidiffusion",
-                "tiled diffusion",
+                "img2img",
             ],
             inputs=[
                 *(

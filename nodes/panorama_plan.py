@@ -36,7 +36,16 @@ class PanoramaPlan(io.ComfyNode):
             display_name="Panorama Plan",
             category="joint diffusion",
             description="Draws the windows of a model on a canvas, and counts what a step costs. Samples nothing.",
-            search_aliases=["panorama", "windows", "tiles", "multidiffusion", "tiled diffusion", "preview", "cost"],
+            search_aliases=[
+                "panorama",
+                "windows",
+                "context windows",
+                "tiles",
+                "tiled diffusion",
+                "multidiffusion",
+                "preview",
+                "cost",
+            ],
             is_output_node=True,
             inputs=[
                 io.Model.Input("model", tooltip="The model after Panorama Windows and after the guidance nodes."),

@@ -9,6 +9,7 @@ from .host.families import grid
 from .host.settings import DEFAULT_OVERLAP, stride_of
 from .host.windows.patch import with_settings
 from .pixels import size_or_native
+from .search_words import LARGE, WRAP
 from .shared_inputs import ADVANCED, JOINT_MODEL, pixels_input, wrap_inputs
 
 WINDOWS = OVERLAPPING, MOVING = "overlapping", "moving"
@@ -29,15 +30,13 @@ class PanoramaWindows(io.ComfyNode):
             "overlap and are fused at every step (MultiDiffusion), or they move from step to step (SpotDiffusion). "
             "Works with every sampler, ControlNet, masks and areas.",
             search_aliases=[
-                "multidiffusion",
-                "tiled diffusion",
-                "panorama",
-                "360",
+                *LARGE,
+                *WRAP,
                 "joint diffusion",
-                "seamless",
-                "wide",
                 "mixture of diffusers",
                 "spotdiffusion",
+                "context windows",
+                "hires fix",
             ],
             inputs=[
                 io.Model.Input("model", tooltip="Any image model."),

@@ -5,10 +5,9 @@ from comfy_api.latest import io
 from .host.gradients.vae import load_along
 from .host.settings import Picture
 from .host.windows.patch import with_settings
+from .search_words import UPSCALE
 from .shared_inputs import JOINT_MODEL
 from .structure_inputs import END, structure_inputs
-
-ALIASES = ["upscale", "enlarge", "hires fix", "tile", "tiled ksampler", "ultimate sd upscale", "demofusion", "refine"]
 
 
 class StructureGuidance(io.ComfyNode):
@@ -22,7 +21,7 @@ class StructureGuidance(io.ComfyNode):
             category="joint diffusion",
             description="The sampled canvas keeps the layout of a picture, whatever the denoise; the model paints the "
             "details. For a canvas as large as the picture, or up to 8 times as large, in any sampler.",
-            search_aliases=[*ALIASES, "detail", "img2img"],
+            search_aliases=[*UPSCALE, "img2img"],
             inputs=[
                 io.Model.Input("model", tooltip="Any image model, with Panorama Windows before or after, or without."),
                 io.Image.Input("image", tooltip="The picture to keep, of the proportions of the canvas."),

@@ -23,7 +23,18 @@ class SyncGuidance(io.ComfyNode):
             category="joint diffusion",
             description="Pulls palette and style of every window towards those of an anchor window (SyncDiffusion), "
             f"so that a long panorama looks the same from end to end. {USED_WINDOWS}",
-            search_aliases=["syncdiffusion", "coherence", "consistent style", "palette", "panorama", "lpips", "gram"],
+            search_aliases=[
+                "syncdiffusion",
+                "coherence",
+                "consistent style",
+                "one style",
+                "palette",
+                "colour match",
+                "color match",
+                "panorama",
+                "lpips",
+                "gram",
+            ],
             inputs=[
                 MODEL,
                 io.Float.Input(

@@ -24,7 +24,15 @@ class TwinImages(io.ComfyNode):
             category="joint diffusion",
             description="Samples two pictures that overlap, and the second once more, so that its left part fits the "
             "right part of the first (TwinDiffusion). Shows what Crop Fusion does to one pair of windows.",
-            search_aliases=["twindiffusion", "crop fusion", "twins", "outpaint", "panorama", "ksampler"],
+            search_aliases=[
+                "twindiffusion",
+                "crop fusion",
+                "twins",
+                "outpaint",
+                "expand image",
+                "panorama",
+                "ksampler",
+            ],
             inputs=[
                 io.Model.Input("model", tooltip="Any image model."),
                 *ksampler_inputs(),

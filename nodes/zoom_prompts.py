@@ -5,6 +5,7 @@ from typing import NamedTuple
 from comfy_api.latest import io
 
 from .prompt_lines import connected, encoded, lines_of, require_a_name_for_each
+from .search_words import ZOOM
 from .zoom_presets import PRESETS
 
 OWN = "own prompts"
@@ -34,7 +35,7 @@ class ZoomPrompts(io.ComfyNode):
             category="joint diffusion",
             description="One prompt for each level of a zoom stack, the most zoomed out first. Each level shows the "
             "centre of the level before, zoom_factor times larger.",
-            search_aliases=["powers of ten", "zoom", "infinite zoom", "zoom video", "prompt schedule", "zoom prompts"],
+            search_aliases=[*ZOOM, "prompt schedule", "prompt travel"],
             inputs=[
                 io.Clip.Input("clip", tooltip="Encodes the prompts."),
                 io.Combo.Input(

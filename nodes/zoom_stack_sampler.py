@@ -8,6 +8,7 @@ from .host.joined.zoom_stack import sample_zoom_stack
 from .host.latents import empty, latent_space, stack_latent
 from .ksampler_inputs import denoise_input, ksampler_inputs
 from .pixels import check_size, size_inputs, size_or_native
+from .search_words import ZOOM
 from .shared_inputs import ADVANCED, part_input
 from .zoom_prompts import StackPrompts, ZoomPromptsType
 
@@ -25,7 +26,7 @@ class ZoomStackSampler(io.ComfyNode):
             category="joint diffusion",
             description="Samples one scene at many zoom levels at once. Each level has its own prompt, and is the "
             "centre of the level before (Generative Powers of Ten). Can zoom into a photograph.",
-            search_aliases=["powers of ten", "zoom", "infinite zoom", "zoom video", "zoom stack", "ksampler"],
+            search_aliases=[*ZOOM, "zoom stack", "ksampler"],
             inputs=[
                 io.Model.Input(
                     "model",

@@ -7,6 +7,7 @@ from ..core.canvas.windows import Size
 from ..core.zoom.path import DIRECTIONS, EASINGS, Direction, Easing, ZoomPath
 from ..core.zoom.view import render_frames
 from .host.files import counted, free_memory, output_file, workflow_of
+from .search_words import ZOOM
 from .video_file import ENCODERS, even, write_video
 from .zoom_levels import IMAGES, PIXELS_PER_CELL, ZOOM_FACTOR, zoom_levels
 
@@ -60,7 +61,7 @@ class ZoomVideo(io.ComfyNode):
             category="joint diffusion",
             description="Saves a smooth zoom through the levels of a stack as a video. Frames are written one by one: "
             "a long video takes no more memory than a short one.",
-            search_aliases=["zoom", "video", "powers of ten", "infinite zoom", "mp4", "webm"],
+            search_aliases=[*ZOOM, "video", "loop", "mp4", "webm"],
             is_output_node=True,
             inputs=[
                 IMAGES,
@@ -73,7 +74,12 @@ class ZoomVideo(io.ComfyNode):
                     tooltip="mp4: H.264. webm: VP9, slower.",
                 ),
                 io.Int.Input(
-                    "crf", default=20, min=0, max=51, tooltip="Quality: 0 is the best and largest, 51 the worst."
+                    "crf",
+                    default=20,
+                    min=0,
+                    max=51,
+                    advanced=True,
+                    tooltip="Quality: 0 is the best and largest, 51 the worst.",
                 ),
                 io.String.Input(
                     "filename_prefix", default="video/zoom", tooltip="Where to save, in ComfyUI's output folder."
@@ -102,7 +108,7 @@ class ZoomFrames(io.ComfyNode):
             category="joint diffusion",
             description="The frames of Zoom Video as images, for nodes that need images. All of them are in memory at "
             "once: 12 MB for a frame of 1024 x 1024 pixels.",
-            search_aliases=["zoom", "frames", "powers of ten", "infinite zoom", "interpolate"],
+            search_aliases=[*ZOOM, "frames", "interpolate"],
             inputs=[IMAGES, ZOOM_FACTOR, *PATH, PIXELS_PER_CELL],
             outputs=[io.Image.Output("frames", display_name="IMAGE", tooltip="One image per frame.")],
         )

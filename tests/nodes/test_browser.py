@@ -31,6 +31,41 @@ NAMES = {
     "ExploreZoomStack": "Explore Zoom Stack",
 }
 
+RESULT = "[data-testid=result-item]"
+NOTHING = "zzqqxx"  # finds no node
+# What people type who do not know the names: the nodes that each word must find.
+WORDS = {
+    "panorama": {"PanoramaWindows", "PanoramaLatent", "PanoramaDecode", "MultiScaleSampler", "SyncGuidance"},
+    "big image": {"PanoramaWindows", "PanoramaLatent", "MultiScaleSampler", "JointUpscale", "SavePanorama"},
+    "wide": {"PanoramaWindows", "PanoramaLatent", "MultiScaleSampler"},
+    "large": {"PanoramaWindows", "PanoramaLatent", "PanoramaDecode", "MultiScaleSampler", "JointUpscale"},
+    "hires": {"PanoramaWindows", "MultiScaleSampler", "MultiScaleGuidance", "JointUpscale", "StructureGuidance"},
+    "tile": {"PanoramaWindows", "PanoramaDecode", "PanoramaEncode", "JointUpscale", "StructureGuidance"},
+    "tiled": {"PanoramaWindows", "PanoramaDecode", "PanoramaEncode", "JointUpscale", "StructureGuidance"},
+    "tiling": {"PanoramaWindows", "PanoramaDecode", "PanoramaEncode", "JointUpscale"},
+    "regional": {"PanoramaPrompts"},
+    "context windows": {"PanoramaWindows", "PanoramaPlan"},
+    "texture": {"PanoramaWindows", "PanoramaDecode", "JointUpscale"},
+    "seamless": {"PanoramaWindows", "PanoramaDecode", "JointUpscale"},
+    "wrap": {"PanoramaWindows", "PanoramaDecode", "PanoramaEncode", "JointUpscale"},
+    "loop": {"PanoramaWindows", "PanoramaDecode", "ZoomVideo"},
+    "360": {"PanoramaWindows", "PanoramaLatent", "PanoramaDecode", "PanoramaPrompts", "PanoramaMetrics"},
+    "vr": {"PanoramaWindows", "PanoramaLatent", "PanoramaDecode", "SavePanorama"},
+    "equirectangular": {"PanoramaWindows", "PanoramaLatent", "PanoramaDecode", "SavePanorama"},
+    "save image": {"SavePanorama"},
+    "infinite zoom": {"ZoomPrompts", "ZoomStackSampler", "ZoomVideo", "ZoomFrames", "ExploreZoomStack"},
+    "zoom out": {"ZoomPrompts", "ZoomStackSampler", "ZoomVideo", "PanoramaLatent"},
+    "outpaint": {"PanoramaLatent", "TwinImages"},
+    "upscale": {"JointUpscale", "StructureGuidance"},
+    "enlarge": {"JointUpscale", "StructureGuidance"},
+    "super resolution": {"JointUpscale"},
+    "refine": {"JointUpscale", "StructureGuidance"},
+    "img2img": {"PanoramaLatent", "PanoramaEncode", "StructureGuidance"},
+    "consistent style": {"SyncGuidance"},
+    "seams": {"TwinCropFusion", "PanoramaMetrics"},
+    "example": {"LoadDemoModel"},
+}
+
 
 @pytest.fixture(scope="module", params=[False, True], ids=["classic", "nodes-2"])
 def editor(request, server):
@@ -115,6 +150,29 @@ def test_people_find_the_nodes_by_searching(editor):
     page.mouse.click(800, 500)  # the new node hangs on the pointer until it is put down
     page.wait_for_function("app.graph.nodes.length === 1")
     assert page.evaluate("app.graph.nodes[0].type") == "PanoramaWindows"
+
+
+def test_every_node_is_found_by_some_word():
+    assert set().union(*WORDS.values()) == set(NAMES)
+
+
+def test_words_of_people_find_the_nodes(editor):
+    """In the list below the search box."""
+    if editor.vue:
+        pytest.skip("the search is the same in both renderers")
+    page, missing = editor.page, {}
+    editor.build({})
+    page.evaluate("app.extensionManager.command.execute('Workspace.SearchBox.Toggle')")
+    page.wait_for_function("document.activeElement.tagName === 'INPUT'")
+    for word, nodes in WORDS.items():
+        for typed, empty in ((NOTHING, True), (word, False)):  # first nothing, so that no list of an earlier word stays
+            page.keyboard.press("Control+A")
+            page.keyboard.type(typed)
+            page.wait_for_function(f"empty => empty === !document.querySelector('{RESULT}')", arg=empty)
+        found = page.evaluate(f"[...document.querySelectorAll('{RESULT}')].map(item => item.innerText.split('\\n')[0])")
+        missing[word] = {name for name in nodes if NAMES[name] not in found}
+    page.keyboard.press("Escape")
+    assert not {word: lost for word, lost in missing.items() if lost}
 
 
 def test_every_node_stands_on_the_canvas_with_its_widgets(editor, server):
