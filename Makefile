@@ -2,7 +2,7 @@
 # make test   all tests; those on the real ComfyUI run where tests/support/host.py finds one
 # make lint   ruff and pyright
 # make tables   the tables of README.md and other documents again, from benchmarks/results/
-# make pictures   those of README.md again, from tools/make_pictures.py; needs ComfyUI and Chromium
+# make pictures   those in docs/images again, from tools/make_pictures.py; needs ComfyUI and Chromium
 # make translations   locales/*/ again, from the catalogues in locales/; names what is missing; needs ComfyUI
 # make workflows   workflows/ again, from tools/make_workflows.py; needs ComfyUI and Chromium
 #

@@ -7,6 +7,7 @@ import tomllib
 import pytest
 import yaml
 from host import ROOT
+from PIL import Image
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 JOBS = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))["jobs"]
@@ -47,3 +48,16 @@ def test_its_commands_are_those_that_the_makefile_has(job):
 
 def test_without_the_host_lint_demo_and_tests_are_run():
     assert [command.split()[1] for command in commands("without-host")] == ["lint", "demo", "test"]
+
+
+def test_the_registry_shows_pictures_that_are_there():
+    """By their addresses on GitHub, in the sizes that the registry asks for: square up to 400 pixels, and 21 : 9."""
+    raw = PROJECT["project"]["urls"]["Repository"].replace("//github.com", "//raw.githubusercontent.com") + "/main/"
+    sizes = {}
+    for name in ("Icon", "Banner"):
+        address = PROJECT["tool"]["comfy"][name]
+        assert address.startswith(raw)
+        with Image.open(ROOT / address.removeprefix(raw)) as picture:
+            sizes[name] = picture.size
+    assert sizes["Icon"][0] == sizes["Icon"][1] <= 400
+    assert 9 * sizes["Banner"][0] == 21 * sizes["Banner"][1]

@@ -1,7 +1,7 @@
-"""Make the pictures of README.md: `make pictures` runs it. Needs ComfyUI and Chromium.
+"""Make the pictures in docs/images: `make pictures` runs it. Needs ComfyUI and Chromium.
 
-Two panoramas by `python -m demo`, and what a newcomer sees of ComfyUI: the template browser, and the first workflow
-after Run. With names as arguments only these pictures are made.
+Two panoramas by `python -m demo`, what a newcomer sees of ComfyUI (the template browser, and the first workflow after
+Run), and the icon and the banner of the pack. With names as arguments only these pictures are made.
 """
 
 import io
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from browser import FrontEnd, front_end
 from comfy_server import PACK, running_server
+from pack_pictures import PAINTED, banner, icon
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
@@ -25,11 +26,11 @@ WIDTH = 1200  # pixels of a screenshot in the document
 SHOWN = """app.canvas.setDirty(true, true), app.graph.nodes.find(node => node.type === 'SaveImage').imgs?.length"""
 
 
-def panorama(method: str) -> Image.Image:
+def panorama(method: str, *options: str) -> Image.Image:
     """As the command below the picture paints it."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "panorama.png"
-        command = ["-m", "demo", "panorama", "--method", method, "--seed", "1", "--out", str(out)]
+        command = ["-m", "demo", "panorama", "--method", method, *(options or ["--seed", "1"]), "--out", str(out)]
         subprocess.run([sys.executable, *command], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
         return Image.open(out).convert("RGB")
 
@@ -79,6 +80,8 @@ MAKERS = {
     "multidiffusion": partial(panorama, "multidiffusion"),
     "templates": partial(in_front_end, templates),
     "front_end": partial(in_front_end, after_run),
+    "icon": lambda: icon(panorama("msd", *PAINTED)),
+    "banner": lambda: banner(panorama("msd", *PAINTED)),
 }
 
 
