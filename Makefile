@@ -5,6 +5,7 @@
 # make pictures   those in docs/images again, from tools/make_pictures.py; needs ComfyUI and Chromium
 # make translations   locales/*/ again, from the catalogues in locales/; names what is missing; needs ComfyUI
 # make workflows   workflows/ again, from tools/make_workflows.py; needs ComfyUI and Chromium
+# make blueprints   subgraphs/ again, from tools/make_blueprints.py; needs ComfyUI and Chromium
 #
 # Needs python3 (3.11 or newer), bash (on Windows that of Git) and a package index. Everything is installed into .venv,
 # once per change of requirements.
@@ -22,7 +23,7 @@ INSTALL := $(UV) pip install --quiet --python $(BIN)/python$(EXE)
 HOST := $(shell cd tests/support && $(if $(filter-out undefined,$(origin COMFYUI_PATH)),COMFYUI_PATH='$(COMFYUI_PATH)') \
 	$(PYTHON) -c "import host; print(host.HOST or '')")
 
-.PHONY: demo test lint tables pictures translations workflows clean
+.PHONY: demo test lint tables pictures translations workflows blueprints clean
 
 demo: $(VENV)/demo.stamp
 	mkdir -p out
@@ -47,6 +48,9 @@ workflows: $(if $(HOST),$(VENV)/host$(subst /,-,$(HOST)).stamp) $(VENV)/test.sta
 
 translations: $(if $(HOST),$(VENV)/host$(subst /,-,$(HOST)).stamp) $(VENV)/test.stamp
 	PYTHONPATH=tests:tests/support $(BIN)/python tools/translations.py
+
+blueprints: $(if $(HOST),$(VENV)/host$(subst /,-,$(HOST)).stamp) $(VENV)/test.stamp
+	PYTHONPATH=tests:tests/support $(BIN)/python tools/make_blueprints.py
 
 pictures: $(if $(HOST),$(VENV)/host$(subst /,-,$(HOST)).stamp) $(VENV)/test.stamp
 	PYTHONPATH=tests:tests/support $(BIN)/python tools/make_pictures.py

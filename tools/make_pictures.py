@@ -1,7 +1,8 @@
 """Make the pictures in docs/images: `make pictures` runs it. Needs ComfyUI and Chromium.
 
 Two panoramas by `python -m demo`, what a newcomer sees of ComfyUI (the template browser, and the first workflow after
-Run), and the icon and the banner of the pack. With names as arguments only these pictures are made.
+Run), the icon and the banner of the pack, and faults with their repair. With names as arguments only these pictures are
+made.
 """
 
 import io
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from browser import FrontEnd, front_end
 from comfy_server import PACK, running_server
+from fault_pictures import FAULTS, fault_picture
 from pack_pictures import PAINTED, banner, icon
 from PIL import Image
 
@@ -75,6 +77,12 @@ def in_front_end(picture: Callable[[FrontEnd], Image.Image]) -> Image.Image:
         return picture(editor)
 
 
+def fault(name: str) -> Image.Image:
+    """A fault and its repair, by a fresh server."""
+    with tempfile.TemporaryDirectory() as base, running_server(Path(base)) as server:
+        return fault_picture(server, name)
+
+
 MAKERS = {
     "msd": partial(panorama, "msd"),
     "multidiffusion": partial(panorama, "multidiffusion"),
@@ -82,6 +90,7 @@ MAKERS = {
     "front_end": partial(in_front_end, after_run),
     "icon": lambda: icon(panorama("msd", *PAINTED)),
     "banner": lambda: banner(panorama("msd", *PAINTED)),
+    **{f"fault_{name}": partial(fault, name) for name in FAULTS},
 }
 
 
