@@ -1,4 +1,4 @@
-"""docs/which_node.md leaves nothing out: every node and every workflow answers a wish, and every paper has its picture."""
+"""docs/which_node.md leaves nothing out: every node and every workflow answers a wish, every paper has a picture."""
 
 import re
 
