@@ -118,13 +118,15 @@ class Fault(NamedTuple):
     shown: Callable[[Image.Image], Image.Image] = as_painted
 
 
-WRAPS = {"windows": {"wrap_x": True}, "decode": {"wrap_x": True}}
 FAULTS = {
     "seams": Fault({"overlap 0": panorama(DUSK, windows={"overlap": 0.0}), "overlap 0.5": panorama(DUSK)}),
     "stacked": Fault({"KSampler": panorama(SCENE, HIGH), "Multi-Scale Sampler": multi_scale()}),
     "palettes": Fault({"Panorama Windows alone": panorama(FREE), "with Sync Guidance": synced()}),
     "edge": Fault(
-        {"wrap_x off: left and right edge": panorama(DUSK), "wrap_x on, twice": panorama(DUSK, **WRAPS)},
+        {
+            "wrap_x off: left and right edge": panorama(DUSK),
+            "wrap_x on, twice": panorama(DUSK, windows={"wrap_x": True}, decode={"wrap_x": True}),
+        },
         edges_in_the_middle,
     ),
     "washed_out": Fault({"3 steps": panorama(DUSK, sampler={"steps": 3}), "20 steps": panorama(DUSK)}),
