@@ -40,4 +40,4 @@ class PanoramaEncode(io.ComfyNode):
             )
         canvas = Size(height // per_cell, width // per_cell)
         params = window_params(canvas, per_cell, partial(encodes_in_memory, vae), **asked)
-        return io.NodeOutput({"samples": encode_canvas(vae, image, params.wrap, params)})
+        return io.NodeOutput({"samples": encode_canvas(vae, image, params.wrap, params, progress=True)})

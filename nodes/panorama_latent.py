@@ -143,7 +143,7 @@ def outpaint(
             "latent cells, so nothing would be painted; make the canvas larger or image_scale smaller, or choose "
             "img2img to paint the image anew."
         )
-    crop(latent["samples"], window)[:] = encode(vae, image, space, size)
+    crop(latent["samples"], window)[:] = encode(vae, image, space, size, progress=True)
     feathered = cells("feather", feather, space.pixels_per_cell)
     latent["noise_mask"] = mask_outside(canvas, window, feathered)[None, None]
 
@@ -152,4 +152,4 @@ def cover(latent: dict, space: LatentSpace, canvas: Size, wrap: Wrap, *, image, 
     """Covers the canvas with the image."""
     if fit not in FITS:
         raise ValueError(f"fit: must be one of {', '.join(FITS)}, got {fit!r}.")
-    latent["samples"][:] = encode(vae, image, space, canvas, crop=fit == CROP, wrap=wrap)
+    latent["samples"][:] = encode(vae, image, space, canvas, crop=fit == CROP, wrap=wrap, progress=True)

@@ -86,17 +86,19 @@ def stack_latent(model, samples: dict, levels: int) -> Tensor:
     return latent
 
 
-def encode(vae, image: Tensor, space: LatentSpace, size: Size, crop: bool = False, wrap: Wrap = NO_WRAP) -> Tensor:
+def encode(
+    vae, image: Tensor, space: LatentSpace, size: Size, crop: bool = False, wrap: Wrap = NO_WRAP, progress: bool = False
+) -> Tensor:
     """Pictures (B, H, W, C) as latents of `size` cells; cropped to its proportions, or stretched to them.
 
-    `wrap` are the edges that meet.
+    `wrap` are the edges that meet. With `progress` the bar of the node shows the windows that are encoded.
     """
     height, width = size.height * space.pixels_per_cell, size.width * space.pixels_per_cell
     if image.shape[1:3] != (height, width):
         pixels = image.movedim(-1, 1)
         pixels = comfy.utils.common_upscale(pixels, width, height, "lanczos", "center" if crop else "disabled")
         image = pixels.movedim(1, -1)
-    latents = encode_canvas(vae, image, wrap)
+    latents = encode_canvas(vae, image, wrap, progress=progress)
     if space.has_time and latents.ndim == 4:
         latents = latents.unsqueeze(2)
     if latents.shape[1] != space.channels or latents.shape[-2:] != size:

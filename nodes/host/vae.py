@@ -40,7 +40,9 @@ def decodes_in_memory(vae, latent: Tensor, window: Size) -> bool:
     return needed <= SHARE * comfy.model_management.get_total_memory(vae.device) - vae.model_size()
 
 
-def encode_canvas(vae, image: Tensor, wrap: Wrap = NO_WRAP, params: DecodeParams | None = None) -> Tensor:
+def encode_canvas(
+    vae, image: Tensor, wrap: Wrap = NO_WRAP, params: DecodeParams | None = None, progress: bool = False
+) -> Tensor:
     """Pictures (B, H, W, C) of any size as a latent (B, C, ..., h, w), in windows that the device holds.
 
     One picture at a time: a video VAE takes the pictures of a batch for the frames of one film.
@@ -50,6 +52,7 @@ def encode_canvas(vae, image: Tensor, wrap: Wrap = NO_WRAP, params: DecodeParams
         image: sides are multiples of the pixels of a cell; what is beyond three channels is not encoded.
         wrap: edges that meet.
         params: the windows; None finds the largest that fit.
+        progress: whether the node shows how many windows are done.
     """
     per_cell = vae.spacial_compression_encode()
     pixels = image[..., :3].movedim(-1, 1)
@@ -57,12 +60,13 @@ def encode_canvas(vae, image: Tensor, wrap: Wrap = NO_WRAP, params: DecodeParams
     if params is None:
         params = DecodeParams(window=canvas, wrap=wrap)
         params = replace(params, window=largest_window(canvas, params, partial(encodes_in_memory, vae)))
-    bar = comfy.utils.ProgressBar(len(decode_plan(canvas, params)) * len(pixels))
+    bar = comfy.utils.ProgressBar(len(decode_plan(canvas, params)) * len(pixels)) if progress else None
 
     def encode(view: Tensor) -> Tensor:
         comfy.model_management.throw_exception_if_processing_interrupted()
         latent = vae.encode(view.movedim(-3, -1))
-        bar.update(1)
+        if bar is not None:
+            bar.update(1)
         return latent
 
     return torch.cat([encode_in_windows(picture, encode, per_cell, params) for picture in pixels.split(1)])

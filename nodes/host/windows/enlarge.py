@@ -65,7 +65,9 @@ def enlarge(
         model = with_settings(model, picture=picture)
         load_along(model, vae)
     blank = denoise == 1  # pure noise: what it starts from does not matter
-    latent = empty(space, len(image), canvas) if blank else encode(vae, large, space, canvas, wrap=how.wrap)
+    latent = (
+        empty(space, len(image), canvas) if blank else encode(vae, large, space, canvas, wrap=how.wrap, progress=True)
+    )
     latent = sample(model, latent_image={"samples": latent}, denoise=denoise, **as_in_ksampler)["samples"]
     pixels = _decoded(vae, latent, how.wrap)[:, : how.size[0], : how.size[1]]
     if how.structure > 0:
