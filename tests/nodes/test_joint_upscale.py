@@ -1,5 +1,6 @@
 """Joint Upscale and Structure Guidance on the bundled model: the picture is kept, and what cannot be done is said."""
 
+import gc
 from functools import partial
 from types import SimpleNamespace
 
@@ -106,6 +107,13 @@ def test_structure_guidance_is_the_same_in_the_host_s_own_sampler(demo):
 @pytest.mark.parametrize("sampler", ["dpmpp_2m", "euler_ancestral", "euler_cfg_pp"])
 def test_other_samplers_keep_it_too(demo, sampler):
     assert error(upscale(demo, picture(), sampler_name=sampler, steps=4)[0], picture()) < 0.12
+
+
+def test_the_host_keeps_track_of_the_model(demo):
+    """If it did not, it would collect garbage before every later call of any model."""
+    upscale(demo, picture())
+    gc.collect()
+    assert not any(loaded.is_dead() for loaded in comfy.model_management.current_loaded_models)
 
 
 def test_edges_that_wrap_meet(demo):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from math import lcm
+from typing import Any
 
 import comfy.utils
 import torch
@@ -57,12 +58,16 @@ def enlarge(
     space = latent_space(model)
     enlargement = max(how.size[0] / image.shape[1], 1.0)
     step = lcm(space.grid, FACTOR ** (scales_for(enlargement) - 1)) * space.pixels_per_cell
-    model = _with_windows(model, how)
     large = _padded(_resized(image, how, upscale_model), how, step)
     canvas = Size(large.shape[1] // space.pixels_per_cell, large.shape[2] // space.pixels_per_cell)
+    changes = _windows(model, how)
     if how.structure > 0:
-        picture = Picture(image=large, vae=vae, strength=how.structure, end=how.structure_end, enlargement=enlargement)
-        model = with_settings(model, picture=picture)
+        changes["picture"] = Picture(
+            image=large, vae=vae, strength=how.structure, end=how.structure_end, enlargement=enlargement
+        )
+    # In one clone: of a clone of a clone the host loses track when both are gone, and takes the model for a leak.
+    model = with_settings(model, **changes)
+    if how.structure > 0:
         load_along(model, vae)
     blank = denoise == 1  # pure noise: what it starts from does not matter
     latent = (
@@ -80,10 +85,11 @@ def _three_channels(image: Tensor) -> Tensor:
     return (image.expand(*image.shape[:3], 3) if image.shape[-1] == 1 else image[..., :3]).contiguous()
 
 
-def _with_windows(model: ModelPatcher, how: Enlargement) -> ModelPatcher:
+def _windows(model: ModelPatcher, how: Enlargement) -> dict[str, Any]:
+    """The settings of windows, for a model that has none."""
     if settings_of(model.model_options).windows is not None:
-        return model
-    return with_settings(model, windows=replace(joint_params(model).windows, wrap=how.wrap, moving=how.moving))
+        return {}
+    return {"windows": replace(joint_params(model).windows, wrap=how.wrap, moving=how.moving)}
 
 
 def _resized(image: Tensor, how: Enlargement, upscale_model) -> Tensor:
