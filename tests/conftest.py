@@ -33,6 +33,8 @@ LONGEST = (
     "nodes/test_zoom_stack.py",
     "nodes/test_joint_upscale.py",
     "nodes/host/windows/test_sampling.py",
+    "nodes/test_save_panorama.py",
+    "benchmarks/speed/test_save_panorama.py",
     "nodes/test_interrupts.py",
     "benchmarks/speed/test_command.py",
 )

@@ -42,7 +42,7 @@ from benchmarks import bootstrap
 from benchmarks.figures import enlarging
 from benchmarks.figures import __main__ as figures
 bootstrap.RESAMPLES, figures.TRUE_PICTURES = 10, 6
-enlarging.TRUE_PICTURES, enlarging.HEIGHT, enlarging.PROMPTS = 2, 128, enlarging.PROMPTS[:1]
+enlarging.TRUE_PICTURES, enlarging.HEIGHT, enlarging.PROMPTS = 2, 96, enlarging.PROMPTS[:1]
 for name, figure in figures.FIGURES.items():
     every = {"msd-steps": 3, "msd-weight": 5}.get(name, 1)  # the fewest with each method, and no weight beside ten
     few = dataclasses.replace(figure, prompts=figure.prompts[:2], lines=figure.lines[::every])
