@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from core.canvas.windows import Size
 from core.joint_step import JointParams
-from core.methods.structure import StructureParams, kept, scales_for
+from core.methods.structure import StructureParams, restored, scales_for
 
 from .autoencoder import PIXELS_PER_CELL
 from .metrics import sharpness
@@ -61,7 +61,7 @@ def enlarge_picture(
     latent = sample_jointly(pipeline, start, sigmas, params.prompt, params.cfg, joint, small, on_step)
     image = pipeline.decode(latent)
     if params.structure > 0:
-        image = kept(image, picture, params.structure)
+        image = restored(image, picture, params.structure)
     return Panorama(image, pipeline.views - before)
 
 

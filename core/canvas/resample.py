@@ -1,12 +1,13 @@
 """Downsampling and upsampling between the scales of a canvas, and the noise level after downsampling."""
 
+from math import ceil, gcd
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from ..step import signal
-from .windows import NO_WRAP, Size, Wrap
+from .windows import NO_WRAP, Size, Wrap, canvas_size
 
 
 def downsampled_size(size: Size, scale_factor: int) -> Size:
@@ -52,13 +53,24 @@ def upsample_bicubic(x: Tensor, size: Size, wrap: Wrap = NO_WRAP) -> Tensor:
     Coarse cell i covers the fine cells 2 i and 2 i + 1. `size`, H and W, is at most twice h and w. If a side is odd,
     its last cell is cut off.
     """
-    flat = x.flatten(1, -3)
-    margin = 2  # cells that the bicubic kernel needs on either side
-    for sides, wraps in (([margin, margin, 0, 0], wrap.x), ([0, 0, margin, margin], wrap.y)):
-        flat = nn.functional.pad(flat, sides, mode="circular" if wraps else "replicate")
-    large = nn.functional.interpolate(flat, scale_factor=2.0, mode="bicubic", align_corners=False)
-    inside = large[..., 2 * margin : 2 * margin + size.height, 2 * margin : 2 * margin + size.width]
-    return inside.reshape(*x.shape[:-2], *size)
+    large = enlarge_bicubic(x.flatten(1, -3), canvas_size(x).scaled(2), wrap)
+    return large[..., : size.height, : size.width].reshape(*x.shape[:-2], *size)
+
+
+def enlarge_bicubic(x: Tensor, size: Size, wrap: Wrap = NO_WRAP) -> Tensor:
+    """Bicubic enlargement to any size, (B, C, h, w) to (B, C, H, W); edges that are joined see one another."""
+    margins = [_margin(*sides) if wraps else 0 for *sides, wraps in zip(canvas_size(x), size, wrap, strict=True)]
+    padded = nn.functional.pad(x, (margins[1],) * 2 + (margins[0],) * 2, mode="circular")
+    top, left = (margin * to // of for margin, of, to in zip(margins, canvas_size(x), size, strict=True))
+    whole = (size.height + 2 * top, size.width + 2 * left)
+    large = nn.functional.interpolate(padded, whole, mode="bicubic", align_corners=False)
+    return large[..., top : top + size.height, left : left + size.width]
+
+
+def _margin(side: int, to: int) -> int:
+    """Cells to add on either side, at least the two that the kernel sees, that become whole cells of the result."""
+    whole = side // gcd(side, to)
+    return whole * ceil(2 / whole)
 
 
 def at_own_noise_level(x: Tensor, sigma: float, scale_factor: int, flow: bool) -> tuple[Tensor, float]:

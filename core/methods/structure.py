@@ -9,11 +9,12 @@ picture would be another one: on the bundled model, its edges come out two pixel
 """
 
 from dataclasses import dataclass
-from math import ceil, gcd, log2
+from math import ceil, log2
 
 import torch
 from torch import Tensor, nn
 
+from ..canvas.resample import enlarge_bicubic
 from ..canvas.windows import NO_WRAP, Size, Wrap, canvas_size
 from ..correction import RollOff
 from ..step import Step
@@ -66,7 +67,7 @@ def scales_for(enlargement: float) -> int:
     return 1 + max(1, ceil(log2(enlargement) - 1e-9))
 
 
-def kept(image: Tensor, picture: Tensor, strength: float = 1.0, wrap: Wrap = NO_WRAP) -> Tensor:
+def restored(image: Tensor, picture: Tensor, strength: float = 1.0, wrap: Wrap = NO_WRAP) -> Tensor:
     """The decoded result with what the picture shows put back: the same decomposition as above, in pixels.
 
     With w = 1 the result, made smaller again, is the picture. The autoencoder and the end of the sampling, which is
@@ -82,33 +83,16 @@ def kept(image: Tensor, picture: Tensor, strength: float = 1.0, wrap: Wrap = NO_
     small = Size(*(min(side, max(whole // 2, 1)) for side, whole in zip(canvas_size(picture), size, strict=True)))
     picture, seen = _smaller(picture, small), _smaller(image, small)
     trust = (-((picture - seen).abs().mean(dim=1, keepdim=True) / TRUSTED).square()).exp()
-    trust, result = _larger(trust, size, wrap).clamp(0, 1), torch.empty_like(image)
+    trust, result = enlarge_bicubic(trust, size, wrap).clamp(0, 1), torch.empty_like(image)
     for channel in range(image.shape[1]):  # one by one: large pictures take gigabytes
         one = slice(channel, channel + 1)
-        found = (
-            (image[:, one] - _larger(seen[:, one], size, wrap)).mul_(trust).add_(_larger(picture[:, one], size, wrap))
-        )
+        details = (image[:, one] - enlarge_bicubic(seen[:, one], size, wrap)).mul_(trust)
+        found = details.add_(enlarge_bicubic(picture[:, one], size, wrap))
         missing = picture[:, one] - _smaller(found, small)  # bicubic pixels are no right inverse of their mean
-        found += _larger(missing, size, wrap)
+        found += enlarge_bicubic(missing, size, wrap)
         torch.lerp(image[:, one], found, strength, out=result[:, one]).clamp_(0, 1)
     return result
 
 
 def _smaller(image: Tensor, size: Size) -> Tensor:
     return nn.functional.interpolate(image, tuple(size), mode="area")
-
-
-def _larger(image: Tensor, size: Size, wrap: Wrap) -> Tensor:
-    """Bicubic, (B, C, h, w) to (B, C, H, W); edges that are joined see one another."""
-    margins = [_margin(*sides) if wraps else 0 for *sides, wraps in zip(canvas_size(image), size, wrap, strict=True)]
-    padded = nn.functional.pad(image, (margins[1],) * 2 + (margins[0],) * 2, mode="circular")
-    top, left = (margin * to // of for margin, of, to in zip(margins, canvas_size(image), size, strict=True))
-    whole = (size.height + 2 * top, size.width + 2 * left)
-    large = nn.functional.interpolate(padded, whole, mode="bicubic", align_corners=False)
-    return large[..., top : top + size.height, left : left + size.width]
-
-
-def _margin(side: int, to: int) -> int:
-    """Pixels to add on either side, at least the two that a bicubic kernel sees, so that they become whole pixels."""
-    whole = side // gcd(side, to)
-    return whole * ceil(2 / whole)

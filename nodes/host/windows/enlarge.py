@@ -14,7 +14,7 @@ from torch.nn import functional
 from ....core.canvas.decode import DecodeParams, decode_in_windows, decode_plan, largest_window
 from ....core.canvas.windows import Size, Wrap, canvas_size
 from ....core.methods.multiscale import FACTOR
-from ....core.methods.structure import kept, scales_for
+from ....core.methods.structure import restored, scales_for
 from ..gradients.vae import load_along
 from ..ksampler import sample
 from ..latents import empty, encode, latent_space
@@ -77,7 +77,7 @@ def enlarge(
     pixels = _decoded(vae, latent, how.wrap)[:, : how.size[0], : how.size[1]]
     if how.structure > 0:
         sizes = pixels.movedim(-1, 1), image.to(pixels).movedim(-1, 1)
-        pixels = kept(*sizes, how.structure, how.wrap).movedim(1, -1)
+        pixels = restored(*sizes, how.structure, how.wrap).movedim(1, -1)
     return pixels, latent
 
 

@@ -11,7 +11,7 @@ from joint_diffusion.core.measure.cost import views_per_step
 from joint_diffusion.core.methods.multidiffusion import WindowParams
 from joint_diffusion.core.methods.multiscale import MultiScaleParams
 from joint_diffusion.core.methods.scale_map import ScaleMap
-from joint_diffusion.core.methods.structure import StructureParams, kept, scales_for
+from joint_diffusion.core.methods.structure import StructureParams, restored, scales_for
 from joint_diffusion.core.step import Step
 from kornia.filters import box_blur
 from oracles import project
@@ -101,7 +101,7 @@ def soft(height, width, seed=3, wrap=False):
 @pytest.mark.parametrize(("small", "large"), [((32, 40), (64, 80)), ((30, 20), (120, 80)), ((34, 42), (85, 105))])
 def test_the_kept_image_made_small_again_is_the_picture(small, large):
     picture, image = soft(*small), soft(*large, seed=4)
-    found = kept(image, picture)
+    found = restored(image, picture)
     again = nn.functional.interpolate(found, small, mode="area")
     assert (again - picture).abs().mean() < 0.05 * (
         nn.functional.interpolate(image, small, mode="area") - picture
@@ -113,33 +113,33 @@ def test_details_stay_where_the_image_agrees_with_the_picture():
     picture = soft(32, 32)
     smooth = nn.functional.interpolate(picture, (64, 64), mode="bicubic")
     details = 0.05 * (-1.0) ** (torch.arange(64)[:, None] + torch.arange(64)).double()
-    torch.testing.assert_close(kept(smooth + details, picture), smooth + details, rtol=0, atol=0.01)
-    elsewhere = kept(smooth + details + torch.where(torch.arange(64) < 32, 0.4, 0.0), picture) - smooth
+    torch.testing.assert_close(restored(smooth + details, picture), smooth + details, rtol=0, atol=0.01)
+    elsewhere = restored(smooth + details + torch.where(torch.arange(64) < 32, 0.4, 0.0), picture) - smooth
     assert elsewhere[..., 8:24].std() < 0.1 * elsewhere[..., 40:56].std()
 
 
 def test_a_part_of_it_is_kept_at_a_lower_strength():
     picture, image = soft(32, 32), soft(64, 64, seed=4)
-    half = kept(image, picture, 0.5)
-    torch.testing.assert_close(half, (image + kept(image, picture)) / 2)
-    assert torch.equal(kept(image, picture, 0.0), image)
+    half = restored(image, picture, 0.5)
+    torch.testing.assert_close(half, (image + restored(image, picture)) / 2)
+    assert torch.equal(restored(image, picture, 0.0), image)
 
 
 @pytest.mark.parametrize("size", [(64, 96), (80, 120)])
 def test_a_picture_that_wraps_is_kept_wherever_it_is_cut_open(size):
     picture, image = soft(32, 48, wrap=True), soft(*size, seed=4, wrap=True)
     wrap, moved = Wrap(y=False, x=True), size[1] // 2
-    expected = kept(image, picture, wrap=wrap).roll(moved, -1)
+    expected = restored(image, picture, wrap=wrap).roll(moved, -1)
     turned = image.roll(moved, -1), picture.roll(24, -1)
-    torch.testing.assert_close(kept(*turned, wrap=wrap), expected)
-    assert not torch.allclose(kept(*turned), expected, atol=1e-3)
+    torch.testing.assert_close(restored(*turned, wrap=wrap), expected)
+    assert not torch.allclose(restored(*turned), expected, atol=1e-3)
 
 
 def test_at_its_own_size_what_is_smaller_than_two_pixels_is_the_image_s():
     picture = soft(64, 64)
     details = 0.05 * (-1.0) ** (torch.arange(64)[:, None] + torch.arange(64)).double()
-    torch.testing.assert_close(kept(picture + details, picture), picture + details, rtol=0, atol=0.01)
-    torch.testing.assert_close(kept(picture, picture + details), picture, rtol=0, atol=0.01)
+    torch.testing.assert_close(restored(picture + details, picture), picture + details, rtol=0, atol=0.01)
+    torch.testing.assert_close(restored(picture, picture + details), picture, rtol=0, atol=0.01)
 
 
 def test_bad_input():
