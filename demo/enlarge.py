@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from kornia.metrics import psnr
 from torch import Tensor, nn
 
-from core.canvas.windows import Size
+from core.canvas.windows import Size, canvas_size
 from core.joint_step import JointParams
 from core.methods.structure import StructureParams, restored, scales_for
 
@@ -49,16 +49,18 @@ def enlarge_picture(
     encode = pipeline.autoencoder.encode
     large = nn.functional.interpolate(picture, scale_factor=float(params.upscale_by), mode="bicubic").clamp(0, 1)
     structure = StructureParams(scales=scales_for(params.upscale_by), strength=params.structure)
-    canvas = Size(*(side // PIXELS_PER_CELL for side in large.shape[-2:]))
+    canvas = Size(*(side // PIXELS_PER_CELL for side in canvas_size(large)))
     followed = structure.picture_size(canvas).scaled(PIXELS_PER_CELL)
     joint = JointParams(
         windows=landscape_windows(params.stride, batch=8, moving=params.moving, seed=params.seed),
         structure=structure if params.structure > 0 else None,
     )
     sigmas, before = partial_sigmas(params.steps, params.denoise), pipeline.views
-    start = noisy_start(encode(large), params.seed, sigmas[0], params.denoise)
-    small = encode(nn.functional.interpolate(large, tuple(followed), mode="area"))
-    latent = sample_jointly(pipeline, start, sigmas, params.prompt, params.cfg, joint, small, on_step)
+    encoded = encode(large)
+    start = noisy_start(encoded, params.seed, sigmas[0], params.denoise)
+    if followed != canvas_size(large):  # there are scales between picture and result
+        encoded = encode(nn.functional.interpolate(large, tuple(followed), mode="area"))
+    latent = sample_jointly(pipeline, start, sigmas, params.prompt, params.cfg, joint, encoded, on_step)
     image = pipeline.decode(latent)
     if params.structure > 0:
         image = restored(image, picture, params.structure)

@@ -4,9 +4,8 @@ from functools import partial
 
 from comfy_api.latest import io
 
-from ..core.canvas.decode import decode_in_windows, decode_plan
 from ..core.canvas.windows import canvas_size
-from .host.vae import decoder, decodes_in_memory, require_latent_of
+from .host.vae import decode_canvas, decodes_in_memory, require_latent_of
 from .search_words import WRAP
 from .vae_windows import window_inputs, window_params
 
@@ -38,6 +37,4 @@ class PanoramaDecode(io.ComfyNode):
         canvas = canvas_size(latent)
         fits = partial(decodes_in_memory, vae, latent)
         params = window_params(canvas, vae.spacial_compression_decode(), fits, **asked)
-        decode = decoder(vae, len(decode_plan(canvas, params)))
-        pixels = decode_in_windows(latent, decode, params).movedim(-3, -1)
-        return io.NodeOutput(pixels.reshape(-1, *pixels.shape[-3:]))
+        return io.NodeOutput(decode_canvas(vae, latent, params.wrap, params))

@@ -8,9 +8,9 @@ import comfy.utils
 import torch
 from torch import Tensor
 
-from ...core.canvas.decode import DecodeParams, Decoder, decode_plan, largest_window
+from ...core.canvas.decode import DecodeParams, Decoder, decode_in_windows, decode_plan, largest_window
 from ...core.canvas.encode import encode_in_windows
-from ...core.canvas.windows import NO_WRAP, Size, Wrap
+from ...core.canvas.windows import NO_WRAP, Size, Wrap, canvas_size
 
 # Of the device's memory; the rest belongs to the system and to what the host keeps for itself.
 SHARE = 0.75
@@ -28,6 +28,16 @@ def decoder(vae, windows: int = 0) -> Decoder:
         return pixels
 
     return decode
+
+
+def decode_canvas(vae, latent: Tensor, wrap: Wrap = NO_WRAP, params: DecodeParams | None = None) -> Tensor:
+    """A latent (B, C, ..., h, w) as pictures (N, H, W, C), N = B times its frames; otherwise as `encode_canvas`."""
+    canvas = canvas_size(latent)
+    if params is None:
+        params = DecodeParams(window=canvas, wrap=wrap)
+        params = replace(params, window=largest_window(canvas, params, partial(decodes_in_memory, vae, latent)))
+    pixels = decode_in_windows(latent, decoder(vae, len(decode_plan(canvas, params))), params).movedim(-3, -1)
+    return pixels.reshape(-1, *pixels.shape[-3:])
 
 
 def decodes_in_memory(vae, latent: Tensor, window: Size) -> bool:

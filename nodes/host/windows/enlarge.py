@@ -5,21 +5,19 @@ from math import lcm
 from typing import Any
 
 import comfy.utils
-import torch
 from comfy.model_patcher import ModelPatcher
 from comfy_extras.nodes_upscale_model import ImageUpscaleWithModel
 from torch import Tensor
 from torch.nn import functional
 
-from ....core.canvas.decode import DecodeParams, decode_in_windows, decode_plan, largest_window
-from ....core.canvas.windows import Size, Wrap, canvas_size
+from ....core.canvas.windows import Size, Wrap
 from ....core.methods.multiscale import FACTOR
 from ....core.methods.structure import restored, scales_for
 from ..gradients.vae import load_along
 from ..ksampler import sample
 from ..latents import empty, encode, latent_space
 from ..settings import Picture, joint_params, settings_of
-from ..vae import decoder, decodes_in_memory
+from ..vae import decode_canvas
 from .patch import with_settings
 
 SEEN_AROUND = 32  # pixels of the other side that an upscale model sees at an edge that wraps
@@ -74,7 +72,7 @@ def enlarge(
         empty(space, len(image), canvas) if blank else encode(vae, large, space, canvas, wrap=how.wrap, progress=True)
     )
     latent = sample(model, latent_image={"samples": latent}, denoise=denoise, **as_in_ksampler)["samples"]
-    pixels = _decoded(vae, latent, how.wrap)[:, : how.size[0], : how.size[1]]
+    pixels = decode_canvas(vae, latent, how.wrap).clamp(0, 1)[:, : how.size[0], : how.size[1]]
     if how.structure > 0:
         sizes = pixels.movedim(-1, 1), image.to(pixels).movedim(-1, 1)
         pixels = restored(*sizes, how.structure, how.wrap).movedim(1, -1)
@@ -116,11 +114,3 @@ def _padded(image: Tensor, how: Enlargement, step: int) -> Tensor:
     if not any(missing):
         return image
     return functional.pad(image.movedim(-1, 1), (0, missing[1], 0, missing[0]), mode="replicate").movedim(1, -1)
-
-
-def _decoded(vae, latent: Tensor, wrap: Wrap) -> Tensor:
-    canvas = canvas_size(latent)
-    params = DecodeParams(window=canvas, wrap=wrap)
-    params = replace(params, window=largest_window(canvas, params, lambda size: decodes_in_memory(vae, latent, size)))
-    pixels = decode_in_windows(latent, decoder(vae, len(decode_plan(canvas, params))), params).movedim(-3, -1)
-    return torch.clamp(pixels.reshape(-1, *pixels.shape[-3:]), 0, 1)
