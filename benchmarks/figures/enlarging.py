@@ -19,15 +19,14 @@ from torch import Tensor, nn
 from core.canvas.windows import Size, Window, canvas_size
 from core.measure.seams import seam_energy, window_borders
 from demo.enlarge import EnlargeParams, enlarge_picture, measure_enlarged
-from demo.metrics import grid_energy, order_violations_per_column, sharpness
+from demo.model import NATIVE
 from demo.pipeline import LandscapePipeline
 
-from ..bootstrap import mean_interval, set_interval
-from ..distances import fid
+from ..bootstrap import mean_interval
 from ..table import Table, Value
-from .features import WINDOW, FeatureNetwork, load_features
+from .features import WINDOW, load_features
 from .gallery import Gallery, Kept
-from .measures import COSTS, all_features, native_windows
+from .measures import COSTS, Row, all_features, measure, native_windows
 from .painter import PAINTED_BY
 from .plots import Point, draw
 from .prompts import PROMPTS
@@ -40,9 +39,9 @@ ZOOM_WORDS = {2: "near", 4: "close"}  # of the large ones: 4 and 8 windows high
 TRUE_PICTURES, TRUTH_FROM = 24, 1000  # for FID; their first seed
 half_overlap = partial(native_windows, stride=WINDOW // 2)
 OF = "Enlarging: a true picture, made small and large again"
+MEASURED = ("FID", "order violations", "sharpness", "grid x 16 px", "grid y 16 px")  # as in all figures
 METRICS = ("FID", "order violations", "PSNR", "sharpness", "seam energy", "grid x 16 px", "grid y 16 px")
 DRAWN = ("FID", "order violations", "PSNR", "sharpness")
-TWO_CELLS = 16  # pixels: what is repeated for every cell of the next smaller scale
 
 Enlarge = Callable[[Tensor, str, int], tuple[Tensor, int]]
 """(small picture (1, 3, H, W), prompt, seed) -> the large picture (1, 3, H, W), views denoised."""
@@ -124,8 +123,14 @@ def enlarge_figure(pipeline: LandscapePipeline, gallery: Gallery, args: argparse
             kept.append(enlarged(way, prompt, seed) if way else true(prompt, seed))
             print(f"\r{label}: {len(kept)}", end="", file=sys.stderr, flush=True)
         print(file=sys.stderr)
-        smalls = [nn.functional.avg_pool2d(true(*picture).image[None], by) for picture in pictures]
-        values = measured(kept, smalls, [prompt for prompt, _ in pictures], way, network, truth)
+        row = Row(
+            kept=kept, prompts=[prompt for prompt, _ in pictures], stride=NATIVE // 2, network=network, truth=truth
+        )
+        values = measure(row, [*MEASURED, *COSTS]) | seams(row, way.borders if way else half_overlap)
+        if way:  # true pictures are what is made small
+            values["PSNR"] = similarity(
+                kept, [nn.functional.avg_pool2d(true(*one).image[None], by) for one in pictures]
+            )
         table.row(label, values, panoramas=len(kept))
         for metric in DRAWN:
             if metric in values:
@@ -135,24 +140,16 @@ def enlarge_figure(pipeline: LandscapePipeline, gallery: Gallery, args: argparse
     print(f"{gallery.painted} pictures painted, all others were there", file=sys.stderr)
 
 
-def measured(
-    kept: list[Kept], smalls: list[Tensor], prompts: list[str], way: Way | None, network: FeatureNetwork, truth: Tensor
-) -> dict[str, Value]:
-    """The metrics of one row; true pictures have no way, and no PSNR, because they are what is made small."""
-    images = [one.image[None] for one in kept]
-    borders = window_borders((way.borders if way else half_overlap)(images[0]), canvas_size(images[0]))
-    features = torch.stack([all_features(network, image[0]) for image in images])
-    violations = [order_violations_per_column(*pair) for pair in zip(images, prompts, strict=True)]
-    values: dict[str, Value] = {
-        "FID": set_interval(lambda drawn: fid(features[drawn].flatten(0, 1), truth), len(kept)),
-        "order violations": mean_interval(torch.cat(violations)),
-        "sharpness": mean_interval(torch.cat([sharpness(image) for image in images])),
-        "seam energy": mean_interval(torch.cat([seam_energy(image, borders) for image in images])),
-    }
-    for axis in ("x", "y"):
-        grid = [grid_energy(image, TWO_CELLS, axis) for image in images]
-        values[f"grid {axis} 16 px"] = mean_interval(torch.cat(grid))
-    if way:
-        psnr = [measure_enlarged(*pair)["psnr"] for pair in zip(images, smalls, strict=True)]
-        values["PSNR"] = mean_interval(torch.tensor(psnr))
-    return values | {metric: cost(kept) for metric, cost in COSTS.items()}
+def seams(row: Row, borders: Callable[[Tensor], tuple[Window, ...]]) -> dict[str, Value]:
+    """At the borders of the windows of one way: those of tiles are elsewhere."""
+
+    def energy(image: Tensor, _prompt: str) -> Tensor:
+        return seam_energy(image, window_borders(borders(image), canvas_size(image)))
+
+    return {"seam energy": mean_interval(row.each(energy))}
+
+
+def similarity(kept: list[Kept], smalls: list[Tensor]) -> Value:
+    """PSNR of the results, made small again, and the small pictures."""
+    pairs = zip(kept, smalls, strict=True)
+    return mean_interval(torch.tensor([measure_enlarged(one.image[None], small)["psnr"] for one, small in pairs]))
