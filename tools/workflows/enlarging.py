@@ -2,18 +2,20 @@
 
 from typing import Any
 
-from .guidance import CONTROL
 from .parts import (
     SD15,
     SD15_FILE,
     SDXL,
     SDXL_FILE,
     WORDS,
+    around_picture,
+    control_net,
     demo,
     finish,
     models,
     node,
     note,
+    picture,
     prompts,
     sampler,
     second_row,
@@ -76,7 +78,6 @@ def upscale() -> dict:
 def panorama() -> dict:
     """A picture, a panorama around it, and that enlarged."""
     name = "panorama_upscale_demo"
-    scene = "summer day lake mountains"
     text = (
         "## From a picture to a large panorama\n\n"
         "The upper row paints a picture. The middle row paints a panorama around it: **Panorama Latent** puts the "
@@ -85,33 +86,12 @@ def panorama() -> dict:
         f"{WORDS}\n\n"
         "**Expect:** 2048 x 512 pixels, with the picture unchanged in the middle but for its size."
     )
-    around = {
-        "windows": node("PanoramaWindows", 1, model=["model", 0]),
-        "edge": node("DifferentialDiffusion", 2, model=["windows", 0]),
-        "latent": node(
-            "PanoramaLatent",
-            2,
-            "Picture on the canvas",
-            model=["model", 0],
-            width=1024,
-            height=256,
-            content="outpaint",
-            **{"content.image": ["picture", 0], "content.vae": ["model", 2], "content.feather": 32},
-        ),
-        "sampler": sampler(
-            "MultiScaleSampler", 3, "Panorama", model=["edge", 0], seed=3, steps=30, sampler_name="euler_ancestral"
-        ),
-        **finish(name, 4),
-    }
+    around = around_picture(name)
     del around["save"]
-    closer = {f"closer_{key}": found for key, found in prompts(f"near {scene}").items()}
+    closer = {f"closer_{key}": found for key, found in prompts("near summer day lake mountains").items()}
     return {
         "note": note(text, 400),
-        "model": node("LoadDemoModel", 0),
-        **prompts(scene),
-        "small": node("PanoramaLatent", 2, "Canvas of the picture", model=["model", 0], width=256, height=256),
-        "picture_sampler": sampler("MultiScaleSampler", 3, "Picture", latent_image=["small", 0]),
-        "picture": node("VAEDecode", 4, samples=["picture_sampler", 0], vae=["model", 2]),
+        **picture(),
         **second_row(around),
         **{key: found | {"column": 1, "row": 2} for key, found in closer.items()},
         "enlarge": upscaler(
@@ -149,16 +129,7 @@ def tile() -> dict:
         "**Expect:** no seams and no repeated subjects at any *denoise*."
     )
     graph = from_file("upscale_tile_sd15", text, checkpoint(SD15_FILE, SD15))
-    graph["net"] = node("ControlNetLoader", 1, control_net_name=TILE_FILE) | models(TILE_FILE, CONTROL, "controlnet")
-    graph["control"] = node(
-        "ControlNetApplyAdvanced",
-        2,
-        positive=["positive", 0],
-        negative=["negative", 0],
-        control_net=["net", 0],
-        image=["picture", 0],
-        strength=0.6,
-    )
+    graph |= control_net(TILE_FILE, 2, "picture", 0.6)
     graph["enlarge"]["column"], graph["save"]["column"] = 3, 4
     graph["enlarge"]["inputs"] |= {"positive": ["control", 0], "negative": ["control", 1]}
     return graph

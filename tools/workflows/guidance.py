@@ -7,9 +7,9 @@ from .parts import (
     SDXL_FILE,
     WORDS,
     checkpoint,
+    control_net,
     demo,
     finish,
-    models,
     node,
     note,
     prompts,
@@ -19,7 +19,6 @@ from .parts import (
 
 FREE = "far sky mountains forest meadow"  # no season and no hour: every window may have its own
 ROW = (1024, 128)  # one window high
-CONTROL = "https://huggingface.co/comfyanonymous/ControlNet-v1-1_fp16_safetensors/resolve/main/"
 CONTROL_FILE = "control_v11p_sd15_canny_fp16.safetensors"
 
 
@@ -101,20 +100,11 @@ def controlled() -> dict:
         ),
         "hint": node("Canny", 2, image=["wide", 0]),
         "look": node("PreviewImage", 3, "The hint", images=["hint", 0]) | {"size": [300, 260]},
-        "net": node("ControlNetLoader", 1, control_net_name=CONTROL_FILE) | models(CONTROL_FILE, CONTROL, "controlnet"),
     }
+    graph |= control_net(CONTROL_FILE, 3, "hint", 0.8)
     # The ControlNet needs its hint, and the sampler the ControlNet: all that follows moves by a column.
     for later in ("sampler", "decode", "save", "plan"):
         graph[later]["column"] += 1
-    graph["control"] = node(
-        "ControlNetApplyAdvanced",
-        3,
-        positive=["positive", 0],
-        negative=["negative", 0],
-        control_net=["net", 0],
-        image=["hint", 0],
-        strength=0.8,
-    )
     graph["sampler"]["inputs"] |= {"positive": ["control", 0], "negative": ["control", 1]}
     return graph
 

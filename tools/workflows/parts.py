@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 SD15 = "https://huggingface.co/Comfy-Org/stable-diffusion-v1-5-archive/resolve/main/"
 SDXL = "https://huggingface.co/stabilityai/stable-diffusion-xl-base-1.0/resolve/main/"
+CONTROL = "https://huggingface.co/comfyanonymous/ControlNet-v1-1_fp16_safetensors/resolve/main/"
 SD15_FILE, SDXL_FILE = "v1-5-pruned-emaonly-fp16.safetensors", "sd_xl_base_1.0.safetensors"
 
 WORDS = "The demo model knows few words: its help page lists them. "
@@ -131,3 +132,54 @@ def checkpoint(
 def models(file: str, url: str, directory: str) -> dict:
     """What makes the front end offer a download of a file that is not there."""
     return {"properties": {"models": [{"name": file, "url": f"{url}{file}", "directory": directory}]}}
+
+
+def control_net(file: str, column: int, hint: str, strength: float) -> dict:
+    """A ControlNet of SD 1.5 in the second column, and what it makes of the prompts with the image of `hint`."""
+    return {
+        "net": node("ControlNetLoader", 1, control_net_name=file) | models(file, CONTROL, "controlnet"),
+        "control": node(
+            "ControlNetApplyAdvanced",
+            column,
+            positive=["positive", 0],
+            negative=["negative", 0],
+            control_net=["net", 0],
+            image=[hint, 0],
+            strength=strength,
+        ),
+    }
+
+
+def picture() -> dict:
+    """The demo model, and a picture that it paints."""
+    return {
+        "model": node("LoadDemoModel", 0),
+        **prompts("summer day lake mountains"),
+        "small": node("PanoramaLatent", 2, "Canvas of the picture", model=["model", 0], width=256, height=256),
+        "picture_sampler": sampler("MultiScaleSampler", 3, "Picture", latent_image=["small", 0]),
+        "picture": node("VAEDecode", 4, samples=["picture_sampler", 0], vae=["model", 2]),
+    }
+
+
+def around_picture(name: str) -> dict:
+    """A panorama around that picture, to a file of this name."""
+    return {
+        "windows": node("PanoramaWindows", 1, model=["model", 0]),
+        # Without it the feather is a blend at every step, and both sides of it stay apart.
+        "edge": node("DifferentialDiffusion", 2, model=["windows", 0]),
+        "latent": node(
+            "PanoramaLatent",
+            2,
+            "Picture on the canvas",
+            model=["model", 0],
+            width=1024,
+            height=256,
+            content="outpaint",
+            **{"content.image": ["picture", 0], "content.vae": ["model", 2], "content.feather": 32},
+        ),
+        # Fresh noise at every step lets the surroundings find their way to the picture.
+        "sampler": sampler(
+            "MultiScaleSampler", 3, "Panorama", model=["edge", 0], seed=3, steps=30, sampler_name="euler_ancestral"
+        ),
+        **finish(name, 4),
+    }
