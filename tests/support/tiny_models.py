@@ -119,25 +119,26 @@ def sdxl(**options):
     return _unet(comfy.supported_models.SDXL, comfy.model_base.SDXL, adm=2816, **options)
 
 
+def _transformer(settings, base, dtype):
+    settings.set_inference_dtype(dtype, None)
+    return _patcher(base(settings, device=CPU))
+
+
 def flux(dtype=torch.float32):
     """16 channels, flow model, patch 2; context (B, tokens, 64), pooled text (B, 32)."""
-    settings = comfy.supported_models.Flux({**FLUX, "dtype": dtype})
-    settings.set_inference_dtype(dtype, None)
-    return _patcher(comfy.model_base.Flux(settings, device=CPU))
+    return _transformer(comfy.supported_models.Flux({**FLUX, "dtype": dtype}), comfy.model_base.Flux, dtype)
 
 
 def qwen_image(dtype=torch.float32):
     """16 channels, flow model, latents of 5 dimensions (B, 16, 1, h, w), patch 2; context (B, tokens, 64)."""
-    settings = comfy.supported_models.QwenImage({**QWEN_IMAGE, "dtype": dtype})
-    settings.set_inference_dtype(dtype, None)
-    return _patcher(comfy.model_base.QwenImage(settings, device=CPU))
+    return _transformer(
+        comfy.supported_models.QwenImage({**QWEN_IMAGE, "dtype": dtype}), comfy.model_base.QwenImage, dtype
+    )
 
 
 def sd3(dtype=torch.float32):
     """16 channels, flow model, patch 2; context (B, tokens, 64), pooled text (B, 32)."""
-    settings = comfy.supported_models.SD3({**SD3, "dtype": dtype})
-    settings.set_inference_dtype(dtype, None)
-    return _patcher(comfy.model_base.SD3(settings, device=CPU))
+    return _transformer(comfy.supported_models.SD3({**SD3, "dtype": dtype}), comfy.model_base.SD3, dtype)
 
 
 def z_image(dtype=torch.float32):
@@ -162,9 +163,7 @@ def z_image(dtype=torch.float32):
         "pad_tokens_multiple": 32,
         "dtype": dtype,
     }
-    settings = comfy.supported_models.ZImage(config)
-    settings.set_inference_dtype(dtype, None)
-    return _patcher(comfy.model_base.Lumina2(settings, device=CPU))
+    return _transformer(comfy.supported_models.ZImage(config), comfy.model_base.Lumina2, dtype)
 
 
 def anima(dtype=torch.float32):
@@ -188,9 +187,7 @@ def anima(dtype=torch.float32):
         "adaln_lora_dim": 16,
         "dtype": dtype,
     }
-    settings = comfy.supported_models.Anima(config)
-    settings.set_inference_dtype(dtype, None)
-    return _patcher(comfy.model_base.Anima(settings, device=CPU))
+    return _transformer(comfy.supported_models.Anima(config), comfy.model_base.Anima, dtype)
 
 
 def control_net():
