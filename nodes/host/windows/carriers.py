@@ -16,11 +16,9 @@ from ....core.canvas.windows import Size, Window, canvas_size, crop
 from ..gradients.inference_tensors import thawed
 from ..replaced import replaced
 from .model_patches import PICTURES, STYLES, Parts
-from .spatial import NODE, Placement
+from .spatial import NODE, Placement, same_proportions
 from .variables import Variables, changed, opened, tensors_in
 
-# How far the proportions of a mask may be from those of the canvas: a cell more or less at its edge.
-TOLERANCE = 0.07
 PATCHES = ("patches", "patches_replace")  # of the model, and of hooks in the conditioning
 
 
@@ -98,8 +96,7 @@ class Carriers:
 
     def _require_proportions(self, thing: Any, name: str, mask: Tensor) -> None:
         size = canvas_size(mask)
-        across, along = size.height / self._canvas.height, size.width / self._canvas.width
-        if abs(across - along) > TOLERANCE * max(across, along):
+        if not same_proportions(size, self._canvas):
             raise ValueError(
                 f"{NODE} cannot cut a mask of {_name(thing)} to windows: '{name}' has {size.width} x {size.height} "
                 f"values, and a mask needs the proportions of the canvas, {self._canvas.width} x "

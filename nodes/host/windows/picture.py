@@ -10,10 +10,9 @@ from ....core.correction import RollOff
 from ....core.methods.structure import StructureParams, scales_for
 from ..latents import encode, latent_space
 from ..settings import Picture
+from .spatial import same_proportions
 
 DEFAULT = StructureParams().roll_off
-# Of the proportions of picture and canvas; a cell more or less at the edge of a small picture is 6 %.
-TOLERANCE = 0.07
 # Noise over picture at which the strength begins to fall, in times that at which it is gone.
 FALL = DEFAULT.full / DEFAULT.none
 
@@ -34,8 +33,7 @@ def followed(picture: Picture, model: BaseModel, canvas: Size, batch: int, wrap:
     space = latent_space(model.current_patcher)
     count, height, width = picture.image.shape[:3]
     whole = canvas.scaled(space.pixels_per_cell)
-    across, along = whole.height / height, whole.width / width
-    if abs(across - along) > TOLERANCE * max(across, along):
+    if not same_proportions(Size(height, width), whole):
         raise ValueError(
             f"image: has other proportions ({width} x {height} pixels) than the canvas ({whole.width} x "
             f"{whole.height}); crop it, or choose a canvas of its proportions."
@@ -43,7 +41,7 @@ def followed(picture: Picture, model: BaseModel, canvas: Size, batch: int, wrap:
     if count not in (1, batch):
         raise ValueError(f"image: must be 1 picture or {batch}, one for each row of the latent, got {count}.")
     roll_off = RollOff(full=FALL * picture.end, none=picture.end)
-    scales = scales_for(max(across, along, 1.0) * picture.enlargement)
+    scales = scales_for(max(whole.height / height, whole.width / width, 1.0) * picture.enlargement)
     params = StructureParams(scales=scales, strength=picture.strength, roll_off=roll_off)
     latent = encode(picture.vae, picture.image, space, params.picture_size(canvas), wrap=wrap)
     return Followed(params, model.process_latent_in(latent))

@@ -21,9 +21,9 @@ NODE = "Panorama Windows"
 ANOTHER_SCALE = ("effnet", "lq_latent", "pose_latents", "camera_conditions")
 # Lists of latents: pictures that the model edits or looks at (Flux Kontext, Qwen Image Edit, ...).
 REFERENCES = ("ref_latents", "context_latents")
-
-
 TOKEN = 2  # cells along a side
+# How far the proportions of a picture may be from those of the canvas: a cell more or less at its edge.
+TOLERANCE = 0.07
 
 
 class Views(NamedTuple):
@@ -147,6 +147,12 @@ class Placement:
         what = f"'{key}' in the conditioning"
         windows = tuple(_in_cells_of(what, window, views.canvas, size) for window in views.windows)
         return Views(windows, size, views.batch).crop(tensor)
+
+
+def same_proportions(size: Size, canvas: Size) -> bool:
+    """Whether a picture of that size, in any unit, covers the canvas without being stretched."""
+    across, along = size.height / canvas.height, size.width / canvas.width
+    return abs(across - along) <= TOLERANCE * max(across, along)
 
 
 def area_mask(area: tuple[int, ...], mask: Tensor | None, dims: tuple[int, ...], device: torch.device) -> Tensor:
