@@ -23,11 +23,7 @@ def write_png(path: Path, picture: StreamedPicture, texts: Mapping[str, str], xm
         ValueError: a side that is longer than the format allows.
         OSError: it could not be written.
     """
-    height, width = picture.size
-    if max(height, width) > LONGEST_SIDE:
-        raise ValueError(
-            f"format: png allows sides of up to {LONGEST_SIDE} pixels, got {width} x {height}; make it smaller."
-        )
+    picture.require_sides_up_to(LONGEST_SIDE, "png")
     with path.open("wb") as file:
         file.writelines(png_parts(picture, texts, xmp))
 

@@ -61,6 +61,14 @@ class StreamedPicture:
         self._small.append(squares.mean((1, 3), dtype=np.float32))
         return rows[whole:].copy()
 
+    def require_sides_up_to(self, longest: int, format: str) -> None:
+        """Refuse a picture that the format has no room for, before anything is made of it."""
+        if max(self.size) > longest:
+            raise ValueError(
+                f"format: {format} allows sides of up to {longest} pixels, got {self.size.width} x {self.size.height}; "
+                "make it smaller."
+            )
+
     @property
     def preview(self) -> Tensor:
         """The small copy (3, h, w) in 0..1, once all rows have passed."""

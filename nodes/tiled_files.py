@@ -107,11 +107,7 @@ class _Pipe:
 
 def _stream(vips: Any, picture: StreamedPicture, format: str, save: Callable[[Any], None]) -> None:
     """Has libvips `save` the picture while its rows are made."""
-    height, width = picture.size
-    if max(height, width) > LONGEST_SIDE:
-        raise ValueError(
-            f"format: {format} allows sides of up to {LONGEST_SIDE} pixels, got {width} x {height}; make it smaller."
-        )
+    picture.require_sides_up_to(LONGEST_SIDE, format)
     pipe = _Pipe()
     source = vips.SourceCustom()
     source.on_read(pipe.take)
