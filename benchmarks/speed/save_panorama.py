@@ -2,11 +2,11 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.speed.save_panorama
 
-A picture of 2048 x 1024 pixels is enlarged 8 times, by the bundled model in ComfyUI, with Structure Guidance and windows
-that move. Then a latent of that size goes through the VAE, by Save Panorama in each of its formats, and by Panorama
-Decode and Save Image. Each in a process of its own, which first loads the model, makes the latent and does the same with
-a small part of it: peak memory is what comes on top of that. Seconds are of the processor, so that a busy machine counts
-no more. `--width` and `--height` make it smaller.
+A picture of 2048 x 1024 pixels is enlarged 8 times, by the bundled model in ComfyUI, with Structure Guidance and
+windows that move. Then a latent of that size goes through the VAE, by Save Panorama in each of its formats, and by
+Panorama Decode and Save Image. Each in a process of its own, which first loads the model, makes the latent and does the
+same with a small part of it: peak memory is what comes on top of that. Seconds are of the processor, so that a busy
+machine counts no more. `--width` and `--height` make it smaller.
 """
 
 import argparse
