@@ -9,6 +9,7 @@ from ..core.zoom.view import render_frames
 from .host.files import counted, free_memory, output_file, workflow_of
 from .search_words import ZOOM
 from .video_file import ENCODERS, even, write_video
+from .written_whole import written_whole
 from .zoom_levels import IMAGES, PIXELS_PER_CELL, ZOOM_FACTOR, zoom_levels
 
 PATH = [
@@ -93,7 +94,8 @@ class ZoomVideo(io.ComfyNode):
     def execute(cls, images, zoom_factor, fps, format, crf, filename_prefix="video/zoom", **path_of_zoom):
         frames, count, size = frames_of(images, zoom_factor, fps=fps, **path_of_zoom)
         path, saved = output_file(filename_prefix, format, size)
-        write_video(path, counted(frames, count), fps, crf, workflow_of(cls))
+        with written_whole(path) as unfinished:
+            write_video(unfinished, counted(frames, count), fps, crf, workflow_of(cls))
         return io.NodeOutput(InputImpl.VideoFromFile(str(path)), ui=ui.PreviewVideo([saved]))
 
 
