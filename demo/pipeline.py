@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -14,24 +15,42 @@ from .text_encoder import TextEncoder, tokenise
 WEIGHTS = Path(__file__).parent / "weights"
 AUTOENCODER = WEIGHTS / "autoencoder.safetensors"
 DENOISER = WEIGHTS / "denoiser.safetensors"
+WAY_OUT = "install the pack again, or make them with `python -m demo.train`"
 
 Model = TypeVar("Model", bound=nn.Module)
 
 
 def read_weights(path: Path, prefix: str = "") -> dict[str, Tensor]:
-    """The tensors of a weight file whose names start with `prefix`, which is removed; in float32, stored in half."""
+    """The tensors of a weight file whose names start with `prefix`, which is removed; in float32, stored in half.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no whole weight file.
+    """
     if not path.exists():
-        raise FileNotFoundError(f"{path}: the bundled weights are missing; `python -m demo.train` makes them.")
-    return {k.removeprefix(prefix): v.float() for k, v in load_file(path).items() if k.startswith(prefix)}
+        raise FileNotFoundError(f"{path}: the bundled weights are missing; {WAY_OUT}.")
+    try:
+        stored = load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path}: is no whole weight file ({error}); {WAY_OUT}.") from error
+    return {name.removeprefix(prefix): value.float() for name, value in stored.items() if name.startswith(prefix)}
 
 
 def load_autoencoder() -> Autoencoder:
     """The bundled autoencoder."""
-    return _loaded(Autoencoder(), read_weights(AUTOENCODER))
+    return loaded(Autoencoder(), AUTOENCODER)
 
 
-def _loaded(model: Model, weights: dict[str, Tensor]) -> Model:
-    model.load_state_dict(weights)
+def loaded(model: Model, path: Path, prefix: str = "") -> Model:
+    """The model with its weights, for use alone.
+
+    Raises:
+        ValueError: the weights are those of another model, or as `read_weights`.
+    """
+    try:
+        model.load_state_dict(read_weights(path, prefix))
+    except RuntimeError as error:
+        raise ValueError(f"{path}: the weights are those of another version of the model; {WAY_OUT}.") from error
     return model.eval().requires_grad_(False)
 
 
@@ -40,8 +59,8 @@ class LandscapePipeline:
 
     def __init__(self, device: str = "cpu") -> None:
         self.device = torch.device(device)
-        self.text = _loaded(TextEncoder(), read_weights(DENOISER, "text.")).to(self.device)
-        unet = _loaded(LandscapeUNet(CHANNELS), read_weights(DENOISER, "unet."))
+        self.text = loaded(TextEncoder(), DENOISER, "text.").to(self.device)
+        unet = loaded(LandscapeUNet(CHANNELS), DENOISER, "unet.")
         # With channels_last, convolutions of this model are about a third faster on CPUs.
         self.unet = unet.to(self.device).to(memory_format=torch.channels_last)
         self.autoencoder = load_autoencoder().to(self.device).to(memory_format=torch.channels_last)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ...core.methods.scale_map import ScaleMap
 from ...demo.autoencoder import CHANNELS, PIXELS_PER_CELL, Autoencoder
 from ...demo.model import DOWNSAMPLING, SIGMA_DATA, SIGMA_MAX, SIGMA_MIN, LandscapeUNet
-from ...demo.pipeline import DENOISER, load_autoencoder, read_weights
+from ...demo.pipeline import DENOISER, load_autoencoder, loaded, read_weights
 from ...demo.text_encoder import TextEncoder
 from ...demo.vocabulary import IDS, LENGTH, PAD, known_words
 
@@ -74,7 +74,7 @@ def demo_model() -> ModelPatcher:
     config.set_inference_dtype(PRECISION, None)
     device = comfy.model_management.unet_offload_device()
     model = comfy.model_base.BaseModel(config, comfy.model_base.ModelType.EDM, device, LandscapeNetwork)
-    model.diffusion_model.load_state_dict(read_weights(DENOISER, "unet."))
+    loaded(model.diffusion_model, DENOISER, "unet.")
     return ModelPatcher(model, comfy.model_management.get_torch_device(), device)
 
 

@@ -2,7 +2,8 @@ import pytest
 import torch
 from joint_diffusion.demo.autoencoder import CHANNELS
 from joint_diffusion.demo.metrics import palette_deviation
-from joint_diffusion.demo.pipeline import DENOISER, LandscapePipeline, read_weights
+from joint_diffusion.demo.model import LandscapeUNet
+from joint_diffusion.demo.pipeline import DENOISER, LandscapePipeline, loaded, read_weights
 from joint_diffusion.demo.sampling import euler, karras_sigmas, starting_noise
 from torch.testing import assert_close
 
@@ -44,6 +45,20 @@ def test_at_scale_one_the_uncond_answer_does_not_matter(pipeline):
         assert_close(pipeline.denoise(x, 1.0, context, 1.0), almost, rtol=1e-3, atol=1e-4)
 
 
-def test_missing_weights_say_how_to_make_them(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"demo\.train"):
+def test_missing_weights_say_how_to_get_them(tmp_path):
+    with pytest.raises(
+        FileNotFoundError, match=r"are missing; install the pack again, or make them with .*demo\.train"
+    ):
         read_weights(tmp_path / "denoiser.safetensors")
+
+
+def test_weights_that_were_cut_short_are_named(tmp_path):
+    path = tmp_path / "denoiser.safetensors"
+    path.write_bytes(DENOISER.read_bytes()[:-1000])
+    with pytest.raises(ValueError, match=r"denoiser.safetensors: is no whole weight file .*; install the pack again"):
+        read_weights(path)
+
+
+def test_weights_of_another_version_are_named():
+    with pytest.raises(ValueError, match=r"of another version of the model; install the pack again"):
+        loaded(LandscapeUNet(CHANNELS, widths=(8, 16, 24)), DENOISER, "unet.")
