@@ -15,8 +15,19 @@ async function picture({ filename, subfolder, type }) {
   return image
 }
 
+/** Let the front end see that the graph has changed, so that the view is there after the page is loaded again. */
+function noticeChange() {
+  app.canvas.emitBeforeChange()
+  app.canvas.emitAfterChange()
+}
+
+/** The front end zooms the graph with two fingers wherever they are, and hears of them before the explorer does. */
+function keepTouches(event) {
+  if (event.target.closest?.('.zoom-explorer')) event.stopPropagation()
+}
+
 function attach(node) {
-  const explorer = zoomExplorer((view) => (node.properties.zoomView = view))
+  const explorer = zoomExplorer((view) => (node.properties.zoomView = view), noticeChange)
   let shown = null
 
   async function show(output) {
@@ -63,6 +74,10 @@ function restore() {
 
 app.registerExtension({
   name: 'jointDiffusion.exploreZoomStack',
+  setup() {
+    for (const name of ['touchstart', 'touchmove', 'touchend', 'touchcancel'])
+      window.addEventListener(name, keepTouches, { capture: true, passive: true })
+  },
   nodeCreated(node) {
     if (node.constructor.comfyClass === NODE) attach(node)
   },

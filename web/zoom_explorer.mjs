@@ -6,6 +6,7 @@ const WHEEL = 500 // pixels of wheel that enlarge e times
 const KEY_STEP = 0.25 // levels per + or -
 const PAN_STEP = 0.1 // sides of the frame per arrow key
 const MOVE_MS = 450
+const REST_MS = 500 // after this time without a movement, the view is at rest
 const MIDDLE = { x: 0.5, y: 0.5 }
 const HELP =
   'Wheel, pinch or + and - zoom; drag or arrow keys move; double click zooms in; Home and End go to the ends.'
@@ -13,20 +14,27 @@ const HELP =
 const STYLE = `
 .zoom-explorer { position: relative; overflow: hidden; min-height: 0; height: 100%; background: #111;
   border-radius: 4px; color: #eee; font: 12px sans-serif; outline: none; touch-action: none; user-select: none }
-.zoom-explorer:focus-visible { box-shadow: inset 0 0 0 2px #6cf }
+.zoom-explorer:focus-within::after { content: ''; position: absolute; inset: 0; border-radius: inherit;
+  pointer-events: none; box-shadow: inset 0 0 0 2px #6cf, inset 0 0 0 3px #000a }
 .zoom-explorer canvas { position: absolute; inset: 0; width: 100%; height: 100%; cursor: grab }
 .zoom-explorer canvas:active { cursor: grabbing }
 .zoom-explorer p { position: absolute; left: 0; right: 0; bottom: 0; margin: 0; padding: 3px 8px; pointer-events: none;
   background: #0009; white-space: nowrap; overflow: hidden; text-overflow: ellipsis }
-.zoom-explorer nav { position: absolute; right: 4px; top: 6px; bottom: 26px; display: flex; flex-direction: column;
+.zoom-explorer nav { position: absolute; right: 0; top: 6px; bottom: 26px; display: flex; flex-direction: column;
   justify-content: space-around }
-.zoom-explorer nav button { width: 12px; height: 12px; min-height: 3px; flex-shrink: 1; padding: 0; border-radius: 6px;
-  border: 1px solid #000a; background: #fff8; cursor: pointer }
-.zoom-explorer nav button[aria-current="true"] { background: #6cf }
+.zoom-explorer nav button { width: 32px; height: 32px; min-height: 3px; flex-shrink: 1; padding: 0 4px 0 0; border: 0;
+  background: none; display: flex; align-items: center; justify-content: end; cursor: pointer; outline: none }
+.zoom-explorer nav button::after { content: ''; width: 12px; height: min(12px, 100%); box-sizing: border-box;
+  border-radius: 6px; border: 1px solid #000a; background: #fff8 }
+.zoom-explorer nav button[aria-current="true"]::after { background: #6cf }
+.zoom-explorer [role="status"] { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%) }
 `
 
-/** Make an explorer; `onView` hears of every view that the person chooses. Ask it to `show` levels, and to `stop`. */
-export function zoomExplorer(onView) {
+/**
+ * Make an explorer; `onView` hears of every view that the person chooses, `onRest` when it has stayed for a while.
+ * Ask it to `show` levels, and to `stop`.
+ */
+export function zoomExplorer(onView, onRest) {
   const make = (tag, parent, more = {}) => parent.appendChild(Object.assign(document.createElement(tag), more))
   const box = Object.assign(document.createElement('div'), { className: 'zoom-explorer', tabIndex: 0 })
   box.setAttribute('role', 'application')
@@ -35,8 +43,10 @@ export function zoomExplorer(onView) {
   make('style', box, { textContent: STYLE })
   const canvas = make('canvas', box)
   const marks = make('nav', box)
-  const caption = make('p', box, { textContent: 'Run the workflow to look into the zoom.' })
-  caption.setAttribute('aria-live', 'polite')
+  const caption = make('p', box)
+  caption.setAttribute('aria-hidden', 'true') // it changes while the view moves; the status speaks of a view at rest
+  const status = make('div', box)
+  status.setAttribute('role', 'status')
   const layer = document.createElement('canvas')
 
   let stack = null // {count, zoom_factor, centre, captions, pictures}
@@ -44,7 +54,12 @@ export function zoomExplorer(onView) {
   let frame = { left: 0, top: 0, width: 1, height: 1 } // of the levels on the canvas, in its pixels
   let pending = 0
   let moving = 0
+  let resting = 0
   const pointers = new Map()
+
+  /** Say something where the caption is. */
+  const say = (words) => (caption.textContent = status.textContent = words)
+  say('Run the workflow to look into the zoom.')
 
   const redraw = () => {
     pending ||= requestAnimationFrame(() => {
@@ -59,6 +74,11 @@ export function zoomExplorer(onView) {
     view = limited(stack, next)
     onView(view)
     redraw()
+    clearTimeout(resting)
+    resting = setTimeout(() => {
+      tellStatus()
+      onRest()
+    }, REST_MS)
   }
 
   function moveTo(next) {
@@ -134,12 +154,27 @@ export function zoomExplorer(onView) {
     target.fillRect(0, 0, frame.width, frame.height)
   }
 
+  /** The zoom and the prompt of the nearest level. */
+  function placeInWords() {
+    const place = `${view.zoom.toFixed(1)} of ${stack.count - 1}`
+    const prompt = stack.captions[Math.round(view.zoom)]
+    return prompt ? `${place}: ${prompt}` : place
+  }
+
   function tell() {
     const near = Math.round(view.zoom)
-    const place = `${view.zoom.toFixed(1)} of ${stack.count - 1}`
-    const words = stack.captions[near] ? `${place}: ${stack.captions[near]}` : place
+    const words = placeInWords()
     if (caption.textContent !== words) caption.textContent = caption.title = words
     ;[...marks.children].forEach((mark, level) => mark.setAttribute('aria-current', String(level === near)))
+  }
+
+  /** What a person hears who does not see the picture: also where the view is, as arrow keys would else be silent. */
+  function tellStatus() {
+    const aside = (moved, positive, negative) =>
+      Math.round(Math.abs(moved) * 100) ? [`${Math.round(Math.abs(moved) * 100)}% ${moved > 0 ? positive : negative}`] : []
+    // The picture moves to the right when the person looks to the left.
+    const places = [...aside(view.x, 'left', 'right'), ...aside(view.y, 'up', 'down')]
+    status.textContent = `Zoom ${placeInWords()}. ${places.length ? `Moved ${places.join(', ')}` : 'In the middle'}.`
   }
 
   /** Where a pointer is on the frame, in its sides; the graph may have scaled the element. */
@@ -225,13 +260,12 @@ export function zoomExplorer(onView) {
       })
       view = limited(stack, from)
       redraw()
+      tellStatus()
     },
-    /** Say something where the caption is. */
-    say(words) {
-      caption.textContent = words
-    },
+    say,
     stop() {
       watcher.disconnect()
+      clearTimeout(resting)
       cancelAnimationFrame(moving)
       cancelAnimationFrame(pending)
     },

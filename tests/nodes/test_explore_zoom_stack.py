@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from browser import front_end, why_not
+from browser import READY, front_end, why_not
 from comfy_server import PACK
 from joint_diffusion.core.canvas.windows import Size
 from joint_diffusion.core.methods.powers_of_ten import render_image
@@ -251,22 +251,43 @@ def test_dragging_moves_the_view_and_not_the_node(editor, graph):
     assert page.evaluate(f"[...{NODE_OF}.pos]") == before
 
 
+class Fingers:
+    """Real touches, as a touch screen sends them."""
+
+    def __init__(self, page):
+        self.page, self.session = page, page.context.new_cdp_session(page)
+
+    def _send(self, kind, places):
+        points = [{"x": x, "y": y, "id": index} for index, (x, y) in enumerate(places)]
+        self.session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    def move(self, *paths):
+        """One finger for each path, which is a list of places."""
+        first, *later = zip(*paths, strict=True)
+        self._send("touchStart", first)
+        for places in later:
+            self._send("touchMove", places)
+            self.page.wait_for_timeout(30)
+        self._send("touchEnd", [])
+
+
 @needs_browser
-def test_two_fingers_zoom(editor, graph):
+def test_fingers_zoom_and_move_the_picture_and_not_the_graph(editor, graph):
     x, y = explore(editor, graph)
-    editor.page.evaluate(
-        """([x, y]) => {
-          const canvas = [...document.querySelectorAll('.zoom-explorer canvas')].find(found => found.offsetWidth)
-          canvas.setPointerCapture = () => {}  // no real pointer is down
-          const send = (type, pointerId, clientX) => canvas.dispatchEvent(
-            new PointerEvent(type, {pointerId, clientX, clientY: y, bubbles: true, cancelable: true}))
-          send('pointerdown', 11, x - 40); send('pointerdown', 12, x + 40)
-          send('pointermove', 11, x - 60); send('pointermove', 12, x + 60)
-          send('pointerup', 11, x - 60); send('pointerup', 12, x + 60)
-        }""",
-        [x, y],
-    )
-    assert zoom_of(editor) == pytest.approx(math.log(1.5) / math.log(P), abs=0.02)
+    page, fingers, side = editor.page, Fingers(editor.page), seen(editor)[1]
+    state = f"[app.canvas.ds.scale, ...app.canvas.ds.offset, ...{NODE_OF}.pos]"
+    before = page.evaluate(state)
+    steps = range(0, 41, 8)
+    fingers.move([(x - 40 - step, y) for step in steps], [(x + 40 + step, y) for step in steps])
+    assert zoom_of(editor) == pytest.approx(math.log(2) / math.log(P), abs=0.02)
+    fingers.move([(x + step, y + step / 2) for step in steps])
+    view = page.evaluate(f"{NODE_OF}.properties.zoomView")
+    assert [view["x"] * side, view["y"] * side] == pytest.approx([40, 20], abs=1.5)
+    for _ in range(2):  # a double tap
+        fingers.move([(x, y)])
+    page.wait_for_timeout(STILL)
+    assert zoom_of(editor) == pytest.approx(2, abs=0.02)
+    assert page.evaluate(state) == before
 
 
 @needs_browser
@@ -291,6 +312,23 @@ def test_the_view_survives_queueing_again_and_loading_the_workflow(editor, graph
     page.wait_for_timeout(STILL)
     assert zoom_of(editor) == 1
     assert differs_from(editor, 1.0) < TOLERANCE
+
+
+@needs_browser
+def test_the_view_survives_loading_the_page_again(editor, graph):
+    explore(editor, graph)
+    page = editor.page
+    page.locator(BOX).focus()
+    page.keyboard.press("End")
+    page.wait_for_timeout(2000)  # until it is at rest, and the front end has kept the graph
+    page.reload(wait_until="domcontentloaded")
+    page.wait_for_function(READY)
+    page.wait_for_function(f"{NODE_OF}")
+    assert zoom_of(editor) == COUNT - 1
+    editor.queue()
+    page.wait_for_selector(f"{BOX} nav button:nth-child({COUNT})", state="attached")
+    page.wait_for_timeout(STILL)
+    assert differs_from(editor, COUNT - 1) < TOLERANCE
 
 
 @needs_browser
@@ -341,3 +379,43 @@ def test_it_can_be_told_what_it_is(editor, graph):
     assert box.get_attribute("tabindex") == "0"
     assert box.get_attribute("aria-label").startswith("Zoom explorer. Wheel, pinch or + and - zoom")
     assert editor.page.get_by_role("button", name="Go to level 3: level 3").count() == 1
+
+
+@needs_browser
+def test_it_says_where_the_view_is_once_it_is_at_rest(editor, graph):
+    explore(editor, graph)
+    page, status = editor.page, editor.page.locator(f"{BOX} [role=status]")
+    assert status.text_content() == "Zoom 0.0 of 3. In the middle."
+    page.evaluate(
+        """status => {
+          window.said = []
+          new MutationObserver(() => said.push(status.textContent)).observe(status, {childList: true})
+        }""",
+        status.element_handle(),
+    )
+    page.locator(BOX).focus()
+    for key in ("PageUp", "ArrowLeft", "ArrowDown"):
+        page.keyboard.press(key)
+        page.wait_for_timeout(STILL + 500)
+    assert page.evaluate("said") == [
+        "Zoom 1.0 of 3. In the middle.",
+        "Zoom 1.0 of 3. Moved 10% left.",
+        "Zoom 1.0 of 3. Moved 10% left, 10% down.",
+    ], "it may not speak at every frame of a movement"
+
+
+@needs_browser
+def test_the_focus_is_seen_over_the_picture(editor, graph):
+    explore(editor, graph)
+    page, box = editor.page, editor.page.locator(BOX)
+
+    def lower_edge():
+        at = box.bounding_box()
+        clip = {"x": at["x"] + 20, "y": at["y"] + at["height"] - 2, "width": at["width"] - 40, "height": 1}
+        return np.asarray(Image.open(io.BytesIO(page.screenshot(clip=clip))).convert("RGB")).mean((0, 1))
+
+    page.evaluate("document.activeElement.blur()")
+    without = lower_edge()
+    box.focus()
+    assert np.abs(lower_edge() - (0x66, 0xCC, 0xFF)).max() < 8
+    assert np.abs(without - (0x66, 0xCC, 0xFF)).max() > 60
