@@ -69,13 +69,21 @@ class FrontEnd:
         both = json.loads(self.page.evaluate("async () => JSON.stringify(await app.graphToPrompt())"))
         return both["workflow"], both["output"]
 
-    def queue(self) -> dict:
-        """Run the graph as the button does; what each output node showed, once all is done.
+    def queue(self, button: bool = False) -> dict:
+        """Run the graph, by a click on the button or as it does; what each output node showed, once all is done.
 
         Raises:
             RuntimeError: the server refused the prompt or a node failed.
         """
-        answer = self.page.evaluate(QUEUE)
+        self.page.evaluate(FOLLOW)
+        with self.page.expect_response("**/api/prompt") as sent:
+            if button:
+                self.page.get_by_test_id("queue-button").click(no_wait_after=True)
+            else:
+                self.page.evaluate("void app.queuePrompt(0, 1)")
+        if not sent.value.ok or sent.value.json()["node_errors"]:
+            raise RuntimeError(sent.value.text())
+        answer = self.page.evaluate("answer")
         if "error" in answer:
             raise RuntimeError(answer["error"])
         return answer["outputs"]
@@ -129,7 +137,7 @@ BUILD = """async ([graph, identity]) => {
   app.canvas.setDirty(true, true)
 }"""
 
-QUEUE = """() => new Promise((resolve) => {
+FOLLOW = """() => { window.answer = new Promise((resolve) => {
   const outputs = {}, end = (answer) => {
     for (const [name, listener] of Object.entries(listeners)) app.api.removeEventListener(name, listener)
     resolve(answer)
@@ -140,8 +148,7 @@ QUEUE = """() => new Promise((resolve) => {
     execution_success: () => end({outputs}),
   }
   for (const [name, listener] of Object.entries(listeners)) app.api.addEventListener(name, listener)
-  app.queuePrompt(0, 1).then(queued => { if (!queued) end({error: JSON.stringify(app.lastNodeErrors)}) })
-})"""
+}) }"""
 
 
 @contextmanager
