@@ -1,8 +1,11 @@
 """The pack in the real front end: searched, dropped, connected, queued and looked up, with both of its renderers."""
 
+import tomllib
+
 import pytest
 from browser import front_end, why_not
 from comfy_server import PACK
+from host import ROOT
 from PIL import Image
 
 pytestmark = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
@@ -31,6 +34,7 @@ NAMES = {
     "ExploreZoomStack": "Explore Zoom Stack",
 }
 
+REGISTERED = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["name"]
 RESULT = "[data-testid=result-item]"
 NOTHING = "zzqqxx"  # finds no node
 # What people type who do not know the names: the nodes that each word must find.
@@ -180,10 +184,12 @@ def test_words_of_people_find_the_nodes(editor):
 def test_every_node_stands_on_the_canvas_with_its_widgets(editor, server):
     editor.build({name: node(name, place) for place, name in enumerate(NAMES)})
     for dropped in editor.page.evaluate(
-        "app.graph.nodes.map(({type, title, widgets, inputs}) =>"
-        " ({type, title, names: [...(widgets ?? []), ...(inputs ?? [])].map(({name}) => name)}))"
+        "app.graph.nodes.map(({type, title, properties, widgets, inputs}) =>"
+        " ({type, title, pack: properties.cnr_id,"
+        " names: [...(widgets ?? []), ...(inputs ?? [])].map(({name}) => name)}))"
     ):
         assert dropped["title"] == NAMES[dropped["type"]]
+        assert dropped["pack"] == REGISTERED, "a workflow saved with it does not say what to install"
         fields = server.get_json(f"/object_info/{dropped['type']}")[dropped["type"]]["input"]
         shown = {name.split(".")[0] for name in dropped["names"]}  # "levels.level_0" is the first of growing inputs
         assert shown >= fields["required"].keys() | fields.get("optional", {}).keys()

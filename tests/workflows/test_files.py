@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import tomllib
 
 import pytest
 from host import ROOT
@@ -9,6 +10,9 @@ from PIL import Image
 
 FOLDER = ROOT / "workflows"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
+BLUEPRINTS = sorted((ROOT / "subgraphs").glob("*.json"))
+OURS = {path.stem for path in (ROOT / "web" / "docs").glob("*.md")}  # every node has its help page
+REGISTERED = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["name"]
 TITLE = 30  # pixels that the title bar of a node stands above its position
 
 
@@ -45,6 +49,15 @@ def test_the_graph_is_legible(name):
     (text,) = note["widgets_values"]
     assert "**Change:**" in text
     assert "**Expect:**" in text
+
+
+@pytest.mark.parametrize("path", [FOLDER / f"{name}.json" for name in NAMES] + BLUEPRINTS, ids=lambda path: path.stem)
+def test_it_names_the_pack_so_that_a_person_without_it_can_install_it(path):
+    file = json.loads(path.read_text(encoding="utf-8"))
+    graphs = [file, *file.get("definitions", {}).get("subgraphs", [])]
+    ours = [node for graph in graphs for node in graph["nodes"] if node["type"] in OURS]
+    assert ours
+    assert {node["properties"].get("cnr_id") for node in ours} == {REGISTERED}
 
 
 @pytest.mark.parametrize("name", NAMES)
