@@ -17,10 +17,10 @@ from comfy_server import Server, running_server
 from workflows.thumbnails import thumbnail
 from workflows.zoom_thumbnails import zoom_thumbnail
 
-from workflows import enlarging, guidance, windows, zoom
+from workflows import enlarging, guidance, transformers, windows, zoom
 
 WORKFLOWS = Path(__file__).parents[1] / "workflows"
-GRAPHS = windows.GRAPHS | enlarging.GRAPHS | guidance.GRAPHS | zoom.GRAPHS
+GRAPHS = windows.GRAPHS | enlarging.GRAPHS | guidance.GRAPHS | transformers.GRAPHS | zoom.GRAPHS
 
 
 def make_files(server: Server, names: list[str]) -> None:

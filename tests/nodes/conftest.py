@@ -3,7 +3,7 @@
 import sys
 import tempfile
 
-from host import HOST
+from host import HOST, ROOT
 
 # A node that shows a preview writes a file, which must not land in the ComfyUI that is only borrowed.
 BASE = tempfile.TemporaryDirectory(prefix="comfyui-base-")
@@ -27,6 +27,6 @@ def _no_dead_models():
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
-    """The real server, started once for all tests that ask for it."""
-    with running_server(tmp_path_factory.mktemp("comfyui")) as running:
+    """The real server, started once for all tests that ask for it. Beside the pack it has loaders of tiny models."""
+    with running_server(tmp_path_factory.mktemp("comfyui"), ROOT / "tests/support/tiny_loaders.py") as running:
         yield running

@@ -86,18 +86,29 @@ def test_the_template_browser_shows_it(server, name):
         assert served == (FOLDER / f"{name}.{suffix}").read_bytes()
 
 
+FILES = {  # the folder of what a loader loads
+    "CheckpointLoaderSimple": "checkpoints",
+    "ControlNetLoader": "controlnet",
+    "UNETLoader": "diffusion_models",
+    "CLIPLoader": "text_encoders",
+    "DualCLIPLoader": "text_encoders",
+    "VAELoader": "vae",
+    "LoraLoaderModelOnly": "loras",
+}
+
+
 @pytest.mark.parametrize("name", CHECKPOINTS)
 def test_a_prompt_for_a_checkpoint_is_accepted(server, name):
     """The host checks every value and link of a prompt before it runs. Empty files get it past that, and no further."""
-    prompt, loaders = PROMPTS[name], {"CheckpointLoaderSimple": "checkpoints", "ControlNetLoader": "controlnet"}
-    for loader, folder in loaders.items():
-        for node in prompt.values():
-            if node["class_type"] == loader:
-                (file,) = node["inputs"].values()
-                (server.base / "models" / folder).mkdir(parents=True, exist_ok=True)
-                (server.base / "models" / folder / file).touch()
+    prompt = PROMPTS[name]
+    for node in prompt.values():
+        folder = server.base / "models" / FILES.get(node["class_type"], "")
+        for file in node["inputs"].values():
+            if str(file).endswith(".safetensors"):
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / file).touch()
     server.add_input("example.png", np.zeros((64, 64, 3), dtype=np.float32))
-    with pytest.raises(PromptFailed, match=rf"^({'|'.join(loaders)}): "):
+    with pytest.raises(PromptFailed, match=rf"^({'|'.join(FILES)}): "):
         server.run(prompt)
 
 

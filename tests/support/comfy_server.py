@@ -154,11 +154,16 @@ def _preview(message: bytes) -> Image.Image:
 
 
 @contextmanager
-def running_server(base: Path) -> Iterator[Server]:
-    """Start the server on a free port, with a folder of its own for models, input, output and users."""
+def running_server(base: Path, *beside: Path) -> Iterator[Server]:
+    """Start the server on a free port, with a folder of its own for models, input, output and users.
+
+    `beside` are packs of nodes that it loads beside this one.
+    """
     for folder in ("custom_nodes", "input", "output", "temp", "user"):
         (base / folder).mkdir()
     (base / "custom_nodes" / PACK).symlink_to(ROOT, target_is_directory=True)
+    for pack in beside:
+        (base / "custom_nodes" / pack.name).symlink_to(pack, target_is_directory=pack.is_dir())
     port = _free_port()
     server = Server(base, port)
     command = [sys.executable, str(HOST / "main.py"), "--cpu", "--port", str(port), "--disable-api-nodes"]

@@ -9,7 +9,9 @@ import comfy.model_base
 import comfy.model_patcher
 import comfy.ops
 import comfy.sd
+import comfy.sd1_clip
 import comfy.supported_models
+import comfy.supported_models_base
 import torch
 from comfy.ldm.models.autoencoder import AutoencoderKL
 from comfy.ldm.wan.vae import WanVAE
@@ -166,6 +168,22 @@ def z_image(dtype=torch.float32):
     return _transformer(comfy.supported_models.ZImage(config), comfy.model_base.Lumina2, dtype)
 
 
+def wan(dtype=torch.float32):
+    """Films: 16 channels, flow model, latents of 5 dimensions (B, 16, T, h, w), patch 2; context (B, tokens, 64)."""
+    config = {
+        "image_model": "wan2.1",
+        "model_type": "t2v",
+        "dim": 64,
+        "ffn_dim": 128,
+        "freq_dim": 32,
+        "text_dim": 64,
+        "num_heads": 2,
+        "num_layers": 2,
+        "dtype": dtype,
+    }
+    return _transformer(comfy.supported_models.WAN21_T2V(config), comfy.model_base.WAN21, dtype)
+
+
 def anima(dtype=torch.float32):
     """16 channels, flow model, latents of 5 dimensions (B, 16, 1, h, w), patch 2; context (B, tokens, 64)."""
     config = {
@@ -217,6 +235,26 @@ def prompt(seed=0, batch=1, tokens=8, **options):
     """Conditioning as a text encoder gives it: [[(batch, tokens, 64), options]]."""
     generator = torch.Generator().manual_seed(seed)
     return [[torch.randn(batch, tokens, 64, generator=generator), options]]
+
+
+class _TinyClip(comfy.sd1_clip.SD1ClipModel):
+    """CLIP with the pooled text that the models above take."""
+
+    def encode_token_weights(self, token_weight_pairs):
+        context, pooled = super().encode_token_weights(token_weight_pairs)
+        return context, pooled[:, :32]
+
+
+def text_encoder() -> comfy.sd.CLIP:
+    """CLIP of two layers with its true tokenizer: context (B, tokens, 64), pooled text (B, 32)."""
+    shape = {"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 2, "num_hidden_layers": 2}
+    target = comfy.supported_models_base.ClipTarget(comfy.sd1_clip.SD1Tokenizer, _TinyClip)
+    clip = comfy.sd.CLIP(target, model_options={"clip_l_model_config": shape}, disable_dynamic=True)
+    generator = torch.Generator().manual_seed(7)
+    for value in clip.cond_stage_model.state_dict().values():
+        if value.is_floating_point():
+            value.copy_(torch.randn(value.shape, generator=generator))
+    return clip
 
 
 def _vae(model: torch.nn.Module, scale: float, config=None) -> comfy.sd.VAE:

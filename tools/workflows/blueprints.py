@@ -2,12 +2,10 @@
 
 from dataclasses import dataclass
 
-from .parts import node, text_encode
+from .parts import SCENE, UNWANTED, node, text_encode
 
 KSAMPLER = ("seed", "steps", "cfg", "sampler_name", "scheduler")
-SCENE = "wide panorama of a mountain lake at sunset, pine forest, snowy peaks, photograph, highly detailed"
 PICTURE = "sharp photograph, fine detail, natural texture"
-UNWANTED = "text, watermark, frame, blurry"
 SETTINGS = {
     "seed": 1,
     "control_after_generate": "fixed",

@@ -9,6 +9,7 @@ from .parts import (
     SDXL_FILE,
     WORDS,
     around_picture,
+    checkpoint_loader,
     control_net,
     demo,
     finish,
@@ -114,11 +115,6 @@ def from_file(name: str, text: str, loader: dict, words: tuple[str, str] = (PHOT
     }
 
 
-def checkpoint(file: str, url: str) -> dict:
-    """The loader, which offers a download."""
-    return node("CheckpointLoaderSimple", 0, ckpt_name=file) | models(file, url, "checkpoints")
-
-
 def tile() -> dict:
     """SD 1.5 and its ControlNet for tiles."""
     text = (
@@ -128,7 +124,7 @@ def tile() -> dict:
         f"{PICTURE}Lower *strength* of the ControlNet for more invention.\n\n"
         "**Expect:** no seams and no repeated subjects at any *denoise*."
     )
-    graph = from_file("upscale_tile_sd15", text, checkpoint(SD15_FILE, SD15))
+    graph = from_file("upscale_tile_sd15", text, checkpoint_loader(SD15_FILE, SD15))
     graph |= control_net(TILE_FILE, 2, "picture", 0.6)
     graph["enlarge"]["column"], graph["save"]["column"] = 3, 4
     graph["enlarge"]["inputs"] |= {"positive": ["control", 0], "negative": ["control", 1]}
@@ -145,7 +141,7 @@ def sdxl() -> dict:
         "**Expect:** the picture, with the details of a larger one. Lower *structure* if faults of the picture shall "
         "go, or *denoise* if details shall stay."
     )
-    return from_file("upscale_sdxl", text, checkpoint(SDXL_FILE, SDXL))
+    return from_file("upscale_sdxl", text, checkpoint_loader(SDXL_FILE, SDXL))
 
 
 def flux() -> dict:
@@ -161,7 +157,7 @@ def flux() -> dict:
     graph = from_file(
         "upscale_flux",
         text,
-        checkpoint(FLUX_FILE, FLUX),
+        checkpoint_loader(FLUX_FILE, FLUX),
         (PHOTOGRAPH, ""),
         steps=20,
         cfg=1.0,
@@ -185,30 +181,23 @@ def refine() -> dict:
         "**Expect:** new fine details in the same place. What is larger than two pixels stays at *structure* 1; lower "
         "it for larger changes."
     )
-    return from_file("refine_sdxl", text, checkpoint(SDXL_FILE, SDXL), upscale_by=1.0, denoise=0.6, structure=0.7)
+    return from_file("refine_sdxl", text, checkpoint_loader(SDXL_FILE, SDXL), upscale_by=1.0, denoise=0.6, structure=0.7)
 
 
-def texture() -> dict:
-    """A tile that meets itself on all four sides, in two sizes."""
-    text = (
-        "## A seamless texture of 2048 x 2048\n\n"
-        "The first sampler paints 512 x 512 pixels whose edges meet (*wrap_x*, *wrap_y* of **Panorama Windows**). "
-        "**Joint Upscale** makes them four times as large, and their edges still meet.\n\n"
-        "**Change:** the prompt: name one material, seen from above.\n\n"
-        "**Expect:** a texture that can be laid side by side in both directions."
-    )
+def texture(name: str, read_me: dict, loader: dict, words: tuple[str, str], side: int, larger: float, **inputs) -> dict:
+    """A picture of `side` pixels that meets itself on all four sides, and the same `larger` times as large."""
     wrap: dict[str, Any] = {"wrap_x": True, "wrap_y": True}
     graph = {
-        "note": note(text, 380),
-        "model": checkpoint(SD15_FILE, SD15),
-        **prompts("mossy cobblestones, texture, top view, evenly lit", "border, frame, text, perspective"),
-        "latent": node("PanoramaLatent", 1, model=["model", 0], width=512, height=512),
+        "note": read_me,
+        "model": loader,
+        **prompts(*words),
+        "latent": node("PanoramaLatent", 1, model=["model", 0], width=side, height=side),
         "windows": node("PanoramaWindows", 1, model=["model", 0], **wrap),
-        "sampler": sampler("KSampler", 2, **SD_SETTINGS),
-        **finish("texture_sd15", 3, **wrap),
+        "sampler": sampler("KSampler", 2, **inputs),
+        **finish(name, 3, **wrap),
     }
-    enlarge = upscaler(4, ["decode", 0], **SD_SETTINGS, **wrap, upscale_by=4.0, windows="moving")
-    return graph | {"enlarge": enlarge, "save": saved("texture_sd15", 5, ["enlarge", 0])}
+    enlarge = upscaler(4, ["decode", 0], **inputs, **wrap, upscale_by=larger, windows="moving")
+    return graph | {"enlarge": enlarge, "save": saved(name, 5, ["enlarge", 0])}
 
 
 GRAPHS = {
@@ -218,5 +207,20 @@ GRAPHS = {
     "upscale_sdxl": sdxl(),
     "upscale_flux": flux(),
     "refine_sdxl": refine(),
-    "texture_sd15": texture(),
+    "texture_sd15": texture(
+        "texture_sd15",
+        note(
+            "## A seamless texture of 2048 x 2048\n\n"
+            "The first sampler paints 512 x 512 pixels whose edges meet (*wrap_x*, *wrap_y* of **Panorama Windows**). "
+            "**Joint Upscale** makes them four times as large, and their edges still meet.\n\n"
+            "**Change:** the prompt: name one material, seen from above.\n\n"
+            "**Expect:** a texture that can be laid side by side in both directions.",
+            380,
+        ),
+        checkpoint_loader(SD15_FILE, SD15),
+        ("mossy cobblestones, texture, top view, evenly lit", "border, frame, text, perspective"),
+        512,
+        4.0,
+        **SD_SETTINGS,
+    ),
 }

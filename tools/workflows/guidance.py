@@ -10,6 +10,7 @@ from .parts import (
     control_net,
     demo,
     finish,
+    later,
     node,
     note,
     prompts,
@@ -103,8 +104,7 @@ def controlled() -> dict:
     }
     graph |= control_net(CONTROL_FILE, 3, "hint", 0.8)
     # The ControlNet needs its hint, and the sampler the ControlNet: all that follows moves by a column.
-    for later in ("sampler", "decode", "save", "plan"):
-        graph[later]["column"] += 1
+    later(graph, "sampler", "decode", "save", "plan")
     graph["sampler"]["inputs"] |= {"positive": ["control", 0], "negative": ["control", 1]}
     return graph
 

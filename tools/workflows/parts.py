@@ -7,6 +7,9 @@ SDXL = "https://huggingface.co/stabilityai/stable-diffusion-xl-base-1.0/resolve/
 CONTROL = "https://huggingface.co/comfyanonymous/ControlNet-v1-1_fp16_safetensors/resolve/main/"
 SD15_FILE, SDXL_FILE = "v1-5-pruned-emaonly-fp16.safetensors", "sd_xl_base_1.0.safetensors"
 
+SCENE = "wide panorama of a mountain lake at sunset, pine forest, snowy peaks, photograph, highly detailed"
+UNWANTED = "text, watermark, frame, blurry"
+
 WORDS = "The demo model knows few words: its help page lists them. "
 
 
@@ -77,6 +80,13 @@ def finish(name: str, column: int, **decode) -> dict:
     }
 
 
+def turned(name: str, column: int) -> dict:
+    """Save Panorama of decoded pictures, with what viewers need to turn them."""
+    options = {"filename_prefix": name, "projection": "equirectangular"}
+    images = {"source": "images", "source.images": ["decode", 0]}
+    return node("SavePanorama", column, **images, **options) | {"size": [560, 420]}
+
+
 def demo(
     name: str,
     text: str,
@@ -111,33 +121,96 @@ def checkpoint(
     guides: Sequence[dict] = (),
 ) -> dict:
     """A panorama of `size` (width, height) pixels by a checkpoint that people have, with the plan of its windows."""
-    width, height = size
-    positive = "wide panorama of a mountain lake at sunset, pine forest, snowy peaks, photograph, highly detailed"
     sampled = {"sampler_name": "dpmpp_2m", "scheduler": "karras"}
-    chain = chained(guides, sample | {"inputs": sample["inputs"] | sampled})
-    column = 3 + len(guides)
+    return panorama(
+        name,
+        note(text, 400 if guides else 360),
+        {"model": checkpoint_loader(file, url)},
+        prompts(SCENE, UNWANTED),
+        size,
+        sample | {"inputs": sample["inputs"] | sampled},
+        windows,
+        guides,
+    )
+
+
+def panorama(
+    name: str,
+    read_me: dict,
+    loaders: dict,
+    prompted: dict,
+    size: tuple[int, int],
+    sample: dict,
+    windows: dict | None = None,
+    guides: Sequence[dict] = (),
+    **decode,
+) -> dict:
+    """A panorama of `size` (width, height) pixels by a model that people have, with the plan of its windows."""
+    width, height = size
+    chain, column = chained(guides, sample), 3 + len(guides)
     return {
-        "note": note(text, 400 if guides else 360),
-        "model": node("CheckpointLoaderSimple", 0, ckpt_name=file) | models(file, url, "checkpoints"),
-        **prompts(positive, "text, watermark, frame, blurry"),
+        "note": read_me,
+        **loaders,
+        **prompted,
         "latent": node("PanoramaLatent", 1, model=["model", 0], width=width, height=height),
         "windows": node("PanoramaWindows", 1, model=["model", 0], **(windows or {})),
         **chain,
-        **finish(name, column),
+        **finish(name, column, **decode),
         "plan": node("PanoramaPlan", column, model=chain["sampler"]["inputs"]["model"], samples=["latent", 0])
         | {"size": [340, 280]},
     }
 
 
-def models(file: str, url: str, directory: str) -> dict:
-    """What makes the front end offer a download of a file that is not there."""
-    return {"properties": {"models": [{"name": file, "url": f"{url}{file}", "directory": directory}]}}
+def checkpoint_loader(file: str, url: str) -> dict:
+    """The loader of a model in one file, which offers a download."""
+    return node("CheckpointLoaderSimple", 0, ckpt_name=file) | models("checkpoints", (file, url))
+
+
+def in_parts(graph: dict, loaders: dict, shift: dict | None = None) -> dict:
+    """The same graph with a model that comes as three files, and with the `shift` of its noise levels if it needs one."""
+    apart, links = dict(loaders), {1: ["clip", 0], 2: ["vae", 0]}
+    if shift:
+        apart["shift"], links[0] = shift, ["shift", 0]
+    for key, found in graph.items():
+        if key in ("note", *apart):
+            continue
+        inputs = {
+            name: links.get(value[1], value) if isinstance(value, list) and value[0] == "model" else value
+            for name, value in found["inputs"].items()
+        }
+        # What needs the shifted model stands behind it. Prompts stay where they are.
+        behind = shift is not None and (found["column"] > 1 or ["shift", 0] in inputs.values())
+        apart[key] = found | {"inputs": inputs, "column": found["column"] + behind}
+    return {"note": graph["note"]} | apart
+
+
+def later(graph: dict, *keys: str) -> None:
+    """Moves nodes by a column, for one more that they need."""
+    for key in keys:
+        graph[key]["column"] += 1
+
+
+def distilled(graph: dict, guidance: float | None = None) -> dict:
+    """The same graph for a model that needs no CFG: nothing stands for the negative prompt. Flux dev has `guidance`."""
+    graph = graph | {"negative": node("ConditioningZeroOut", 2, "No negative prompt", conditioning=["positive", 0])}
+    if guidance is not None:
+        graph["guidance"] = node("FluxGuidance", 2, conditioning=["positive", 0], guidance=guidance)
+        graph["sampler"]["inputs"]["positive"] = ["guidance", 0]
+    later(graph, *({"sampler", "decode", "enlarge", "save", "plan"} & graph.keys()))
+    return graph
+
+
+def models(directory: str, *files: tuple[str, str]) -> dict:
+    """What makes the front end offer a download of files that are not there, each with the URL of its folder."""
+    return {
+        "properties": {"models": [{"name": file, "url": f"{url}{file}", "directory": directory} for file, url in files]}
+    }
 
 
 def control_net(file: str, column: int, hint: str, strength: float) -> dict:
     """A ControlNet of SD 1.5 in the second column, and what it makes of the prompts with the image of `hint`."""
     return {
-        "net": node("ControlNetLoader", 1, control_net_name=file) | models(file, CONTROL, "controlnet"),
+        "net": node("ControlNetLoader", 1, control_net_name=file) | models("controlnet", (file, CONTROL)),
         "control": node(
             "ControlNetApplyAdvanced",
             column,

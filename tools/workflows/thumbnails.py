@@ -13,7 +13,15 @@ SIDE = 512  # pixels
 MARGIN = 16  # around the drawing of Panorama Plan
 CAPTION = 36  # pixels below each picture of a comparison: above, the template browser has a badge
 WIDEST = 4  # a picture with more times its height is shown in two lines
-NATIVE = {"sd15": 512, "sdxl": 1024, "flux": 1024}  # windows that a checkpoint knows, by the end of a workflow's name
+# Width and height of the windows that a model knows, by what is in a workflow's name.
+NATIVE = {
+    **dict.fromkeys(("sdxl", "flux", "sd35", "z_image"), (1024, 1024)),
+    "sd15": (512, 512),
+    "qwen_image": (1328, 1328),
+    "wan": (832, 480),
+}
+DEMO_GRID = 32  # pixels: the demo model draws the plans of others, and its windows are multiples of it
+CANVASES = ("PanoramaLatent", "EmptyHunyuanLatentVideo")
 LARGE = (2048, 2048)  # what a picture that is to be enlarged may become
 
 
@@ -47,10 +55,11 @@ def thumbnail(server: Server, name: str, prompt: dict) -> Image.Image:
     types = {found["class_type"]: key for key, found in prompt.items()}
     if "LoadDemoModel" not in types:
         return plan(server, name, prompt, types)
-    paintings = painted(server, prompt, types["SaveImage"])
+    output = types.get("SaveImage") or types["SavePanorama"]
+    paintings = painted(server, prompt, output)
     if name in COMPARED:
         captions, off = COMPARED[name]
-        return comparison(captions, [*painted(server, changed(prompt, off), types["SaveImage"]), *paintings])
+        return comparison(captions, [*painted(server, changed(prompt, off), output), *paintings])
     if name in CAPTIONS:
         return comparison([CAPTIONS[name]], paintings)
     (picture,) = paintings
@@ -110,23 +119,18 @@ def inside(size: tuple[int, int], room: int) -> tuple[int, int]:
 
 
 def plan(server: Server, name: str, prompt: dict, types: dict) -> Image.Image:
-    """The windows as Panorama Plan draws them, with the sizes below. The demo model stands in: it has the same grid."""
-    window = NATIVE[name.rpartition("_")[2]]
+    """The windows as Panorama Plan draws them, with the sizes below. The demo model stands in."""
+    window, canvas, asked = next(size for family, size in NATIVE.items() if family in name), LARGE, {}
     if "PanoramaPlan" in types:
-        canvas = prompt[types["PanoramaLatent"]]["inputs"]
-        width, height = canvas["width"], canvas["height"]
-        shown, key = prompt, types["PanoramaPlan"]
-    else:
-        (width, height), key = LARGE, "plan"
-        shown = plan_alone(width, height)
-    for found in shown.values():
-        if found["class_type"] == "CheckpointLoaderSimple":
-            found |= {"class_type": "LoadDemoModel", "inputs": {}}
-        if found["class_type"] == "PanoramaWindows":
-            found["inputs"] |= {"window_width": window, "window_height": window}
-    for output in ("SaveImage", "PreviewImage"):
-        shown.pop(types.get(output), None)  # and so nothing is sampled
-    (drawn,) = painted(server, shown, key)
+        asked = prompt[types["PanoramaWindows"]]["inputs"]
+        latent = next(prompt[types[kind]]["inputs"] for kind in CANVASES if kind in types)
+        canvas = latent["width"], latent["height"]
+    if asked.get("window_width"):
+        window = asked["window_width"], asked["window_height"]
+    drawn_as = [-(-side // DEMO_GRID) * DEMO_GRID for side in window]
+    sizes = {"window_width": drawn_as[0], "window_height": drawn_as[1], "model": ["model", 0]}
+    (drawn,) = painted(server, plan_alone(canvas, asked | sizes), "plan")
+    width, height = canvas
     side = drawn.width - 2 * MARGIN
     view = drawn.crop((MARGIN, MARGIN, MARGIN + side, MARGIN + side * height // width))
     square = Image.new("RGB", (SIDE, SIDE), drawn.getpixel((0, 0)))
@@ -135,18 +139,17 @@ def plan(server: Server, name: str, prompt: dict, types: dict) -> Image.Image:
     square.paste(view, (MARGIN, top))
     if view.height < view.width:
         write(square, top - 60, f"{width} x {height}", 30)
-        write(square, top + view.height + 30, f"windows of {window} x {window}", 30)
+        write(square, top + view.height + 30, f"windows of {window[0]} x {window[1]}", 30)
     return square
 
 
-def plan_alone(width: int, height: int) -> dict:
-    """A graph that draws the windows of a canvas."""
+def plan_alone(canvas: tuple[int, int], asked: dict) -> dict:
+    """A graph that draws the windows of a canvas (width, height), with what is `asked` of Panorama Windows."""
+    usual = {"overlap": 0.5, "windows": "overlapping", "wrap_x": False, "wrap_y": False}
+    width, height = canvas
     graph = {
         "model": ("LoadDemoModel", {}),
-        "windows": (
-            "PanoramaWindows",
-            {"model": ["model", 0], "overlap": 0.5, "windows": "overlapping", "wrap_x": False, "wrap_y": False},
-        ),
+        "windows": ("PanoramaWindows", usual | asked),
         "latent": ("PanoramaLatent", {"width": width, "height": height, "batch_size": 1}),
         "plan": ("PanoramaPlan", {"model": ["windows", 0], "samples": ["latent", 0]}),
     }

@@ -16,6 +16,7 @@ from .parts import (
     sampler,
     second_row,
     text_encode,
+    turned,
 )
 
 GRAPHS = {
@@ -57,18 +58,23 @@ GRAPHS = {
     ),
     "panorama_360_demo": demo(
         "panorama_360_demo",
-        "## 360 degrees\n\n"
-        "With *wrap_x* in **Panorama Windows**, windows also lie across the left and the right edge. With *wrap_x* in "
-        "**Panorama Decode**, the decoder sees across these edges. Two copies side by side have no seam.\n\n"
-        "**Change:** *wrap_y* in both nodes, for a texture that repeats in both directions; the prompt; the seed.\n\n"
-        "**Expect:** a panorama without an end. **Panorama Metrics** finds no seam where the edges meet (wrap error "
-        "about 1). It is a cylinder. For a sphere you need a model that paints equirectangular pictures.",
-        "summer dawn mountains forest lake",
+        "## 360 degrees, to look around in\n\n"
+        "With *wrap_x* in **Panorama Windows** and **Panorama Decode**, the left and the right edge meet. The picture is "
+        "half as high as wide, as viewers want it: sky above, ground below, the horizon between. **Save Panorama** with "
+        "*projection* equirectangular writes into the file what viewers need to turn it.\n\n"
+        "**Change:** the prompt; the seed; *windows* overlapping, which is finer and slower. To look around in the graph, "
+        "add a node of a viewer pack, such as *Preview 360 Panorama*, behind *Panorama Decode*.\n\n"
+        "**Expect:** a landscape all around you, without a seam: **Panorama Metrics** finds none where the edges meet "
+        "(wrap error about 1). The model has learned no spheres, so straight up and straight down the picture is pinched. "
+        f"*panorama_360_qwen_image* has a LoRA for that. {WORDS}",
+        "summer dawn far sky mountains forest lake",
         sampler("MultiScaleSampler", 2, seed=3),
-        {"wrap_x": True},
+        {"wrap_x": True, "windows": "moving"},
+        size=(1024, 512),
         wrap_x=True,
     )
     | {
+        "save": turned("panorama_360_demo", 4),
         "metrics": node("PanoramaMetrics", 4, images=["decode", 0], model=["windows", 0]) | {"size": [560, 420]},
     },
     "panorama_360_seasons_demo": {

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .parts import SDXL, SDXL_FILE, WORDS, models, node, note, prompts, second_row
+from .parts import SDXL, SDXL_FILE, WORDS, checkpoint_loader, node, note, prompts, second_row
 
 DISTANCES = ("far", "wide", "near", "close", "detail", "fine", "macro", "micro")
 MEADOW = tuple(f"summer dusk {distance} meadow" for distance in DISTANCES)
@@ -101,7 +101,7 @@ def sdxl() -> dict:
             "and some time for the VAE. If a level ignores its prompt, look at the prompts of its neighbours.",
             440,
         ),
-        "model": node("CheckpointLoaderSimple", 0, ckpt_name=SDXL_FILE) | models(SDXL_FILE, SDXL, "checkpoints"),
+        "model": checkpoint_loader(SDXL_FILE, SDXL),
         "prompts": zoom_prompts(1, preset="island to crater", negative="text, watermark, frame, border, blurry"),
         "sampler": zoom_sampler(2, steps=50, cfg=7.0, blending="mixed"),
         **shown(name, 3),
