@@ -1,5 +1,8 @@
 """A panorama by the bundled model on the real server: pictures, previews, progress and interruption."""
 
+import re
+import time
+
 import numpy as np
 import pytest
 from comfy_server import PromptFailed
@@ -66,6 +69,22 @@ def test_a_panorama_arrives_with_previews_and_progress(server):
     assert run.previews
     assert run.previews[-1].size[0] > run.previews[-1].size[1]
     assert server.images(run, "plan").shape[0] == 1
+
+
+def test_the_sampler_says_how_long_it_will_take(server):
+    """About once a second, step by step, and at the end how long it took."""
+    begun, steps = time.monotonic(), 100
+    run = server.run(panorama(steps=steps, seed=7))
+    seconds = time.monotonic() - begun
+    assert {node for node, _ in run.texts} == {"sampler"}
+    *during, last = [text for _, text in run.texts]
+    said = [re.fullmatch(rf"step (\d+) of {steps}, \d+:\d\d left", text) for text in during]
+    assert all(said), during
+    numbers = [int(found[1]) for found in said]
+    assert numbers == sorted(numbers)
+    assert 1 < len(said) <= seconds
+    minutes, rest = map(int, re.fullmatch(rf"{steps} steps in (\d+):(\d\d)", last).groups())
+    assert 1 < 60 * minutes + rest <= seconds + 1
 
 
 def test_interruption_leaves_the_model_as_it_was(server):

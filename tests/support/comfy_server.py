@@ -24,6 +24,7 @@ from PIL import Image
 
 PACK = "ComfyUI-Joint-Diffusion"
 STARTUP_SECONDS = 180
+TEXT, PREVIEW_WITH_METADATA = 3, 4  # kinds of binary messages
 LOCAL = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -38,6 +39,7 @@ class Run:
     prompt_id: str
     events: list[dict] = field(default_factory=list)
     previews: list[Image.Image] = field(default_factory=list)
+    texts: list[tuple[str, str]] = field(default_factory=list)  # (node, what is said in it)
     outputs: dict = field(default_factory=dict)
     interrupted: bool = False
 
@@ -117,7 +119,11 @@ class Server:
                 raise TimeoutError(f"the prompt did not end in time; the server's log:\n{self.log[-4000:]}")
             message = channel.recv()
             if isinstance(message, bytes):
-                run.previews.append(_preview(message))
+                (kind,) = struct.unpack(">I", message[:4])
+                if kind == TEXT:
+                    run.texts.append(_text(message))
+                else:
+                    run.previews.append(_preview(message, kind))
                 continue
             event = json.loads(message)
             run.events.append(event)
@@ -145,9 +151,13 @@ class Server:
         return name
 
 
-def _preview(message: bytes) -> Image.Image:
-    (kind,) = struct.unpack(">I", message[:4])
-    if kind == 4:  # with metadata
+def _text(message: bytes) -> tuple[str, str]:
+    (length,) = struct.unpack(">I", message[4:8])
+    return message[8 : 8 + length].decode(), message[8 + length :].decode()
+
+
+def _preview(message: bytes, kind: int) -> Image.Image:
+    if kind == PREVIEW_WITH_METADATA:
         (length,) = struct.unpack(">I", message[4:8])
         return Image.open(io.BytesIO(message[8 + length :]))
     return Image.open(io.BytesIO(message[8:]))

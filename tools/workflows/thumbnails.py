@@ -22,7 +22,7 @@ NATIVE = {
 }
 DEMO_GRID = 32  # pixels: the demo model draws the plans of others, and its windows are multiples of it
 CANVASES = ("PanoramaLatent", "EmptyHunyuanLatentVideo")
-LARGE = (2048, 2048)  # what a picture that is to be enlarged may become
+LARGE = (2048, 2048)  # what a picture that is to be enlarged may become, and one that is edited
 
 
 class Without(NamedTuple):
@@ -121,10 +121,10 @@ def inside(size: tuple[int, int], room: int) -> tuple[int, int]:
 def plan(server: Server, name: str, prompt: dict, types: dict) -> Image.Image:
     """The windows as Panorama Plan draws them, with the sizes below. The demo model stands in."""
     window, canvas, asked = next(size for family, size in NATIVE.items() if family in name), LARGE, {}
-    if "PanoramaPlan" in types:
+    if "JointUpscale" not in types:
         asked = prompt[types["PanoramaWindows"]]["inputs"]
-        latent = next(prompt[types[kind]]["inputs"] for kind in CANVASES if kind in types)
-        canvas = latent["width"], latent["height"]
+        for latent in (prompt[types[kind]]["inputs"] for kind in CANVASES if kind in types):
+            canvas = latent["width"], latent["height"]
     if asked.get("window_width"):
         window = asked["window_width"], asked["window_height"]
     drawn_as = [-(-side // DEMO_GRID) * DEMO_GRID for side in window]

@@ -282,6 +282,7 @@ def qwen_edit() -> dict:
     norm = node("CFGNorm", 3, model=["windows", 0], strength=1.0)
     sample = sampled(40, 4.0, model=["norm", 0])
     graph = edit("edit_qwen_image", note(text, 480), sample, conditionings | {"norm": norm})
+    graph["windows"]["inputs"]["overlap"] = 0.45  # two windows of 1328 span 2048 pixels
     return in_parts(graph, qwen("qwen_image_edit_2511_fp8mixed.safetensors", QWEN_EDIT), aura_shift(3.1))
 
 

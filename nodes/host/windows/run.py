@@ -1,11 +1,10 @@
 """One sampling run of one canvas: what stays the same from its first step to its last."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import comfy.model_sampling
-import comfy.utils
 from comfy.samplers import CFGGuider, Sampler
 from torch import Tensor
 
@@ -28,6 +27,7 @@ from .conflicts import refuse_caches, refuse_kept_references, refuse_rising, ref
 from .finite import FirstNotFinite
 from .hook_states import HookStates
 from .picture import followed
+from .progress import Progress
 
 # More windows in one call are no faster on a GPU, and an interrupt waits for the call.
 MOST_WINDOWS = 8
@@ -140,30 +140,3 @@ class Run:
         view = Size(*map(min, self.params.windows.window, canvas_size(x)))
         views = (windows * len(x), *x.shape[1:-2], *view)
         return fits(self.model, self.conditioning.sizes(entries, view), views, x.device, times)
-
-
-class Progress:
-    """The bar of the node, moved while the windows of a step are denoised: a step of a large canvas takes minutes.
-
-    A step is taken to need as many views as the one before: some samplers ask twice, and guidance ends. The first one
-    is taken to need `views`.
-    """
-
-    def __init__(self, steps: int, views: int):
-        self._bar = comfy.utils.ProgressBar(steps)
-        self._done, self._expected, self._seen = 0, views, 0
-
-    def counting(self, callback: Callable[..., Any] | None) -> Callable[..., Any]:
-        """The sampler's callback, which is called after each step, and which moves the bar to the end of that step."""
-
-        def after_step(step: int, *rest: Any) -> Any:
-            self._done, self._expected, self._seen = step + 1, max(self._seen, 1), 0
-            return callback(step, *rest) if callback else None
-
-        return after_step
-
-    def add(self, views: int) -> None:
-        """So many views more are denoised."""
-        self._seen += views
-        if self._seen < self._expected:  # the end of a step is said by the sampler, with its preview
-            self._bar.update_absolute(self._done + self._seen / self._expected)

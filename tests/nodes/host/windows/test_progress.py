@@ -11,6 +11,7 @@ from joint_diffusion.core.canvas.windows import Size
 from joint_diffusion.core.methods.multidiffusion import WindowParams
 from joint_diffusion.core.methods.multiscale import MultiScaleParams
 from joint_diffusion.nodes.host.windows.patch import with_settings
+from joint_diffusion.nodes.host.windows.progress import in_words
 from sampling_run import run
 
 WINDOWS = WindowParams(window=Size(8, 8), stride=Size(8, 8), grid=2, batch=1)
@@ -69,3 +70,17 @@ def test_an_interrupt_stops_within_one_batch(shown, monkeypatch):
     with pytest.raises(InterruptProcessingException):
         sample()
     assert shown == [0.25, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("done", "seconds", "words"),
+    [
+        (0.25, 4, "step 1 of 20, 5:16 left"),  # 16 s a step
+        (1, 4, "step 2 of 20, 1:16 left"),
+        (19.5, 19.5, "step 20 of 20, 0:00 left"),
+        (0.5, 100, "step 1 of 20, 1:05:00 left"),
+        (20, 100, "20 steps in 1:40"),
+    ],
+)
+def test_it_says_how_long_the_rest_takes(done, seconds, words):
+    assert in_words(done, 20, seconds) == words
