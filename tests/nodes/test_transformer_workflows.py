@@ -110,9 +110,8 @@ def test_it_runs_with_a_tiny_model_of_its_family(server, name):
 def test_its_files_are_offered_for_download(name):
     """The front end offers what a loader names in `models`: the file of each field, from the folder of that name."""
     workflow = json.loads((ROOT / "workflows" / f"{name}.json").read_text())
-    offered = {model["name"]: model["url"] for node in workflow["nodes"] for model in node["properties"].get("models", ())}
-    asked = {
-        value for node in PROMPTS[name].values() for value in node["inputs"].values() if str(value).endswith(".safetensors")
-    }
-    assert offered.keys() == asked
+    models = [model for node in workflow["nodes"] for model in node["properties"].get("models", ())]
+    offered = {model["name"]: model["url"] for model in models}
+    values = [value for node in PROMPTS[name].values() for value in node["inputs"].values()]
+    assert offered.keys() == {value for value in values if str(value).endswith(".safetensors")}
     assert all(url.startswith("https://huggingface.co/") and url.endswith(f"/{file}") for file, url in offered.items())

@@ -20,6 +20,7 @@ PANORAMAS = [name for name in DEMOS if "panorama" in name]
 CHECKPOINTS = sorted(set(PROMPTS) - set(DEMOS))
 
 
+SAVING = "SaveImage", "SavePanorama"
 STEPS = 8  # of twenty or thirty: what is asked of panoramas and zooms is true of such ones, too
 
 
@@ -32,9 +33,9 @@ def quick(prompt):
     return prompt
 
 
-def node_of(prompt, class_type):
-    """The last node of this type, which is the one that makes the panorama."""
-    return [key for key, node in prompt.items() if node["class_type"] == class_type][-1]
+def node_of(prompt, *types):
+    """The last node of one of these types, which is the one that makes the panorama."""
+    return [key for key, node in prompt.items() if node["class_type"] in types][-1]
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +43,10 @@ def painted(server):
     """(name, output node) -> the picture (H, W, 3) that a workflow shows there, 8 bits; each workflow runs once."""
     runs = {}
 
-    def paint(name, output="SaveImage"):
+    def paint(name, output=None):
         if name not in runs:
             runs[name] = server.run(quick(PROMPTS[name]) if name in PANORAMAS else PROMPTS[name])
-        (picture,) = server.images(runs[name], node_of(PROMPTS[name], output))
+        (picture,) = server.images(runs[name], node_of(PROMPTS[name], *([output] if output else SAVING)))
         return (picture * 255).round().astype(np.uint8)
 
     return paint
@@ -147,6 +148,14 @@ def test_the_edges_of_the_360_panorama_meet(painted, name):
     assert across < 1.5 * np.abs(np.diff(picture, axis=1)).mean()
 
 
+def test_viewers_know_the_360_panorama_as_a_sphere(painted, server):
+    """GPano says so in the file, and the picture is half as high as wide."""
+    picture = painted("panorama_360_demo")
+    assert picture.shape[1] == 2 * picture.shape[0]
+    file = next((server.base / "output").glob("panorama_360_demo*.png"))
+    assert 'GPano:ProjectionType="equirectangular"' in Image.open(file).info["xmp"].decode()
+
+
 @pytest.mark.parametrize("name", [name for name in PANORAMAS if "sync" in name])
 def test_the_parts_of_a_synchronised_panorama_have_one_palette(painted, server, name):
     unguided = server.images(server.run(without_sync(PROMPTS[name])), node_of(PROMPTS[name], "SaveImage"))[0]
@@ -199,7 +208,7 @@ def test_the_twin_fits_its_neighbour_better(painted):
 
 def test_the_picture_stays_in_the_middle_of_its_panorama(painted):
     """Sampling may not touch it: what differs is what the VAE does to a picture."""
-    alone, panorama = (painted("image_to_panorama_demo", output) / 255 for output in ("PreviewImage", "SaveImage"))
+    alone, panorama = (painted("image_to_panorama_demo", output) / 255 for output in ("PreviewImage", None))
     side, middle = alone.shape[1], panorama.shape[1] // 2
     inside = panorama[:, middle - side // 2 : middle + side // 2]
     # 32 pixels at the edges may change, and next to them the decoder sees what did.
@@ -209,7 +218,7 @@ def test_the_picture_stays_in_the_middle_of_its_panorama(painted):
 
 def test_no_edge_is_seen_where_the_panorama_leaves_the_picture(painted):
     """Columns at the two edges differ little from those beside them; without Differential Diffusion, by a third."""
-    alone, panorama = (painted("image_to_panorama_demo", output) / 255 for output in ("PreviewImage", "SaveImage"))
+    alone, panorama = (painted("image_to_panorama_demo", output) / 255 for output in ("PreviewImage", None))
     steps, middle = np.abs(np.diff(panorama, axis=1)).mean(axis=(0, 2)), panorama.shape[1] // 2
 
     def edge(x):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parent))
 
-from host import load_pack  # noqa: E402
+from host import load_pack
 
 load_pack()
 

@@ -88,4 +88,5 @@ def test_only_360_degrees_and_textures_wrap():
         for node in read(name, FOLDER / "api").values()
         if node["inputs"].get("wrap_x") or node["inputs"].get("wrap_y")
     }
-    assert wraps == {"panorama_360_demo", "panorama_360_sync_demo", "panorama_360_seasons_demo", "texture_sd15"}
+    panoramas = {f"panorama_360_{what}" for what in ("demo", "sync_demo", "seasons_demo", "qwen_image")}
+    assert wraps == panoramas | {"texture_sd15", "texture_z_image", "video_360_wan"}

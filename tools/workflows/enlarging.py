@@ -13,7 +13,6 @@ from .parts import (
     control_net,
     demo,
     finish,
-    models,
     node,
     note,
     picture,
@@ -181,7 +180,8 @@ def refine() -> dict:
         "**Expect:** new fine details in the same place. What is larger than two pixels stays at *structure* 1; lower "
         "it for larger changes."
     )
-    return from_file("refine_sdxl", text, checkpoint_loader(SDXL_FILE, SDXL), upscale_by=1.0, denoise=0.6, structure=0.7)
+    loader = checkpoint_loader(SDXL_FILE, SDXL)
+    return from_file("refine_sdxl", text, loader, upscale_by=1.0, denoise=0.6, structure=0.7)
 
 
 def texture(name: str, read_me: dict, loader: dict, words: tuple[str, str], side: int, larger: float, **inputs) -> dict:

@@ -167,7 +167,7 @@ def checkpoint_loader(file: str, url: str) -> dict:
 
 
 def in_parts(graph: dict, loaders: dict, shift: dict | None = None) -> dict:
-    """The same graph with a model that comes as three files, and with the `shift` of its noise levels if it needs one."""
+    """The same graph with a model of three files, and with the `shift` of its noise levels if it needs one."""
     apart, links = dict(loaders), {1: ["clip", 0], 2: ["vae", 0]}
     if shift:
         apart["shift"], links[0] = shift, ["shift", 0]

@@ -1,4 +1,4 @@
-"""Panoramas, edits, a texture and a video by the transformers that people run now, with the settings of ComfyUI's templates."""
+"""Panoramas, edits, a texture and a video by transformers, with the files and settings of ComfyUI's own templates."""
 
 from .enlarging import FLUX, FLUX_FILE, texture
 from .parts import (
@@ -157,8 +157,8 @@ def qwen_image() -> dict:
     text = (
         "## Panorama with Qwen-Image\n\n"
         "3984 x 1328 pixels, through windows of 1328 x 1328, the size that the model was trained on.\n\n"
-        "**Change:** the model (any Qwen-Image), the prompt, width and height. With a Lightning LoRA (*Load LoRA* behind "
-        f"*Load Diffusion Model*), set its 4 or 8 steps and *cfg* 1. {HIGHER}\n\n"
+        "**Change:** the model (any Qwen-Image), the prompt, width and height. With a Lightning LoRA (*Load LoRA* "
+        f"behind *Load Diffusion Model*), set its 4 or 8 steps and *cfg* 1. {HIGHER}\n\n"
         f"**Expect:** about five times the time of one 1328 x 1328 picture. {WHOLE_SCENE}"
     )
     size, sample = (3984, 1328), sampled(50, 4.0)
@@ -170,11 +170,11 @@ def sphere() -> dict:
     """Qwen-Image with a LoRA that has learned the whole sphere."""
     text = (
         "## 360 degrees, up and down too\n\n"
-        "A LoRA makes Qwen-Image paint equirectangular pictures, which viewers turn around you. Alone, it leaves a seam "
-        "where the left and the right edge meet. Here a second window, turned by half, sees that place in its middle "
-        "(*wrap_x*). **Save Panorama** writes into the file what viewers need.\n\n"
-        "**Change:** the prompt, but keep its beginning. To look around in the graph, add a node of a viewer pack, such "
-        "as *Preview 360 Panorama*, behind *Panorama Decode*.\n\n"
+        "A LoRA makes Qwen-Image paint equirectangular pictures, which viewers turn around you. Alone, it leaves a "
+        "seam where the left and the right edge meet. Here a second window, turned by half, sees that place in its "
+        "middle (*wrap_x*). **Save Panorama** writes into the file what viewers need.\n\n"
+        "**Change:** the prompt, but keep its beginning. To look around in the graph, add a node of a viewer pack, "
+        "such as *Preview 360 Panorama*, behind *Panorama Decode*.\n\n"
         "**Expect:** twice the time of one 2048 x 1024 picture. The poles are as good as the LoRA paints them."
     )
     name, size = "panorama_360_qwen_image", (2048, 1024)
@@ -206,9 +206,9 @@ def z_image_texture() -> dict:
     """Z-Image-Turbo, with edges that meet."""
     text = (
         "## A seamless texture with a transformer\n\n"
-        "Tricks with padding make a U-Net seamless, but not a transformer. Here windows lie across the edges (*wrap_x*, "
-        "*wrap_y* of **Panorama Windows**), so that any model paints a texture that repeats. **Joint Upscale** makes it "
-        "twice as large, and its edges still meet.\n\n"
+        "Tricks with padding make a U-Net seamless, but not a transformer. Here windows lie across the edges "
+        "(*wrap_x*, *wrap_y* of **Panorama Windows**), so that any model paints a texture that repeats. **Joint "
+        "Upscale** makes it twice as large, and its edges still meet.\n\n"
         "**Change:** the prompt: name one material, seen from above. Flux, Qwen-Image and others do the same: replace "
         "the loaders, and take their steps and *cfg*.\n\n"
         "**Expect:** 2048 x 2048 pixels that can be laid side by side in both directions."
@@ -259,18 +259,21 @@ def qwen_edit() -> dict:
     text = (
         "## Edit a large picture with Qwen-Image-Edit\n\n"
         "The model sees the picture through windows, and each window gets its own part of the picture as its reference "
-        "(**Set Reference Latent**). So do not connect the VAE to *TextEncodeQwenImageEditPlus*: it would show the whole "
-        "picture, made small, to every window.\n\n"
+        "(**Set Reference Latent**). So do not connect the VAE to *TextEncodeQwenImageEditPlus*: it would show the "
+        "whole picture, made small, to every window.\n\n"
         f"{EVERYWHERE}"
         "**Expect:** about four times the time of an edit of one window. A change to a single object may be made in "
         "each window that sees a part of it."
     )
     conditionings = {}
-    for key, words, title in (("positive", WINTER, "Prompt"), ("negative", "", "Negative prompt")):
+    for key, words, title, colour in (
+        ("positive", WINTER, "Prompt", "green"),
+        ("negative", "", "Negative prompt", "red"),
+    ):
         shown = {"clip": ["model", 1], "prompt": words, "image1": ["scaled", 0]}
         encoded, reference = f"{key}_text", f"{key}_reference"
         conditionings |= {
-            encoded: node("TextEncodeQwenImageEditPlus", 2, title, **shown),
+            encoded: node("TextEncodeQwenImageEditPlus", 2, title, **shown) | {"color": colour},
             reference: node("ReferenceLatent", 3, conditioning=[encoded, 0], latent=["latent", 0]),
             key: node(
                 "FluxKontextMultiReferenceLatentMethod",
@@ -292,11 +295,11 @@ def video() -> dict:
         "## A 360 degree video with Wan\n\n"
         "33 frames of 2496 x 480 pixels, two seconds, through windows of 832 x 480, the size that the small model was "
         "trained on. Every window has all frames. The left and the right edge meet in every frame (*wrap_x*).\n\n"
-        "**Change:** the prompt; *width*, a multiple of 16; *length*, 4 n + 1 frames; without *wrap_x* in both nodes it "
-        "is a wide film. For a larger Wan, set *window_width* and *window_height* to what it was trained on. Ask for a "
-        "still camera: if it moves, every window moves on its own.\n\n"
-        "**Expect:** about four times the time of one video of 832 x 480. To look around in it, viewers need frames half "
-        "as high as wide: this is a band around the horizon."
+        "**Change:** the prompt; *width*, a multiple of 16; *length*, 4 n + 1 frames; without *wrap_x* in both nodes "
+        "it is a wide video. For a larger Wan, set *window_width* and *window_height* to what it was trained on. Ask "
+        "for a still camera: if it moves, every window moves on its own.\n\n"
+        "**Expect:** about four times the time of one video of 832 x 480. To look around in it, viewers need frames "
+        "half as high as wide: this is a band around the horizon."
     )
     name, width, height = "video_360_wan", 2496, 480
     scene = "a beach in daylight, waves roll in, palm trees sway in the wind, clouds drift, still camera at eye level"

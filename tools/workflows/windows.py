@@ -59,14 +59,14 @@ GRAPHS = {
     "panorama_360_demo": demo(
         "panorama_360_demo",
         "## 360 degrees, to look around in\n\n"
-        "With *wrap_x* in **Panorama Windows** and **Panorama Decode**, the left and the right edge meet. The picture is "
-        "half as high as wide, as viewers want it: sky above, ground below, the horizon between. **Save Panorama** with "
-        "*projection* equirectangular writes into the file what viewers need to turn it.\n\n"
-        "**Change:** the prompt; the seed; *windows* overlapping, which is finer and slower. To look around in the graph, "
-        "add a node of a viewer pack, such as *Preview 360 Panorama*, behind *Panorama Decode*.\n\n"
+        "With *wrap_x* in **Panorama Windows** and **Panorama Decode**, the left and the right edge meet. The picture "
+        "is half as high as wide, as viewers want it: sky above, ground below, the horizon between. **Save Panorama** "
+        "with *projection* equirectangular writes into the file what viewers need to turn it.\n\n"
+        "**Change:** the prompt; the seed; *windows* overlapping, which is finer and slower. To look around in the "
+        "graph, add a node of a viewer pack, such as *Preview 360 Panorama*, behind *Panorama Decode*.\n\n"
         "**Expect:** a landscape all around you, without a seam: **Panorama Metrics** finds none where the edges meet "
-        "(wrap error about 1). The model has learned no spheres, so straight up and straight down the picture is pinched. "
-        f"*panorama_360_qwen_image* has a LoRA for that. {WORDS}",
+        "(wrap error about 1). The model has learned no spheres, so straight up and straight down the picture is "
+        f"pinched. *panorama_360_qwen_image* has a LoRA for that. {WORDS}",
         "summer dawn far sky mountains forest lake",
         sampler("MultiScaleSampler", 2, seed=3),
         {"wrap_x": True, "windows": "moving"},

@@ -1,4 +1,4 @@
-"""How far a run is, on its node: the bar, and the time left in words. Both move while the windows of a step are denoised."""
+"""How far a run is, on its node: the bar, and the time left in words. Both move with each batch of windows."""
 
 import time
 from collections.abc import Callable
