@@ -81,7 +81,8 @@ def panorama() -> dict:
     text = (
         "## From a picture to a large panorama\n\n"
         "The upper row paints a picture. The middle row paints a panorama around it: **Panorama Latent** puts the "
-        "picture on the canvas, the sampler fills the rest. **Joint Upscale** makes the panorama twice as large.\n\n"
+        "picture on the canvas, and the sampler fills the rest. **Joint Upscale** makes the panorama twice as "
+        "large.\n\n"
         "**Change:** *Load Image* in place of the upper row, for your own picture; *upscale_by*; the prompts. "
         f"{WORDS}\n\n"
         "**Expect:** 2048 x 512 pixels, with the picture unchanged in the middle but for its size."

@@ -170,7 +170,7 @@ def sphere() -> dict:
     """Qwen-Image with a LoRA that has learned the whole sphere."""
     text = (
         "## 360 degrees, up and down too\n\n"
-        "A LoRA makes Qwen-Image paint equirectangular pictures, which viewers turn around you. Alone, it leaves a "
+        "A LoRA makes Qwen-Image paint equirectangular pictures, which viewers turn around you. Alone, it can leave a "
         "seam where the left and the right edge meet. Here a second window, turned by half, sees that place in its "
         "middle (*wrap_x*). **Save Panorama** writes into the file what viewers need.\n\n"
         "**Change:** the prompt, but keep its beginning. To look around in the graph, add a node of a viewer pack, "
