@@ -100,11 +100,13 @@ def fetch(server: str, outputs: dict[str, Any], folder: Path) -> list[Path]:
     """Fetch the files that nodes have saved, not their previews, into a folder."""
     listed = [entry for output in outputs.values() for entries in output.values() for entry in entries]
     saved = [entry for entry in listed if isinstance(entry, dict) and entry.get("type") == "output"]
+    # Save Panorama names a file twice: as what the graph shows, and as what is saved.
+    places = dict.fromkeys((entry["filename"], entry["subfolder"]) for entry in saved)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for entry in saved:
-        place = {key: entry[key] for key in ("filename", "subfolder", "type")}
-        path = folder / Path(entry["filename"]).name
+    for name, subfolder in places:
+        place = {"filename": name, "subfolder": subfolder, "type": "output"}
+        path = folder / Path(name).name
         path.write_bytes(urllib.request.urlopen(f"{server}/view?{urllib.parse.urlencode(place)}").read())
         paths.append(path)
     return paths
