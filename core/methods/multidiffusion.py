@@ -6,7 +6,7 @@ are linear, so they are equal for first-order samplers. For multistep samplers o
 sampler then has one history, that of the canvas.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -17,7 +17,9 @@ from ..canvas.windows import NO_OFFSET, NO_WRAP, Size, Window, Wrap, canvas_size
 from ..denoiser import Denoiser
 from .spotdiffusion import random_offset, side_by_side
 
-Predict = Callable[[Tensor, Sequence[Window]], Sequence[Tensor]]
+Batch = Sequence[Window]
+Predict = Callable[[Tensor, Batch], Sequence[Tensor]]
+Each = Callable[[Callable[[Batch], Sequence[Tensor]], Collection[Batch]], Iterable[Sequence[Tensor]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,11 +75,12 @@ class WindowParams:
 
 def predict_jointly(
     x: Tensor,
-    batches: Iterable[Sequence[Window]],
+    batches: Collection[Batch],
     predict: Predict,
     weights: WindowWeights,
     shifts: Mapping[Window, Tensor] | None = None,
     shift_kept: float = 0.0,
+    each: Each = map,
 ) -> list[Tensor]:
     """Fuse one or more predictions of all windows; with `shifts`, the *effective* predictions of guided windows.
 
@@ -94,17 +97,21 @@ def predict_jointly(
         weights: `normalised` weights of every window.
         shifts: for every window the shift of its view, (B, C, ..., h, w).
         shift_kept: r / (1 - r), the factor above (`Step.shift_kept`); 0 if the step keeps nothing of x.
+        each: calls a function with each batch, and gives what it returns in the order of the batches; may call at once.
 
     Returns:
         One canvas for each prediction.
     """
-    fusion: Fusion | None = None
-    for windows in batches:
+
+    def predicted(windows: Batch) -> Sequence[Tensor]:
         views = crop_batch(x, windows)
-        shift = None if shifts is None else torch.cat([shifts[window] for window in windows])
-        predictions = predict(views if shift is None else views + shift, windows)
-        if shift is not None:
-            predictions = [prediction + shift_kept * shift for prediction in predictions]
+        if shifts is None:
+            return predict(views, windows)
+        shift = torch.cat([shifts[window] for window in windows])
+        return [prediction + shift_kept * shift for prediction in predict(views + shift, windows)]
+
+    fusion: Fusion | None = None
+    for windows, predictions in zip(batches, each(predicted, batches), strict=True):
         fusion = fusion or Fusion(x, weights, len(predictions))
         fusion.add(predictions, windows)
     return fusion.result() if fusion else []

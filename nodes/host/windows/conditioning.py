@@ -1,13 +1,15 @@
 """The conditioning of windows: all that ComfyUI prepared for the whole canvas, cut or encoded again for the views."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any, NamedTuple
 
 import comfy.conds
 import comfy.samplers
 import torch
 from comfy.model_base import BaseModel
+from comfy.model_patcher import ModelPatcher
 
 from ....core.canvas.windows import Size, Window, canvas_size
 from ..conds import Conds, Entry
@@ -50,6 +52,7 @@ class WindowConditioning:
         self._controls: dict[tuple[Any, ...], WindowControl] = {}
         self._encodings: dict[tuple[int, Size], dict[str, comfy.conds.CONDRegular]] = {}
         self._origins: dict[int, Origin] = {}
+        self._cutting = Lock()  # several devices may ask at once
         # The first entry with a value is the one that it was encoded from. `process_conds` appends twins of the areas
         # of the opposite list, which have the values of this list but the prompt of the other.
         for prompt_type, entries in conds.items():
@@ -86,10 +89,11 @@ class WindowConditioning:
         """
         views = Views(tuple(windows), canvas, batch)
         smaller = views.shape != self._canvas
-        return [
-            None if entries is None else [self._cut(entries[index], views, smaller) for index in chosen]
-            for entries, chosen in zip(conds, active, strict=True)
-        ]
+        with self._cutting:
+            return [
+                None if entries is None else [self._cut(entries[index], views, smaller) for index in chosen]
+                for entries, chosen in zip(conds, active, strict=True)
+            ]
 
     def sizes(self, entries: Iterable[Entry], view: Size) -> list[dict[str, list[int]]]:
         """The size of each model cond of each entry, as a view of that size gets it."""
@@ -214,15 +218,14 @@ def references_of_a_view(conds: Mapping[str, list[Entry]], canvas: Size, view: S
 
 
 @contextmanager
-def hook_keyframes_at(model: BaseModel, sigma: float) -> Iterator[None]:
+def hook_keyframes_at(patchers: Iterable[ModelPatcher], sigma: float) -> Iterator[None]:
     """Inside, keyframes of hooks (LoRA strengths that change over the steps) go by `sigma`, whatever the call's is."""
-    patcher = model.current_patcher
-    prepare = patcher.prepare_hook_patches_current_keyframe
 
-    def prepare_at_sigma(t: torch.Tensor, *rest: Any) -> None:
-        prepare(torch.full_like(t, sigma), *rest)
+    def at_sigma(prepare: Callable[..., None]) -> Callable[..., None]:
+        return lambda t, *rest: prepare(torch.full_like(t, sigma), *rest)
 
-    with replaced([(vars(patcher), "prepare_hook_patches_current_keyframe", prepare_at_sigma)]):
+    name = "prepare_hook_patches_current_keyframe"
+    with replaced([(vars(patcher), name, at_sigma(getattr(patcher, name))) for patcher in patchers]):
         yield
 
 

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from threading import Lock
 from typing import Any
 
 import comfy.controlnet
@@ -24,6 +25,7 @@ class Hints:
     def __init__(self):
         """Start empty."""
         self._hints: dict[tuple[int, Size], tuple[ControlBase, Tensor]] = {}
+        self._building = Lock()  # of nets on several devices, which may share a VAE
 
     def whole(self, net: ControlBase, canvas: Size, batch: int, call: tuple[Any, ...]) -> Tensor | None:
         """The hint (1 or B, ..., H, W) that `net` would use on the whole canvas; None where it does not run.
@@ -31,22 +33,13 @@ class Hints:
         ComfyUI builds it: a copy of the net that records its hint in place of running is called with an empty canvas of
         `batch` rows (B). `call` has the arguments of the `get_control` that the hint is for.
         """
-        x, sigma, cond, _, transformer_options = call
+        _, sigma, _, _, transformer_options = call
         if not _runs(net, sigma, transformer_options):
             return None
-        if (id(net), canvas) not in self._hints:
-            recorder = _Recorder(net)
-            stand_in = copy.copy(net)
-            stand_in.previous_controlnet = stand_in.cond_hint = None
-            stand_in.control_model = stand_in.t2i_model = recorder
-            stand_in.control_input = stand_in.timestep_range = None
-            empty = x.new_zeros(1).expand(batch, *x.shape[1:-2], *canvas)
-            with torch.no_grad():
-                stand_in.get_control(empty, sigma[:1].expand(batch), cond, 1, transformer_options)
-                # In ordinary memory, which is the larger one: a hint is as large as the picture.
-                hint = _fitted(recorder.hint, net, canvas).cpu()
-            self._hints[id(net), canvas] = net, hint
-        return self._hints[id(net), canvas][1]
+        with self._building:
+            if (id(net), canvas) not in self._hints:
+                self._hints[id(net), canvas] = net, _hint(net, canvas, batch, call)
+            return self._hints[id(net), canvas][1]
 
 
 class WindowControl(ControlBase):
@@ -150,6 +143,20 @@ def _runs(net: ControlBase, sigma: Tensor, transformer_options: dict[str, Any]) 
     if level is None:
         level = float(sigma[0])  # waits for the GPU
     return net.timestep_range[1] <= level <= net.timestep_range[0]
+
+
+def _hint(net: ControlBase, canvas: Size, batch: int, call: tuple[Any, ...]) -> Tensor:
+    x, sigma, cond, _, transformer_options = call
+    recorder = _Recorder(net)
+    stand_in = copy.copy(net)
+    stand_in.previous_controlnet = stand_in.cond_hint = None
+    stand_in.control_model = stand_in.t2i_model = recorder
+    stand_in.control_input = stand_in.timestep_range = None
+    empty = x.new_zeros(1).expand(batch, *x.shape[1:-2], *canvas)
+    with torch.no_grad():
+        stand_in.get_control(empty, sigma[:1].expand(batch), cond, 1, transformer_options)
+        # In ordinary memory, which is the larger one: a hint is as large as the picture.
+        return _fitted(recorder.hint, net, canvas).cpu()
 
 
 def _nets(chain: ControlBase | None):

@@ -15,6 +15,7 @@ from ..conds import Conds
 from ..gradients.inference_tensors import thawed
 from .calls import Call, CanvasCall, ViewsCall
 from .conditioning import Active, hook_keyframes_at, scheduled
+from .devices import on_one_device, prepare_hooks
 from .run import Run
 
 
@@ -26,7 +27,12 @@ def predict(executor, model, conds: Conds, x: Tensor, timestep: Tensor, model_op
     with ExitStack() as stack:
         if call.step_sigma is not None:
             conds = [None if entries is None else scheduled(entries, call.step_sigma) for entries in conds]
-            stack.enter_context(hook_keyframes_at(model, call.step_sigma))
+            patchers = call.run.devices.patchers or [model.current_patcher]
+            stack.enter_context(hook_keyframes_at(patchers, call.step_sigma))
+        if call.run.carriers.one_by_one:  # what they carry is on the main device, and lies in objects that all share
+            model_options = on_one_device(model_options)
+        elif call.run.devices.several:
+            prepare_hooks(model, conds, timestep, model_options)
         host = _Host(executor, model, conds, timestep, model_options, call.run)
         return host.of_views(x, call) if isinstance(call, ViewsCall) else host.of_canvas(x, call)
 
@@ -52,7 +58,8 @@ class _Host:
         def predict(views: Tensor, windows: Sequence[Window]) -> list[Tensor]:
             return self._of_alike(views, windows, canvas, batches[tuple(windows)])
 
-        return predict_jointly(x, batches, predict, look.weights, look.shifts, look.shift_kept)
+        each = self.run.devices.each if self.run.devices.several else map
+        return predict_jointly(x, batches, predict, look.weights, look.shifts, look.shift_kept, each)
 
     def of_views(self, views: Tensor, call: ViewsCall) -> list[Tensor]:
         """Predictions (N*B, ...) for the views of N windows.
@@ -95,7 +102,10 @@ class _Host:
         if not torch.is_inference_mode_enabled():
             cut = thawed(cut)  # this is a guided pass, and autograd may save the conditioning
         carriers, timestep = self.run.carriers, self.timestep[:batch].repeat(len(windows))
+        model, options = self.model, self.model_options
+        if self.run.devices.several:
+            model, options = self.run.devices.here(model, options)
         with carriers.cut(windows, canvas, views.device) if carriers.one_by_one else nullcontext():
-            predictions = self.executor(self.model, cut, views, timestep, self.model_options)
+            predictions = self.executor(model, cut, views, timestep, options)
         self.run.progress.add(len(windows))
         return predictions

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from threading import Lock
 from typing import Any
 
 import comfy.utils
@@ -22,6 +23,7 @@ class Progress:
         self._bar, self._steps = comfy.utils.ProgressBar(steps), steps
         self._done, self._expected, self._seen = 0, views, 0
         self._begun = self._said = time.monotonic()
+        self._moving = Lock()  # several devices may be done at once
 
     def counting(self, callback: Callable[..., Any] | None) -> Callable[..., Any]:
         """The sampler's callback, which is called after each step, and which moves the bar to the end of that step."""
@@ -35,10 +37,11 @@ class Progress:
 
     def add(self, views: int) -> None:
         """So many views more are denoised."""
-        self._seen += views
-        if self._seen < self._expected:  # the end of a step is said by the sampler, with its preview
-            self._bar.update_absolute(self._done + self._seen / self._expected)
-            self._say()
+        with self._moving:
+            self._seen += views
+            if self._seen < self._expected:  # the end of a step is said by the sampler, with its preview
+                self._bar.update_absolute(self._done + self._seen / self._expected)
+                self._say()
 
     def _say(self) -> None:
         now, is_last = time.monotonic(), self._done == self._steps

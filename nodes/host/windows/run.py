@@ -24,6 +24,7 @@ from ..settings import LEVEL, joint_params, settings_of
 from .carriers import Carriers
 from .conditioning import Active, WindowConditioning
 from .conflicts import refuse_caches, refuse_kept_references, refuse_rising, refuse_what_cannot_be_windowed
+from .devices import Devices
 from .finite import FirstNotFinite
 from .hook_states import HookStates
 from .picture import followed
@@ -67,6 +68,7 @@ class Run:
         refuse_caches(options, self.params.guided)
         canvas = canvas_size(noise)
         self.carriers = Carriers(options, canvas)
+        self.devices = Devices({} if self.carriers.one_by_one else options)
         self.hook_states = HookStates(options)
         self.sampler_hooks = SamplerHooks(options)
         self.finite = FirstNotFinite()
@@ -125,8 +127,9 @@ class Run:
         """How many windows of x go into one model call: as many as free memory holds, at most what the user has set."""
         if self.carriers.one_by_one:
             return 1
-        windows = self.params.windows
-        count = min(len(windows.plan(canvas_size(x))), windows.batch or MOST_WINDOWS)
+        count, most = len(self.params.windows.plan(canvas_size(x))), self.params.windows.batch or MOST_WINDOWS
+        shared = self.devices.several and not gradients
+        count = self.devices.batch_size(count, most) if shared else min(count, most)
         size, times = (self.guided_batches, GRADIENT_MEMORY) if gradients else (self.batches_of_views, 1)
         return size.fitting(count, lambda windows: self._fits(conds, x, windows, times))
 
@@ -138,5 +141,6 @@ class Run:
         # Each row of a zoom stack has the prompts of one level; those of level 0 stand for all.
         entries = [entry for entries in conds for entry in entries or () if not entry.get(LEVEL)]
         view = Size(*map(min, self.params.windows.window, canvas_size(x)))
-        views = (windows * len(x), *x.shape[1:-2], *view)
-        return fits(self.model, self.conditioning.sizes(entries, view), views, x.device, times)
+        views, sizes = (windows * len(x), *x.shape[1:-2], *view), self.conditioning.sizes(entries, view)
+        places = [(patcher.model, patcher.load_device) for patcher in self.devices.patchers] or [(self.model, x.device)]
+        return all(fits(model, sizes, views, device, times) for model, device in places)
