@@ -1,10 +1,13 @@
 """One sampling run of one canvas: what stays the same from its first step to its last."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from threading import Lock
 from typing import Any
 
 import comfy.model_sampling
+import comfy.utils
 from comfy.samplers import CFGGuider, Sampler
 from torch import Tensor
 
@@ -28,7 +31,7 @@ from .devices import Devices
 from .finite import FirstNotFinite
 from .hook_states import HookStates
 from .picture import followed
-from .progress import Progress
+from .time_left import in_words, show
 
 # More windows in one call are no faster on a GPU, and an interrupt waits for the call.
 MOST_WINDOWS = 8
@@ -37,6 +40,8 @@ MOST_KEPT_WEIGHTS = 16
 # Memory of a backward pass, in times that of a prediction, measured with and without checkpoints in the model.
 GRADIENT_MEMORY = 4
 GRADIENT_MEMORY_WITHOUT_CHECKPOINTS = 20
+# Seconds from one text about the time left to the next. A run that is shorter says nothing.
+BETWEEN_TEXTS = 1.0
 
 
 class Run:
@@ -144,3 +149,42 @@ class Run:
         views, sizes = (windows * len(x), *x.shape[1:-2], *view), self.conditioning.sizes(entries, view)
         places = [(patcher.model, patcher.load_device) for patcher in self.devices.patchers] or [(self.model, x.device)]
         return all(fits(model, sizes, views, device, times) for model, device in places)
+
+
+class Progress:
+    """The bar of the node, and the time left: a step of a large canvas takes minutes, so they move with each batch.
+
+    A step is taken to need as many views as the one before: some samplers ask twice, and guidance ends. The first one
+    is taken to need `views`.
+    """
+
+    def __init__(self, steps: int, views: int):
+        self._bar, self._steps = comfy.utils.ProgressBar(steps), steps
+        self._done, self._expected, self._seen = 0, views, 0
+        self._begun = self._said = time.monotonic()
+        self._moving = Lock()  # several devices may be done at once
+
+    def counting(self, callback: Callable[..., Any] | None) -> Callable[..., Any]:
+        """The sampler's callback, which is called after each step, and which moves the bar to the end of that step."""
+
+        def after_step(step: int, *rest: Any) -> Any:
+            self._done, self._expected, self._seen = step + 1, max(self._seen, 1), 0
+            self._say()
+            return callback(step, *rest) if callback else None
+
+        return after_step
+
+    def add(self, views: int) -> None:
+        """So many views more are denoised."""
+        with self._moving:
+            self._seen += views
+            if self._seen < self._expected:  # the end of a step is said by the sampler, with its preview
+                self._bar.update_absolute(self._done + self._seen / self._expected)
+                self._say()
+
+    def _say(self) -> None:
+        now, is_last = time.monotonic(), self._done == self._steps
+        has_spoken = self._said > self._begun
+        if now - self._said >= BETWEEN_TEXTS or (is_last and has_spoken):
+            show(in_words(self._done + self._seen / self._expected, self._steps, now - self._begun))
+            self._said = now

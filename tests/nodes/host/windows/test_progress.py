@@ -11,7 +11,7 @@ from joint_diffusion.core.canvas.windows import Size
 from joint_diffusion.core.methods.multidiffusion import WindowParams
 from joint_diffusion.core.methods.multiscale import MultiScaleParams
 from joint_diffusion.nodes.host.windows.patch import with_settings
-from joint_diffusion.nodes.host.windows.progress import in_words
+from joint_diffusion.nodes.host.windows.time_left import in_words
 from sampling_run import run
 
 WINDOWS = WindowParams(window=Size(8, 8), stride=Size(8, 8), grid=2, batch=1)
