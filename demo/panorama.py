@@ -42,6 +42,11 @@ def landscape_windows(stride: int, **options: Any) -> WindowParams:
     return WindowParams(window=Size(NATIVE, NATIVE), stride=Size(stride, stride), grid=DOWNSAMPLING, **options)
 
 
+def scale_map_of(pipeline: LandscapePipeline) -> ScaleMap:
+    """The map between two scales that belongs to the autoencoder."""
+    return ScaleMap(pipeline.autoencoder.half_matrix, pipeline.autoencoder.half_offset)
+
+
 @dataclass(frozen=True, kw_only=True)
 class PanoramaParams:
     """One panorama; height and width in pixels. `METHODS` has the parameters of the methods."""
@@ -108,9 +113,8 @@ def sample_jointly(
     on_step: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """The latent (1, C, h, w) that the bundled model paints from x, noisy at sigmas[0]; `picture` as in `Aids`."""
-    autoencoder, context = pipeline.autoencoder, pipeline.encode([prompt])
-    scale_map = ScaleMap(matrix=autoencoder.half_matrix, offset=autoencoder.half_offset)
-    aids = Aids(scale_map=scale_map, picture=picture)
+    context = pipeline.encode([prompt])
+    aids = Aids(scale_map=scale_map_of(pipeline), picture=picture)
 
     def denoise(views: Tensor, sigma: float, _windows: Sequence[Window], _canvas: Size) -> Tensor:
         return pipeline.denoise(views, sigma, context, cfg)

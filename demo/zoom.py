@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import lcm
 from pathlib import Path
 from typing import NamedTuple
@@ -10,8 +11,10 @@ import torch
 from torch import Tensor
 
 from core.canvas.windows import Size, Window
+from core.measure.frames import texture_ratios
 from core.methods.multidiffusion import denoise_jointly
 from core.methods.powers_of_ten import blend, render_image, render_noise
+from core.zoom.one_space import joined_in_one_space
 from core.zoom.path import ZoomPath
 from core.zoom.view import render_frames
 from nodes.video_file import write_video
@@ -19,7 +22,7 @@ from nodes.video_file import write_video
 from .autoencoder import CHANNELS, PIXELS_PER_CELL
 from .metrics import sharpness, zoom_inconsistency
 from .model import DOWNSAMPLING, NATIVE
-from .panorama import landscape_windows
+from .panorama import landscape_windows, scale_map_of
 from .pipeline import LandscapePipeline
 from .sampling import check_sampling, check_side, karras_sigmas
 from .vocabulary import ZOOMS
@@ -97,7 +100,7 @@ def paint_zoom(
     windows, contexts = landscape_windows(params.stride), pipeline.encode(list(params.prompts))
     generator = torch.Generator().manual_seed(params.seed)
     sigmas = karras_sigmas(params.steps).tolist()
-    before = pipeline.views
+    scale_map, before = scale_map_of(pipeline), pipeline.views
 
     def noise() -> Tensor:
         drawn = torch.randn((len(params.prompts), CHANNELS, height, width), generator=generator).to(pipeline.device)
@@ -109,11 +112,14 @@ def paint_zoom(
     def join(levels: Tensor, pixels_per_cell: int) -> Tensor:
         return render_image(merge(levels, params.zoom_factor, pixels_per_cell), params.zoom_factor, pixels_per_cell)
 
+    def join_latents(levels: Tensor) -> Tensor:
+        return joined_in_one_space(levels, params.zoom_factor, scale_map, partial(join, pixels_per_cell=1))
+
     def joined(denoised: Tensor, step: int) -> Tensor:
         if params.blending == "none":
             return denoised
         if not params.in_pixels(step):
-            return join(denoised, 1)
+            return join_latents(denoised)
         images = pipeline.decode(denoised)
         encode = pipeline.autoencoder.encode
         # Only the change passes the autoencoder, so its loss does not accumulate over the steps.
@@ -145,11 +151,12 @@ def ancestral_step(
 
 
 def measure_zoom(zoom: Zoom, zoom_factor: int) -> dict[str, float | list[float]]:
-    """The inconsistency of the sampled levels, before they are joined once more, and the sharpness of the result."""
+    """The inconsistency of the levels as sampled, and frames and sharpness of the result, joined once more."""
     between = zoom_inconsistency(zoom.sampled, zoom_factor)
     return {
         "zoom_inconsistency": between.mean().item(),
         "zoom_inconsistency_per_level": between.tolist(),
+        "texture_ratio_per_level": texture_ratios(zoom.levels, zoom_factor, PIXELS_PER_CELL).tolist(),
         "sharpness_per_level": sharpness(zoom.levels).tolist(),
     }
 

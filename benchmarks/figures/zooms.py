@@ -8,8 +8,9 @@ ours                blending, rendering and shared noise
 
 Inconsistency is measured twice: in the finished stack, which all but the first render from one set of layers, and
 before that, between the levels as sampled. There it cannot be less than what the autoencoder does to a consistent
-stack, which is the last row. Sharpness is that of the innermost level without its border, which is blended into what
-is around. Frames are those that the levels leave in the rendered stack.
+stack, which is the row before the last. Sharpness is that of the innermost level without its border, which is blended
+into what is around. Frames are those that the levels leave in the rendered stack, as a step of colours and as a change
+of textures. The last row is the world itself, drawn at every level.
 """
 
 import argparse
@@ -21,6 +22,7 @@ import torch
 from torch import Tensor
 
 from core.canvas.windows import Size, canvas_size, crop
+from core.measure.frames import texture_ratios
 from core.methods.powers_of_ten import FEATHER, render_image
 from core.zoom.geometry import footprints
 from core.zoom.pyramid import enlarge
@@ -28,19 +30,22 @@ from demo.__main__ import save_image
 from demo.autoencoder import PIXELS_PER_CELL
 from demo.metrics import ring_energy, sharpness, zoom_inconsistency
 from demo.pipeline import LandscapePipeline
+from demo.world import render
 from demo.zoom import Merge, ZoomParams, blend_decoded, paint_zoom
 
 from ..bootstrap import mean_interval
 from ..table import Table, Value
 from .gallery import Gallery
 from .plots import Point, draw
+from .truth import true_scene
 
 SCENES = ("autumn day", "summer dawn", "winter dusk")
 LEVELS = ("far sky forest meadow", "wide forest", "near forest", "close forest")
 SEEDS, P = 4, 2
 OF = "Generative Powers of Ten, section 5.3: simpler versions of the method"
-METRICS = ("inconsistency", "inconsistency as sampled", "sharpness of the innermost level", "frames")
+METRICS = ("inconsistency", "inconsistency as sampled", "sharpness of the innermost level", "frames", "texture ratio")
 STEPS = 100  # 256 in the paper
+FOREST = 0.55  # height of the middle of most forests in a scene
 BORDER = round(FEATHER * ZoomParams.width)  # pixels in which the innermost level gives way to what is around it
 
 
@@ -104,6 +109,8 @@ def zoom_figure(pipeline: LandscapePipeline, gallery: Gallery, args: argparse.Na
     passed = [pipeline.decode(pipeline.autoencoder.encode(levels)) for levels in finished]  # each level for itself
     limit = _intervals([_measured(stack, stack) for stack in passed])
     table.row("ours, through the autoencoder", limit, panoramas=len(stacks))
+    drawn = [_true_zoom(scene, seed) for scene in SCENES for seed in range(seeds)]
+    table.row("true zooms", _intervals([_measured(stack, stack) for stack in drawn]), panoramas=len(drawn))
     table.save(args.results)
     draw(args.results / "zoom.svg", OF, panels)
     save_image(torch.cat(pictures, dim=-2)[None].clamp(0, 1), args.results / "zoom.jpg")
@@ -113,9 +120,18 @@ def zoom_figure(pipeline: LandscapePipeline, gallery: Gallery, args: argparse.Na
 def _measured(given: Tensor, sampled: Tensor) -> Tensor:
     """The METRICS of one stack: what a method gives, and what was sampled before."""
     apart = [zoom_inconsistency(stack, P).mean() for stack in (given, sampled)]
-    frames = ring_energy(render_image(given, P, PIXELS_PER_CELL), P).mean()
+    rendered = render_image(given, P, PIXELS_PER_CELL)
+    frames, textures = ring_energy(rendered, P).mean(), texture_ratios(rendered, P, PIXELS_PER_CELL).log().mean().exp()
     inside = given[-1:, ..., BORDER:-BORDER, BORDER:-BORDER]
-    return torch.stack([*apart, sharpness(inside)[0], frames])
+    return torch.stack([*apart, sharpness(inside)[0], frames, textures])
+
+
+def _true_zoom(scene: str, seed: int) -> Tensor:
+    """(N, 3, H, W): a scene of the world with a forest in the middle, at the zooms of LEVELS."""
+    drawn = true_scene(scene, seed)
+    size = ZoomParams.height, ZoomParams.width
+    levels = [render(drawn, *size, zoom=P**level, centre=(10.0 + seed, FOREST)) for level in range(len(LEVELS))]
+    return torch.stack([torch.from_numpy(level.image).permute(2, 0, 1) for level in levels]).clamp(0, 1).float()
 
 
 def _intervals(measured: Sequence[Tensor]) -> dict[str, Value]:

@@ -6,9 +6,11 @@ import comfy.model_management
 import comfy.sample
 import comfy.utils
 import torch
+from comfy.model_base import BaseModel
 from torch import Tensor
 
 from ...core.canvas.windows import NO_WRAP, Size, Wrap, canvas_size
+from ...core.methods.scale_map import ScaleMap
 from .families import grid
 from .vae import encode_canvas
 
@@ -36,6 +38,11 @@ def latent_space(model=None, vae=None) -> LatentSpace:
     if vae is not None:
         return LatentSpace(vae.latent_channels, vae.spacial_compression_encode(), vae.latent_dim == 3)
     return ANY_SPACE
+
+
+def scale_map_of(model: BaseModel) -> ScaleMap | None:
+    """What is known of the model's latents at two scales; only the bundled model says it."""
+    return getattr(model.latent_format, "scale_map", None)
 
 
 def empty(space: LatentSpace, batch: int, canvas: Size) -> Tensor:

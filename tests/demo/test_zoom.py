@@ -20,6 +20,7 @@ def test_levels_a_video_and_one_line_of_numbers(tmp_path):
     assert numbers["prompts"] == ["far forest", "wide forest", "wide forest"]
     assert len(numbers["zoom_inconsistency_per_level"]) == 2
     assert len(numbers["sharpness_per_level"]) == 3
+    assert len(numbers["texture_ratio_per_level"]) == 2
     assert numbers["views"] == 9
     assert numbers["seconds"] > 0
     assert [Image.open(path).size for path in sorted(tmp_path.glob("level_*.png"))] == [(128, 128)] * 3

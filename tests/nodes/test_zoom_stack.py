@@ -18,6 +18,7 @@ from joint_diffusion.core.methods.multidiffusion import WindowParams
 from joint_diffusion.core.methods.multiscale import MultiScaleParams
 from joint_diffusion.core.methods.powers_of_ten import blend, render_image
 from joint_diffusion.core.methods.syncdiffusion import SyncParams
+from joint_diffusion.core.zoom.one_space import joined_in_one_space
 from joint_diffusion.nodes.host.demo_model import LandscapeVAE, demo_clip, demo_model
 from joint_diffusion.nodes.host.joined.level_blending import (
     WORKING_STACKS,
@@ -26,6 +27,7 @@ from joint_diffusion.nodes.host.joined.level_blending import (
     where_there_is_room,
 )
 from joint_diffusion.nodes.host.joined.sampling import contact_sheet
+from joint_diffusion.nodes.host.latents import scale_map_of
 from joint_diffusion.nodes.host.windows.patch import with_settings
 from joint_diffusion.nodes.zoom_prompts import StackPrompts, ZoomPrompts
 from joint_diffusion.nodes.zoom_stack_sampler import ZoomStackSampler
@@ -89,8 +91,12 @@ def test_each_level_is_the_exact_centre_of_the_one_before(demo, blending):
 
 
 def test_levels_joined_in_latents_agree_as_latents(demo):
+    """By the map between two scales, which the bundled model has."""
     levels = sample(*demo, blending="latent", sampler_name="dpm_fast")[0]["samples"]
-    torch.testing.assert_close(render_image(levels, P), levels, rtol=0, atol=1e-4)
+    scale_map = scale_map_of(demo[0].model)
+    rendered = joined_in_one_space(levels, P, scale_map, lambda common: render_image(common, P))
+    torch.testing.assert_close(rendered, levels, rtol=0, atol=1e-4)
+    assert not torch.allclose(render_image(levels, P), levels, atol=0.1), "without the map they do not"
 
 
 def test_the_picture_is_what_the_latent_shows(demo):

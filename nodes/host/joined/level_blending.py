@@ -1,5 +1,6 @@
 """What joins the levels of a zoom stack at each step, in pixels or in latents."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
@@ -12,7 +13,8 @@ from torch import Tensor
 from ....core.canvas.decode import Decoder
 from ....core.canvas.windows import Size, canvas_size
 from ....core.methods.powers_of_ten import blend, fit_photograph, render_image
-from ..latents import LatentSpace, encode, latent_space
+from ....core.zoom.one_space import joined_in_one_space
+from ..latents import LatentSpace, encode, latent_space, scale_map_of
 from ..vae import decoder
 
 Space = Literal["pixel", "latent", "mixed"]
@@ -93,8 +95,7 @@ class StackBlender:
     def __call__(self, denoised: Tensor, step: int, steps: int) -> Tensor:
         """(N, C, ..., h, w) in the model's space, consistent with one another."""
         if not self._blending.in_pixels(step, steps):
-            layers = self._layers(denoised, self._photograph and self._photograph.latent, 1)
-            return render_image(layers, self._blending.zoom_factor)
+            return self._in_latents(denoised, self._joined_latents)
         # Without a progress of its own: the node shows that of the sampler.
         pixels = self._decoded(self._model.process_latent_out(denoised), decoder(self._vae))
         pixels = where_there_is_room(pixels, denoised.device)
@@ -111,14 +112,23 @@ class StackBlender:
         was sampled.
         """
         if self._blending.space == "latent":
-            latent = render_image(latent, self._blending.zoom_factor)
+            latent = self._in_latents(latent, self._rendered)
         pixels = self._decoded(latent, decoder(self._vae, len(latent)))
         return latent, _to_image(self._joined_pixels(pixels, None))
+
+    def _in_latents(self, latent: Tensor, join: Callable[[Tensor], Tensor]) -> Tensor:
+        return joined_in_one_space(latent, self._blending.zoom_factor, scale_map_of(self._model), join)
+
+    def _joined_latents(self, latent: Tensor) -> Tensor:
+        return self._rendered(self._layers(latent, self._photograph and self._photograph.latent, 1))
+
+    def _rendered(self, layers: Tensor, pixels_per_cell: int = 1) -> Tensor:
+        return render_image(layers, self._blending.zoom_factor, pixels_per_cell)
 
     def _joined_pixels(self, pixels: Tensor, photograph: Tensor | None) -> Tensor:
         # The sum of bands from several levels may exceed the range of pixels. Rendering only averages, so it stays.
         layers = self._layers(pixels, photograph, self._space.pixels_per_cell).clamp(-1, 1)
-        return render_image(layers, self._blending.zoom_factor, self._space.pixels_per_cell)
+        return self._rendered(layers, self._space.pixels_per_cell)
 
     def _layers(self, levels: Tensor, photograph: Tensor | None, pixels_per_cell: int) -> Tensor:
         how = self._blending

@@ -21,6 +21,7 @@ from ....core.step import Step, step_at
 from ..conds import Conds
 from ..gradients.rehearsal import kept_per_step
 from ..gradients.saved_tensors import Backpropagation
+from ..latents import scale_map_of
 from ..memory import BatchSize, fits
 from ..sampler_hooks import SamplerHooks
 from ..settings import LEVEL, joint_params, settings_of
@@ -56,7 +57,7 @@ class Run:
         options = extra_args["model_options"]
         refuse_what_cannot_be_windowed(guider, options, noise)
         self.model = guider.inner_model
-        self.scale_map = getattr(self.model.latent_format, "scale_map", None)  # of the bundled model
+        self.scale_map = scale_map_of(self.model)
         self.params = joint_params(guider.model_patcher, options)
         seed = extra_args.get("seed") or 0
         if self.params.windows.moving:

@@ -1,0 +1,67 @@
+"""Frames in a zoom: whether the next level stands in a level as a rectangle of another texture.
+
+A level of a zoom shows the next level in its middle, made smaller. If the two were painted differently, the border
+between them is seen: more or less contrast inside than outside, or other frequencies. Colours may agree all the same.
+"""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from ..canvas.windows import Window
+from ..zoom.geometry import levels_nesting
+
+BLURS = (1, 3, 7)  # pixels: the sides of the means between which the bands lie
+STRIP = 16  # a strip beside the border is this part of the side of a level wide
+LEAST = 0.5 / 255  # contrast that is not seen
+
+
+def texture_ratios(levels: Tensor, zoom_factor: int, pixels_per_cell: int = 1) -> Tensor:
+    """How much the contrast of textures changes across the border of the next level: (N - 1,), 1 is not at all.
+
+    Convention:
+        - bands are differences of box blurs; contrast is the root mean square of a band in a strip
+        - a strip is 1/16 of a side wide and lies along one of the four sides of the border, inside or outside of it
+        - the result is the factor between inside and outside, greater or less, as a geometric mean over bands and sides
+        - true zooms are above 1, because a landscape is not the same on both sides of a line
+
+    Args:
+        levels: (N, C, H, W) pictures in [0, 1], the most zoomed out first.
+        zoom_factor: p, between neighbouring levels, 2 or more.
+        pixels_per_cell: as in `powers_of_ten.render_image`.
+    """
+    block = levels_nesting(levels, zoom_factor, pixels_per_cell).outer
+    return _ratios_at(levels[:-1], block)
+
+
+def _ratios_at(images: Tensor, block: Window) -> Tensor:
+    """(N,) for the border of a block in every image."""
+    blurred = [_blur(images, size) for size in BLURS]
+    logs = []
+    for fine, coarse in pairwise(blurred):
+        power = (fine - coarse).square().mean(dim=1)
+        for inside, outside in _strips(power, block):
+            logs.append(((inside + LEAST**2) / (outside + LEAST**2)).log() / 2)
+    return torch.stack(logs).abs().mean(dim=0).exp()
+
+
+def _strips(power: Tensor, block: Window) -> list[tuple[Tensor, Tensor]]:
+    """The mean power (N,) inside and outside of each side of the block."""
+    top, left, height, width = block
+    pairs = []
+    for image, start, length, across, extent in (
+        (power, top, height, left, width),
+        (power.transpose(1, 2), left, width, top, height),
+    ):
+        strip = max(image.shape[1] // STRIP, 1)
+        for edge, inwards in ((start, 1), (start + length, -1)):
+            inner, outer = sorted((edge, edge + inwards * strip)), sorted((edge, edge - inwards * strip))
+            beside = image[:, :, across : across + extent]
+            pairs.append(tuple(beside[:, slice(*rows)].mean(dim=(1, 2)) for rows in (inner, outer)))
+    return pairs
+
+
+def _blur(images: Tensor, size: int) -> Tensor:
+    padded = nn.functional.pad(images, (size // 2,) * 4, mode="replicate")
+    return nn.functional.avg_pool2d(padded, size, stride=1)
