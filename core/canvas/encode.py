@@ -46,12 +46,13 @@ def _encode_part(
     """The latent of `window`, encoded with its context."""
     top, bottom = with_context(window.top, window.height, canvas.height, params.context, params.wrap.y)
     left, right = with_context(window.left, window.width, canvas.width, params.context, params.wrap.x)
-    if (top, left, bottom, right) == (0, 0, *canvas):
-        return encode(pixels)
-    rows, columns = (
-        torch.arange(start * pixels_per_cell, end * pixels_per_cell, device=pixels.device) % side
-        for start, end, side in ((top, bottom, pixels.shape[-2]), (left, right, pixels.shape[-1]))
-    )
-    latent = encode(pixels[..., rows[:, None], columns])
+    # The canvas as it is may also be what a window in the middle of wrapping edges sees.
+    if (top, left, bottom, right) != (0, 0, *canvas):
+        rows, columns = (
+            torch.arange(start * pixels_per_cell, end * pixels_per_cell, device=pixels.device) % side
+            for start, end, side in ((top, bottom, pixels.shape[-2]), (left, right, pixels.shape[-1]))
+        )
+        pixels = pixels[..., rows[:, None], columns]
+    latent = encode(pixels)
     down, along = window.top - top, window.left - left
     return latent[..., down : down + window.height, along : along + window.width]

@@ -42,7 +42,7 @@ def encode_at_once(pixels, wrap):
 
 
 @pytest.mark.parametrize("wrap", [NO_WRAP, Wrap(x=True), Wrap(y=True), Wrap(True, True)], ids=str)
-@pytest.mark.parametrize(("canvas", "blend"), [((8, 8), 0), ((12, 40), 1), ((33, 17), 3)])
+@pytest.mark.parametrize(("canvas", "blend"), [((8, 8), 0), ((12, 40), 1), ((33, 17), 3), ((10, 8), 4)])
 def test_an_encoder_of_short_reach_gives_the_same_in_windows(canvas, blend, wrap):
     pixels, encoder = randn(2, 3, *(PIXELS_PER_CELL * side for side in canvas)), ConvEncoder()
     params = DecodeParams(window=Size(10, 12), context=REACH, blend=blend, wrap=wrap)
