@@ -4,7 +4,9 @@ import sys
 
 import torch
 
-from tests.support.host import HOST, load_pack
+from tests.support.host import HOST, ROOT, load_pack
+
+sys.path.append(str(ROOT / "tests" / "support"))  # tiny models and the real server, as the tests have them
 
 
 def start_host() -> None:

@@ -10,7 +10,7 @@ from .host.latents import LatentSpace, empty, encode, latent_space
 from .host.settings import wrap_of
 from .pixels import cells, size_in_cells
 from .search_words import LARGE
-from .shared_inputs import part_input, pixels_input
+from .shared_inputs import part_input, pixels_input, require_known_choice
 
 CONTENTS = EMPTY, OUTPAINT, IMG2IMG = "empty", "outpaint", "img2img"
 FITS = CROP, STRETCH = "crop", "stretch"
@@ -81,7 +81,8 @@ class PanoramaLatent(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, width, height, batch_size, model=None, content=None):
+    def execute(cls, width, height, batch_size, model=None, content=None, **left_over):
+        require_known_choice("content", CONTENTS, left_over)
         if batch_size < 1:
             raise ValueError(f"batch_size: must be at least 1, got {batch_size}.")
         settings: dict[str, Any] = dict(content or {"content": EMPTY})

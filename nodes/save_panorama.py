@@ -12,6 +12,7 @@ from .gpano import PROJECTIONS, gpano
 from .host.files import counted, output_file, workflow_of
 from .host.vae import decoder, decodes_in_memory, require_latent_of
 from .png_file import write_png
+from .shared_inputs import require_known_choice
 from .streamed_picture import StreamedPicture, rows_at_once
 from .tiled_files import write_deep_zoom, write_tiff
 from .vae_windows import window_inputs, window_params
@@ -88,7 +89,10 @@ class SavePanorama(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, source, filename_prefix, format, projection):
+    def execute(cls, source=None, filename_prefix="panorama", format="png", projection="none", **left_over):
+        require_known_choice("source", SOURCES, left_over)
+        if source is None:
+            raise ValueError(f"source: must be one of {', '.join(SOURCES)}, got none of them; choose one.")
         # The host fills in None for what a prompt leaves out.
         settings = {name: value for name, value in source.items() if value is not None}
         kind = settings.pop("source")

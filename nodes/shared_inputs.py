@@ -1,5 +1,6 @@
 """Inputs and outputs that many nodes have."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from comfy_api.latest import io
@@ -42,3 +43,16 @@ def wrap_inputs(**options: Any) -> list:
         ),
         io.Boolean.Input("wrap_y", default=False, tooltip="The top and the bottom edge meet.", **options),
     ]
+
+
+def require_known_choice(field: str, choices: Sequence[str], left_over: Mapping[str, Any]) -> None:
+    """Refuse what is connected to a choice that there is not: ComfyUI drops the choice, and hands over only that.
+
+    Raises:
+        ValueError: there is something in `left_over`.
+    """
+    if left_over:
+        raise ValueError(
+            f"{field}: must be one of {', '.join(choices)}, got another choice, for which {', '.join(left_over)} "
+            "cannot be used; choose one of them."
+        )

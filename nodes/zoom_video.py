@@ -1,5 +1,7 @@
 """A zoom stack as a video, or as the frames of one."""
 
+import math
+
 import torch
 from comfy_api.latest import InputImpl, io, ui
 
@@ -43,6 +45,9 @@ def frames_of(
 ):
     """The frames (3, H, W) one by one, their number and their size, cut to even sides."""
     levels = zoom_levels(images, pixels_per_cell)
+    for name, value in (("seconds_per_level", seconds_per_level), ("fps", fps)):
+        if not 0 < value < math.inf:
+            raise ValueError(f"{name}: must be a number above 0, got {value}; 2 seconds and 30 fps are usual.")
     path = ZoomPath(frames_per_level=seconds_per_level * fps, easing=easing, direction=direction)
     zooms = path.zooms(len(levels))
     size = Size(even(levels.shape[-2]), even(levels.shape[-1]))

@@ -1,5 +1,6 @@
 """What the pack's MODEL nodes leave on a model, whatever their order in the graph."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,6 +47,12 @@ class Picture:
     strength: float
     end: float  # noise over picture at which it ends
     enlargement: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.strength <= 1:
+            raise ValueError(f"structure: must be in 0..1, got {self.strength}; 0 is plain img2img.")
+        if not 0 < self.end < math.inf:
+            raise ValueError(f"structure_end: must be a number above 0, got {self.end}; higher is freer.")
 
 
 @dataclass(frozen=True, kw_only=True)

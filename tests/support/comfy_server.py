@@ -56,6 +56,8 @@ class Run:
 
 
 class Server:
+    process: subprocess.Popen
+
     def __init__(self, base: Path, port: int):
         self.base = base
         self.address = f"127.0.0.1:{port}"
@@ -167,19 +169,20 @@ def _preview(message: bytes, kind: int) -> Image.Image:
 def running_server(base: Path, *beside: Path) -> Iterator[Server]:
     """Start the server on a free port, with a folder of its own for models, input, output and users.
 
-    `beside` are packs of nodes that it loads beside this one.
+    `beside` are packs of nodes that it loads beside this one. The folder may be that of a server that ended.
     """
     for folder in ("custom_nodes", "input", "output", "temp", "user"):
-        (base / folder).mkdir()
-    (base / "custom_nodes" / PACK).symlink_to(ROOT, target_is_directory=True)
-    for pack in beside:
-        (base / "custom_nodes" / pack.name).symlink_to(pack, target_is_directory=pack.is_dir())
+        (base / folder).mkdir(exist_ok=True)
+    for name, pack in ((PACK, ROOT), *((pack.name, pack) for pack in beside)):
+        if not (link := base / "custom_nodes" / name).is_symlink():
+            link.symlink_to(pack, target_is_directory=pack.is_dir())
     port = _free_port()
     server = Server(base, port)
     command = [sys.executable, str(HOST / "main.py"), "--cpu", "--port", str(port), "--disable-api-nodes"]
     command += ["--base-directory", str(base), "--database-url", "sqlite:///:memory:", "--preview-method", "latent2rgb"]
     with open(base / "server.log", "wb") as log:
         process = subprocess.Popen(command, cwd=base, stdout=log, stderr=subprocess.STDOUT, env=_environment())
+        server.process = process
         try:
             _wait_until_up(server, process)
             yield server

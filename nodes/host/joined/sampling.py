@@ -11,6 +11,7 @@ from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
 from ....core.canvas.windows import canvas_size
+from ..ksampler import require_numbers
 
 PREVIEW_CELLS = 128  # of the longer side of the sheet of rows: as large as a picture that previewers decode with ease
 
@@ -34,7 +35,11 @@ def sample_joined(
 
     `latent`, zero or pictures to start from, and the noise have the same shape and format. `sampler` makes the rows
     belong together, around the one called `sampler_name`. All else is as in KSampler.
+
+    Raises:
+        ValueError: as `require_numbers`.
     """
+    require_numbers(cfg, denoise)
     plan = comfy.samplers.KSampler(
         model, steps, model.load_device, sampler_name, scheduler, denoise, model_options=model.model_options
     )

@@ -37,6 +37,8 @@ def overlap_of(model: ModelPatcher, size: Size, overlap: float) -> int:
     Raises:
         ValueError: that is none of them.
     """
+    if not 0 <= overlap <= 1:
+        raise ValueError(f"overlap: must be in 0..1, a part of the width, got {overlap}; 0.5 is half a picture.")
     step = latent_space(model).grid
     columns = size.width - stride_of(size, overlap, step).width
     if columns < 1:

@@ -59,13 +59,13 @@ def enlarge(
     large = _padded(_resized(image, how, upscale_model), how, step)
     canvas = Size(large.shape[1] // space.pixels_per_cell, large.shape[2] // space.pixels_per_cell)
     changes = _windows(model, how)
-    if how.structure > 0:
+    if how.structure != 0:
         changes["picture"] = Picture(
             image=large, vae=vae, strength=how.structure, end=how.structure_end, enlargement=enlargement
         )
     # In one clone: of a clone of a clone the host loses track when both are gone, and takes the model for a leak.
     model = with_settings(model, **changes)
-    if how.structure > 0:
+    if how.structure != 0:
         load_along(model, vae)
     blank = denoise == 1  # pure noise: what it starts from does not matter
     latent = (

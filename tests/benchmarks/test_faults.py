@@ -1,0 +1,55 @@
+"""The benchmark of faults in its short form, and that it sees what is wrong."""
+
+import subprocess
+import sys
+
+import pytest
+from host import HOST, ROOT
+from joint_diffusion.benchmarks.table import read
+
+pytestmark = pytest.mark.skipif(HOST is None, reason="needs ComfyUI")
+LAX = """
+import sys
+from benchmarks.faults import __main__ as command
+from benchmarks.faults import bad_inputs
+command.start_host()
+from benchmarks.faults import moments, subjects
+from joint_diffusion.nodes.host import memory
+{change}
+with command.torch.inference_mode():
+    import tempfile, pathlib
+    scene = subjects.scene(pathlib.Path(tempfile.mkdtemp()))
+    chosen = [subject for subject in scene.subjects() if subject.name == {subject!r}]
+    for outcome in moments.disturbances(scene, chosen, {count}, 0):
+        print(*outcome.complaints, sep="\\n")
+"""
+
+
+def test_a_few_of_each_end_well(tmp_path):
+    run = [sys.executable, "-m", "benchmarks.faults", "--short", "--results", str(tmp_path)]
+    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = read(tmp_path / "faults.csv")[1]
+    values = {(line["row"], line["metric"]): float(line["value"]) for line in lines}
+    assert sum(value for (_, metric), value in values.items() if metric == "tried") > 200
+    bad = ("ended wrongly", "something changed", "next run differs", "half-written files")
+    assert not any(value for (_, metric), value in values.items() if metric in bad)
+    assert values["interrupt", "tried"] > 1
+    assert values["a full disk", "tried"] > 1
+
+
+@pytest.mark.parametrize(
+    ("subject", "change", "seen"),
+    [
+        # A batch that is not made smaller, a global that stays changed, an error that is swallowed.
+        ("MultiDiffusion", "memory.BatchSize.attempt = lambda self, call, size: call(size)", "ended with OutOfMemory"),
+        ("MultiDiffusion", "attempt = memory.BatchSize.attempt\ndef leaky(self, call, size):\n    try: return "
+         "attempt(self, call, size)\n    except Exception: memory.HEADROOM += 1; raise\n"
+         "memory.BatchSize.attempt = leaky", "changed: "),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_seen(subject, change, seen):
+    code = LAX.format(change=change, subject=subject, count=24)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert seen in done.stdout
