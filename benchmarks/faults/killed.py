@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import av
+from av.error import FFmpegError
 
 from .graphs import shown, written
 
@@ -77,5 +78,5 @@ def _content(path: Path) -> str:
     try:
         with av.open(str(path)) as video:  # whose encoder decides anew each time
             return f"{sum(1 for _ in video.decode(video=0))} frames"
-    except av.FFmpegError as error:
+    except FFmpegError as error:
         return f"no video: {error}"

@@ -102,7 +102,7 @@ def _modes() -> list[Any]:
         torch.is_anomaly_enabled(),
         len(_get_current_function_mode_stack()),
         len(_get_current_dispatch_mode_stack()),
-        torch._C._autograd._top_saved_tensors_default_hooks(True),
+        torch._C._autograd._top_saved_tensors_default_hooks(True),  # pyright: ignore[reportAttributeAccessIssue]
         sys.getprofile(),
         sys.gettrace(),
     ]

@@ -35,18 +35,16 @@ GOOD = {
         "zoom_prompts": StackPrompts(
             levels=[prompt(1), prompt(2)], negative=prompt(3), prompts=("a", "b"), zoom_factor=2
         ),
-        "vae": None,
         "denoise": 1.0,
         "width": 64,
         "height": 64,
         "blending": "latent",
     },
     TwinImages: {**KSAMPLER, **PROMPTS, "width": 64, "height": 64, "overlap": 0.5, "adjacency": 1.0, "stop": 0.5},
-    StructureGuidance: {"image": PICTURE, "vae": None, "structure": 1.0},
+    StructureGuidance: {"image": PICTURE, "structure": 1.0},
     JointUpscale: {
         **KSAMPLER,
         **PROMPTS,
-        "vae": None,
         "image": PICTURE,
         "denoise": 1.0,
         "upscale_by": 1.0,
@@ -61,9 +59,14 @@ STRUCTURE = "structure: must be in 0..1, got {}; 0 is plain img2img."
 
 
 @pytest.fixture(scope="module")
-def sd15():
+def models():
     with torch.inference_mode():
-        return tiny_models.sd15()
+        return {"model": tiny_models.sd15(), "vae": tiny_models.vae()}
+
+
+def wanted(node, models):
+    """Those that the node takes."""
+    return {field.id: models[field.id] for field in node.GET_SCHEMA().inputs if field.id in models}
 
 
 @pytest.mark.parametrize(
@@ -83,10 +86,9 @@ def sd15():
         (ZoomVideo, "seconds_per_level", INFINITY, "seconds_per_level: must be a number above 0, got {}; 2 seconds"),
     ],
 )
-def test_what_is_no_number_is_refused(sd15, node, field, value, message):
-    model = {} if node in (ZoomFrames, ZoomVideo) else {"model": sd15}
+def test_what_is_no_number_is_refused(models, node, field, value, message):
     with torch.inference_mode(), pytest.raises(ValueError, match=re.escape(message.format(value))):
-        node.execute(**model, **GOOD[node] | {field: value})
+        node.execute(**wanted(node, models), **GOOD[node] | {field: value})
 
 
 def test_an_unknown_choice_is_named_where_the_host_drops_it():

@@ -187,15 +187,19 @@ def test_on_the_host_it_is_saved_shown_and_labelled(server, graph, ending):
     assert [value for node, value, _ in run.progress if node == "video"][-1] == 5
 
 
-def test_interrupting_stops_it_and_leaves_no_half_file(server, graph):
-    before = videos(server)
+def test_the_file_gets_its_name_when_it_is_whole_and_interrupting_leaves_none(server, graph):
+    """A server that is killed leaves no half file under that name either."""
+    before, during = videos(server), set()
 
     def at_the_third_frame(run, event):
         if event["type"] == "progress" and event["data"]["node"] == "video" and event["data"]["value"] >= 3:
+            during.update(videos(server) - before)
             server.interrupt(run)
 
     run = server.run(changed(graph, seconds_per_level=600.0, fps=60.0), on_event=at_the_third_frame)
     assert run.interrupted
+    assert during
+    assert all(file.parent.name.startswith(".zoom_") for file in during)
     assert videos(server) == before
 
 
