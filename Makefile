@@ -5,6 +5,7 @@
 # make pictures   those in docs/images again, from tools/make_pictures.py; needs ComfyUI and Chromium
 # make translations   locales/*/ again, from the catalogues in locales/; names what is missing; needs ComfyUI
 # make workflows   workflows/ again, from tools/make_workflows.py; needs ComfyUI and Chromium
+# make matrix   docs/what_works.md again, from tools/make_what_works.py: every cell is run; needs ComfyUI
 # make blueprints   subgraphs/ again, from tools/make_blueprints.py; needs ComfyUI and Chromium
 #
 # Needs python3 (3.11 or newer), bash (on Windows that of Git) and a package index. Everything is installed into .venv,
@@ -23,7 +24,7 @@ INSTALL := $(UV) pip install --quiet --python $(BIN)/python$(EXE)
 HOST := $(shell cd tests/support && $(if $(filter-out undefined,$(origin COMFYUI_PATH)),COMFYUI_PATH='$(COMFYUI_PATH)') \
 	$(PYTHON) -c "import host; print(host.HOST or '')")
 
-.PHONY: demo test lint tables pictures translations workflows blueprints clean
+.PHONY: demo test lint tables pictures translations workflows blueprints matrix clean
 
 demo: $(VENV)/demo.stamp
 	mkdir -p out
@@ -51,6 +52,9 @@ translations: $(if $(HOST),$(VENV)/host$(subst /,-,$(HOST)).stamp) $(VENV)/test.
 
 blueprints: $(if $(HOST),$(VENV)/host$(subst /,-,$(HOST)).stamp) $(VENV)/test.stamp
 	PYTHONPATH=tests:tests/support $(BIN)/python tools/make_blueprints.py
+
+matrix: $(if $(HOST),$(VENV)/host$(subst /,-,$(HOST)).stamp) $(VENV)/test.stamp
+	PYTHONPATH=tests:tests/support $(BIN)/python tools/make_what_works.py
 
 pictures: $(if $(HOST),$(VENV)/host$(subst /,-,$(HOST)).stamp) $(VENV)/test.stamp
 	PYTHONPATH=tests:tests/support $(BIN)/python tools/make_pictures.py

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..core.canvas.decode import decode_in_bands, decode_plan
 from ..core.canvas.windows import Size, canvas_size
-from .gpano import PROJECTIONS, gpano
+from .gpano import PROJECTIONS, Projection, gpano
 from .host.files import counted, output_file, workflow_of
 from .host.vae import decoder, decodes_in_memory, require_latent_of
 from .png_file import write_png
@@ -89,7 +89,9 @@ class SavePanorama(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, source=None, filename_prefix="panorama", format="png", projection="none", **left_over):
+    def execute(
+        cls, source=None, filename_prefix="panorama", format="png", projection: Projection = "none", **left_over
+    ):
         require_known_choice("source", SOURCES, left_over)
         if source is None:
             raise ValueError(f"source: must be one of {', '.join(SOURCES)}, got none of them; choose one.")

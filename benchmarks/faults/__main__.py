@@ -5,7 +5,7 @@
 
 Prints a table and writes it to benchmarks/results/faults.csv; what was bad is named below the table, and the command
 then ends with 1. Models are tiny or the bundled one, on the CPU. `--short` does a few of each in well under a minute,
-and kills no server.
+and kills no server. `--parts` does some parts alone; the rows of the others stay as they are in the file.
 """
 
 import argparse
@@ -19,10 +19,11 @@ from typing import NamedTuple
 import torch
 
 from ..host import start_host
-from ..table import RESULTS, Table
+from ..table import RESULTS, Table, read
 from .bad_inputs import tried as tried_inputs
 from .clients import Clients
 from .killed import kill_servers
+from .rows import ADDRESSES, INPUTS, KILL, KINDS, NAMES, PROGRAMS, QUEUE, ROWS, RUNS, SCRIPTS
 from .strange_names import read_addresses, texts_that_are_scripts, weights_that_are_programs, written_names
 
 COLUMNS = (
@@ -71,7 +72,7 @@ SHORT = Amount(
 )
 # Of the thousand runs: all that is remembered from run to run, and no subject that takes long.
 OFTEN = ("moving windows", "TwinDiffusion", "zoom stack, latents", "twin images", "Panorama Encode")
-OFTEN += ("Save Panorama, png", "MultiDiffusion", "structure of a picture")
+OFTEN += ("Save Panorama, png", "Zoom Video, mp4", "structure of a picture")
 MORE_OBJECTS, MORE_MEBIBYTES = 0.05, 0.02  # for each run, that are no growth: caches that are full later than others
 
 
@@ -80,7 +81,8 @@ class Faults:
 
     def __init__(self, amount: Amount, seed: int):
         self.amount, self.seed = amount, seed
-        self.table = Table("faults", "what is done", COLUMNS, note=NOTE)
+        # Whichever parts are done: the whole makes the same table again.
+        self.table = Table("faults", "what is done", COLUMNS, note=NOTE, command="python -m benchmarks.faults")
         self.bad: list[str] = []
 
     def row(self, label: str, tried: int, complaints: Sequence[str], **others: float) -> None:
@@ -95,11 +97,9 @@ class Faults:
             print(self.bad[-1], file=sys.stderr, flush=True)
 
     @torch.inference_mode()
-    def in_one_process(self, folder: Path) -> None:
-        """Faults at random moments, and many runs."""
-        start_host()
-        from .many_runs import many_runs
-        from .moments import KINDS, disturbances
+    def at_moments(self, folder: Path) -> None:
+        """Faults at random moments."""
+        from .moments import disturbances
         from .subjects import scene
 
         stage = scene(folder)
@@ -110,12 +110,21 @@ class Faults:
             self.complain(outcome.kind, [f"{outcome.of}: {text}" for text in outcome.complaints])
         for kind, count in counts.items():
             self.table.row(kind, {name: count[name] for name in COLUMNS[:6]})
-        often = [subject for subject in chosen if subject.name in OFTEN]
+
+    @torch.inference_mode()
+    def many_runs(self, folder: Path) -> None:
+        """One after the other, with a fault now and then."""
+        from .many_runs import many_runs
+        from .subjects import scene
+
+        stage = scene(folder)
+        often = [subject for subject in stage.subjects() if subject.name in OFTEN]
         growth = many_runs(stage, often, self.amount.runs, self.seed)
         grown = growth.objects > MORE_OBJECTS * growth.runs or growth.mebibytes > max(MORE_MEBIBYTES * growth.runs, 8)
-        complaints = [f"grew: {growth}"] * (grown or growth.tensors > 0 or growth.files > 0)
+        grown = grown or growth.tensors > 0 or growth.files > 0
+        complaints = [str(growth)] * (grown or growth.differ > 0)
         more = {"objects more": growth.objects, "MiB more": growth.mebibytes, "next run differs": growth.differ}
-        self.row("runs in one process", growth.runs, complaints, **more)
+        self.row(RUNS, growth.runs, complaints, **more)
 
     def at_a_server(self, folder: Path) -> None:
         """Many clients, bad inputs, strange names."""
@@ -124,20 +133,31 @@ class Faults:
         amount = self.amount
         with running_server(folder) as server:
             complaints = Clients(server).queue(amount.prompts, amount.clients, self.seed)
-            self.row(f"prompts of {amount.clients} clients, some bad or cancelled", amount.prompts, complaints)
-            self.row("wrong inputs", *tried_inputs(server, amount.nodes))
-            self.row("file names", *written_names(server, amount.names, self.seed))
-            self.row("addresses of files elsewhere", *read_addresses(server, amount.addresses, self.seed))
-            self.row("weights that are programs", *weights_that_are_programs(server))
+            self.row(QUEUE, amount.prompts, complaints)
+            self.row(INPUTS, *tried_inputs(server, amount.nodes))
+            self.row(NAMES, *written_names(server, amount.names, self.seed))
+            self.row(ADDRESSES, *read_addresses(server, amount.addresses, self.seed))
+            self.row(PROGRAMS, *weights_that_are_programs(server))
             if amount.browser:
-                self.row("captions that are scripts", *texts_that_are_scripts(server))
+                self.row(SCRIPTS, *texts_that_are_scripts(server))
 
     def killed(self, folder: Path) -> None:
         """SIGKILL in the middle of runs."""
+        if not self.amount.kills:
+            return
         kills = kill_servers(folder, self.amount.kills, self.seed)
-        self.complain("SIGKILL of the server", [*kills.half_written, *kills.differ])
+        self.complain(KILL, [*kills.half_written, *kills.differ])
         files = {"half-written files": len(kills.half_written), "next run differs": len(kills.differ)}
-        self.table.row("SIGKILL of the server", {"tried": kills.tried, "ended wrongly": 0, **files})
+        self.table.row(KILL, {"tried": kills.tried, "ended wrongly": 0, **files})
+
+    def save(self, results: Path) -> None:
+        """Beside the rows of parts that were done before."""
+        path = results / f"{self.table.name}.csv"
+        done = {label for label, *_ in self.table.lines}
+        before = read(path)[1] if path.exists() else []
+        kept = [(line["row"], line["metric"], float(line["value"]), None) for line in before if line["row"] not in done]
+        self.table.lines = sorted([*kept, *self.table.lines], key=lambda line: ROWS.index(line[0]))
+        self.table.save(results)
 
 
 def _numbers(outcome) -> Iterator[str]:
@@ -147,22 +167,30 @@ def _numbers(outcome) -> Iterator[str]:
     yield from (column for column, is_so in zip(COLUMNS[1:6], wrong, strict=True) if is_so)
 
 
+PARTS = {
+    "moments": Faults.at_moments,
+    "runs": Faults.many_runs,
+    "server": Faults.at_a_server,
+    "kills": Faults.killed,
+}
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; see the module's first lines."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--short", action="store_true", help="a few of each, and no kills")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--results", type=Path, default=RESULTS, help="where the table goes")
     args = parser.parse_args(arguments)
+    if {"moments", "runs"} & set(args.parts):
+        start_host()
     faults = Faults(SHORT if args.short else LONG, args.seed)
     with tempfile.TemporaryDirectory() as name:
-        for part in ("host", "server", "killed"):
-            (Path(name) / part).mkdir()
-        faults.in_one_process(Path(name) / "host")
-        faults.at_a_server(Path(name) / "server")
-        if faults.amount.kills:
-            faults.killed(Path(name) / "killed")
-    faults.table.save(args.results)
+        for part in args.parts:
+            (folder := Path(name) / part).mkdir()
+            PARTS[part](faults, folder)
+            faults.save(args.results)
     sys.exit(bool(faults.bad))
 
 

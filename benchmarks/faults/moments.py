@@ -13,16 +13,10 @@ import torch
 from comfy.model_management import InterruptProcessingException
 
 from .injection import SITES, Fault, calls_of, fail, full_disk, interrupt, layers, no_memory_from, run_out_of_memory
+from .rows import ALWAYS, ERROR, FULL, INTERRUPT, KINDS, ONCE
 from .state import changed, state_of
 from .subjects import Result, Scene, Subject
 
-KINDS = (
-    INTERRUPT := "interrupt",
-    ONCE := "out of memory, once",
-    ALWAYS := "out of memory, from then on",
-    ERROR := "an unexpected error",
-    FULL := "a full disk",
-)
 FIRES = {INTERRUPT: interrupt, ONCE: run_out_of_memory, ERROR: fail}
 
 

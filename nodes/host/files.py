@@ -24,7 +24,7 @@ def output_file(prefix: str, ending: str, size: Size) -> tuple[Path, ui.SavedRes
     output = folder_paths.get_output_directory()
     try:
         folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, output, size.width, size.height)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a character that no name of a file can have
         raise OSError(
             f"filename_prefix: {prefix!r} must lie in a folder that can be made and read in {output}, but there "
             f"{error}; choose another one."
