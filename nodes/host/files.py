@@ -19,12 +19,18 @@ def output_file(prefix: str, ending: str, size: Size) -> tuple[Path, ui.SavedRes
     """The next free name in ComfyUI's output folder, as a path and as the front end asks for it.
 
     Raises:
+        ValueError: a prefix that no file can have in its name.
         OSError: the folder cannot be made or read. A prefix that leaves the output folder is refused by ComfyUI.
     """
+    if "\0" in prefix:
+        raise ValueError(
+            f"filename_prefix: must be a name that a file can have, got {prefix!r}, which has a null character; leave "
+            "it out."
+        )
     output = folder_paths.get_output_directory()
     try:
         folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, output, size.width, size.height)
-    except (OSError, ValueError) as error:  # ValueError: a character that no name of a file can have
+    except OSError as error:
         raise OSError(
             f"filename_prefix: {prefix!r} must lie in a folder that can be made and read in {output}, but there "
             f"{error}; choose another one."

@@ -91,6 +91,14 @@ def test_what_is_no_number_is_refused(models, node, field, value, message):
         node.execute(**wanted(node, models), **GOOD[node] | {field: value})
 
 
+def test_a_name_that_no_file_can_have_is_refused():
+    source = {"source": "images", "images": PICTURE}
+    with pytest.raises(
+        ValueError, match=r"filename_prefix: must be a name that a file can have, got 'a/.*null character"
+    ):
+        SavePanorama.execute(source, "a/\0", "png", "none")
+
+
 def test_an_unknown_choice_is_named_where_the_host_drops_it():
     """It hands over what is connected under that choice, and neither the choice nor a word."""
     with pytest.raises(ValueError, match=r"content: must be one of empty, outpaint, img2img, got another choice, for"):

@@ -422,7 +422,9 @@ TABLES: dict[str, tuple[list[str], list[str]]] = {
 }
 # What cannot be: why, and a word of the message that refuses it.
 CANNOT: dict[tuple[str, str], tuple[str, str]] = {
-    ("EasyCache", ""): ("it would take one window for the next", "Use LazyCache"),
+    ("EasyCache", ""): ("it would take one window for the next", "result of one window for the next"),
+    ("LazyCache", "Multi-Scale"): ("it would take one window for the next", "Guidance of windows cannot be combined"),
+    ("LazyCache", "Sync"): ("it would take one window for the next", "Guidance of windows cannot be combined"),
     **{
         (row, column): ("a gradient would have to pass through exchanged weights", "has LoRA hooks")
         for row in ("LoRA by hooks", "LoRA by hooks, scheduled")
