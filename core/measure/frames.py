@@ -38,7 +38,7 @@ def texture_ratios(levels: Tensor, zoom_factor: int, pixels_per_cell: int = 1) -
 def _ratios_at(images: Tensor, block: Window) -> Tensor:
     """(N,) for the border of a block in every image."""
     blurred = [_blur(images, size) for size in BLURS]
-    logs = []
+    logs: list[Tensor] = []
     for fine, coarse in pairwise(blurred):
         power = (fine - coarse).square().mean(dim=1)
         for inside, outside in _strips(power, block):
@@ -49,7 +49,7 @@ def _ratios_at(images: Tensor, block: Window) -> Tensor:
 def _strips(power: Tensor, block: Window) -> list[tuple[Tensor, Tensor]]:
     """The mean power (N,) inside and outside of each side of the block."""
     top, left, height, width = block
-    pairs = []
+    pairs: list[tuple[Tensor, Tensor]] = []
     for image, start, length, across, extent in (
         (power, top, height, left, width),
         (power.transpose(1, 2), left, width, top, height),
@@ -58,7 +58,8 @@ def _strips(power: Tensor, block: Window) -> list[tuple[Tensor, Tensor]]:
         for edge, inwards in ((start, 1), (start + length, -1)):
             inner, outer = sorted((edge, edge + inwards * strip)), sorted((edge, edge - inwards * strip))
             beside = image[:, :, across : across + extent]
-            pairs.append(tuple(beside[:, slice(*rows)].mean(dim=(1, 2)) for rows in (inner, outer)))
+            inside, outside = (beside[:, slice(*rows)].mean(dim=(1, 2)) for rows in (inner, outer))
+            pairs.append((inside, outside))
     return pairs
 
 

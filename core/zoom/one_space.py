@@ -26,7 +26,7 @@ def joined_in_one_space(
     if scale_map is None or zoom_factor != 2**doublings:
         return join(levels)
     matrix, offset = scale_map.matrix.to(levels.device).double(), scale_map.offset.to(levels.device).double()
-    inverse = torch.linalg.inv(matrix)
+    inverse = torch.inverse(matrix)
     to_outside = ScaleMap(inverse, -inverse @ offset)
     whole = levels.double()
     common = torch.stack([_repeated(to_outside, level, i * doublings) for i, level in enumerate(whole)])
