@@ -5,14 +5,20 @@ import subprocess
 import sys
 from functools import cache
 from importlib.util import resolve_name
+from pathlib import Path
 
 import pytest
 from host import HOST, ROOT
 
-FILES = {
-    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
-    for path in (ROOT / "benchmarks").rglob("*.py")
-}
+
+def files_of(folder: str) -> dict[str, Path]:
+    """The modules of a folder, by their names."""
+    paths = (ROOT / folder).rglob("*.py")
+    return {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
+
+
+FILES = files_of("benchmarks")
+FOLLOWED = FILES | files_of("tests/support")  # what benchmarks share with the tests
 OURS = {"core", "demo", "nodes"}  # as a process without the host imports them
 LOADED = """
 import importlib, sys
@@ -28,7 +34,7 @@ print(*sys.modules)
 
 def imports(module: str) -> set[str]:
     """What a module's file imports anywhere, in functions too."""
-    path = FILES[module]
+    path = FOLLOWED[module]
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -42,12 +48,12 @@ def imports(module: str) -> set[str]:
 
 @cache
 def reached(module: str) -> frozenset[str]:
-    """What a module of the benchmarks imports, and what those of the benchmarks among them import."""
+    """What a module of the benchmarks imports, and what those of benchmarks and tests among them import."""
     found, waiting = set(), [module]
     while waiting:
         new = imports(waiting.pop()) - found
         found |= new
-        waiting += new & FILES.keys()
+        waiting += new & FOLLOWED.keys()
     return frozenset(found)
 
 

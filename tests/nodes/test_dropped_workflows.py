@@ -22,7 +22,7 @@ class Job:
 
 
 JOBS = {
-    "panorama_360_demo": Job({"SaveImage": (1024, 256), "PanoramaMetrics": None}),
+    "panorama_360_demo": Job({"SavePanorama": (1024, 512), "PanoramaMetrics": None}),
     "panorama_360_seasons_demo": Job({"SaveImage": (1024, 128), "PanoramaPlan": None}),
     "upscale_demo": Job({"SaveImage": (1024, 256)}),
     "twin_images_demo": Job({"SaveImage": None}),
