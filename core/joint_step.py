@@ -92,12 +92,12 @@ class JointParams:
 
     def follows_picture(self, step: Step) -> bool:
         """Whether the coarsest canvas of this step is a picture that is given."""
-        return self.structure is not None and self.structure.strength_at(step) > 0
+        return self.structure is not None and self.structure.scales_at(step) > 0
 
     def coarser_scales(self, canvas: Size, step: Step) -> int:
         """How many coarser canvases this one follows in this step, a picture that is given among them."""
         if self.structure is not None:  # it has the layout, which Multi-Scale Diffusion would only guess
-            return self.structure.scales - 1 if self.follows_picture(step) else 0
+            return self.structure.scales_at(step)
         if self.multiscale is None or self.multiscale.strength_at(step) == 0:
             return 0
         return self.multiscale.scales_of(canvas, self.windows) - 1
@@ -218,12 +218,13 @@ def predict_canvas(
             corrections.append(synchronise)
         leader = structure or (None if multiscale is None or multiscale.needs_gradients else multiscale)
         if leader is not None and coarser:
-            scale_map = aids.scale_map
+            scale_map, strength = aids.scale_map, leader.strength_at(step)
             if structure is not None and coarser == 1:
                 target, scale_map = _picture_for(canvas, structure, aids.picture), None
             else:
                 target = denoised(*at_own_noise_level(canvas, sigma, FACTOR, step.flow), coarser - 1)
-            corrections.append(projection(target, leader.strength_at(step), params.windows.wrap, scale_map))
+                strength = structure.strength_between(step) if structure is not None else strength
+            corrections.append(projection(target, strength, params.windows.wrap, scale_map))
         return in_turn(corrections)
 
     return denoised(x, step.sigma, params.coarser_scales(canvas_size(x), step), shifts)

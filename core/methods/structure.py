@@ -19,10 +19,12 @@ from ..canvas.windows import NO_WRAP, Size, Wrap, canvas_size
 from ..correction import RollOff
 from ..step import Step
 from .multiscale import FACTOR, MOST_SCALES, scale_sizes
+from .multiscale import ROLL_OFF as BETWEEN
 
 ROLL_OFF = RollOff(full=0.5, none=0.03)
-# Difference of colours, in 0..1, at which 1 / e of the details is left. An edge painted beside its place would be
-# there twice without this. From 0.3 to 0.04 edges get cleaner and the picture softer.
+# Difference of colours, in 0..1, at which 1 / e of the details is left if the picture is enlarged by 2. An edge painted
+# beside its place would be there twice without this. From 0.3 to 0.04 edges get cleaner and the picture softer. It
+# grows with the area of a pixel of the picture, in which ever more can be painted.
 TRUSTED = 0.08
 
 
@@ -50,6 +52,18 @@ class StructureParams:
     def strength_at(self, step: Step) -> float:
         """The strength in this step, 0..1."""
         return self.strength * self.roll_off.at(step.noise)
+
+    def strength_between(self, step: Step) -> float:
+        """The strength for a canvas that follows one which is painted itself, between it and the picture.
+
+        That one knows the layout better and the textures no better, as the coarse canvas of Multi-Scale Diffusion.
+        """
+        return self.strength * BETWEEN.at(step.noise)
+
+    def scales_at(self, step: Step) -> int:
+        """How many coarser canvases one follows in this step, the picture among them."""
+        follows = self.strength_at(step) > 0 and (self.scales == 2 or self.strength_between(step) > 0)
+        return self.scales - 1 if follows else 0
 
     def picture_size(self, canvas: Size) -> Size:
         """The size in latent cells at which the picture must be encoded for this canvas: twice the coarsest scale."""
@@ -82,7 +96,8 @@ def restored(image: Tensor, picture: Tensor, strength: float = 1.0, wrap: Wrap =
     size = canvas_size(image)
     small = Size(*(min(side, max(whole // 2, 1)) for side, whole in zip(canvas_size(picture), size, strict=True)))
     picture, seen = _smaller(picture, small), _smaller(image, small)
-    trust = (-((picture - seen).abs().mean(dim=1, keepdim=True) / TRUSTED).square()).exp()
+    trusted = TRUSTED * (size.height * size.width) / (4 * small.height * small.width)
+    trust = (-((picture - seen).abs().mean(dim=1, keepdim=True) / trusted).square()).exp()
     trust, result = enlarge_bicubic(trust, size, wrap).clamp(0, 1), torch.empty_like(image)
     for channel in range(image.shape[1]):  # one by one: large pictures take gigabytes
         one = slice(channel, channel + 1)

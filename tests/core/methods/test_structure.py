@@ -9,7 +9,7 @@ from joint_diffusion.core.correction import RollOff
 from joint_diffusion.core.joint_step import Aids, JointParams, check_canvas, denoise_step
 from joint_diffusion.core.measure.cost import views_per_step
 from joint_diffusion.core.methods.multidiffusion import WindowParams
-from joint_diffusion.core.methods.multiscale import MultiScaleParams
+from joint_diffusion.core.methods.multiscale import ROLL_OFF, MultiScaleParams
 from joint_diffusion.core.methods.scale_map import ScaleMap
 from joint_diffusion.core.methods.structure import StructureParams, restored, scales_for
 from joint_diffusion.core.step import Step
@@ -51,7 +51,9 @@ def test_a_smaller_picture_leads_the_scales_in_between(scale_map):
     x, picture = randn(1, 3, 16, 24), randn(1, 3, 8, 12, seed=2)
     half = denoise_step(downsample(x, 2), Step(sigma=STEP.sigma / 2), convolution(), JointParams(windows=WINDOWS))
     half = project(half[0], downsample(picture, 2)[0], 1.0)
-    expected = project(plain(x)[0], scale_map(half[None])[0] if scale_map else half, 1.0)
+    strength = ROLL_OFF.at(STEP.noise)  # of Multi-Scale Diffusion: the half canvas is painted, too
+    assert 0 < strength < 1
+    expected = project(plain(x)[0], scale_map(half[None])[0] if scale_map else half, strength)
     torch.testing.assert_close(step(x, picture, scale_map, scales=3)[0], expected, rtol=0, atol=1e-12)
 
 
@@ -73,6 +75,14 @@ def test_it_ends_with_the_noise_and_changes_nothing_at_strength_0():
     assert torch.equal(step(x, picture, strength=0.0), plain(x))
     assert torch.equal(step(x, picture, roll_off=RollOff(full=3.0, none=2.0)), plain(x))
     assert not torch.equal(step(x, picture, roll_off=RollOff(full=3.0, none=1.0)), plain(x))
+
+
+def test_a_canvas_in_between_is_not_painted_where_it_would_lead_nothing():
+    """At little noise it knows the textures no better, and its views would be lost."""
+    high, low = Step(sigma=1.5), Step(sigma=0.3)
+    assert [StructureParams(scales=scales).scales_at(high) for scales in (2, 3, 4)] == [1, 2, 3]
+    assert [StructureParams(scales=scales).scales_at(low) for scales in (2, 3, 4)] == [1, 0, 0]
+    assert StructureParams(scales=3, strength=0.0).scales_at(high) == 0
 
 
 @pytest.mark.parametrize(("scales", "views"), [(2, 15), (3, 15 + 2)])
@@ -158,3 +168,15 @@ def test_bad_input():
     both = JointParams(windows=WINDOWS, structure=StructureParams(), multiscale=MultiScaleParams(scales=2))
     with pytest.raises(ValueError, match=r"structure: the picture decides the layout already.*turn one of the two off"):
         check_canvas(Size(16, 24), both)
+
+
+def test_the_larger_a_pixel_of_the_picture_the_more_may_be_painted_in_it():
+    """A difference that takes the details away at twice the size leaves them at four times the size."""
+    details = 0.05 * (-1.0) ** (torch.arange(64)[:, None] + torch.arange(64)).double()
+
+    def kept(side):
+        picture = torch.full((1, 3, side, side), 0.5).double()
+        return ((restored(0.65 + details.expand(1, 3, 64, 64), picture) - 0.5) / details).mean().item()
+
+    assert kept(32) < 0.1
+    assert kept(16) > 0.7
