@@ -32,12 +32,7 @@ def texture_ratios(levels: Tensor, zoom_factor: int, pixels_per_cell: int = 1) -
         pixels_per_cell: as in `powers_of_ten.render_image`.
     """
     block = levels_nesting(levels, zoom_factor, pixels_per_cell).outer
-    return _ratios_at(levels[:-1], block)
-
-
-def _ratios_at(images: Tensor, block: Window) -> Tensor:
-    """(N,) for the border of a block in every image."""
-    blurred = [_blur(images, size) for size in BLURS]
+    blurred = [_blur(levels[:-1], size) for size in BLURS]
     logs: list[Tensor] = []
     for fine, coarse in pairwise(blurred):
         power = (fine - coarse).square().mean(dim=1)

@@ -152,6 +152,11 @@ def sd35() -> dict:
     return panorama("panorama_sd35", note(text, 340), loader, prompts(SCENE, UNWANTED), size, sample)
 
 
+def by_qwen_image(graph: dict) -> dict:
+    """A graph with Qwen-Image as its model."""
+    return in_parts(graph, qwen("qwen_image_2512_fp8_e4m3fn.safetensors", QWEN), aura_shift(3.1))
+
+
 def qwen_image() -> dict:
     """Qwen-Image."""
     text = (
@@ -163,7 +168,7 @@ def qwen_image() -> dict:
     )
     size, sample = (3984, 1328), sampled(50, 4.0)
     graph = panorama("panorama_qwen_image", note(text, 400), {}, prompts(SCENE, UNWANTED), size, sample)
-    return in_parts(graph, qwen("qwen_image_2512_fp8_e4m3fn.safetensors", QWEN), aura_shift(3.1))
+    return by_qwen_image(graph)
 
 
 def sphere() -> dict:
@@ -185,7 +190,7 @@ def sphere() -> dict:
     prompted = prompts(scene, UNWANTED)
     graph = panorama(name, note(text, 480), {}, prompted, size, sampled(50, 4.0), whole, [lora], wrap_x=True)
     graph["save"] = turned(name, 5)
-    return in_parts(graph, qwen("qwen_image_2512_fp8_e4m3fn.safetensors", QWEN), aura_shift(3.1))
+    return by_qwen_image(graph)
 
 
 def z_image_panorama() -> dict:
