@@ -93,14 +93,25 @@ def markdown(path: Path, columns: Sequence[str] = (), digits: int | None = None)
     known = list(dict.fromkeys(line["metric"] for line in lines))
     if unknown := set(columns) - set(known):
         raise ValueError(f"{path.name}: metrics must be among {', '.join(known)}, got {', '.join(sorted(unknown))}.")
-    cells: dict[str, dict[str, str]] = {}
+    values: dict[str, dict[str, Value]] = {}
     for line in lines:
         numbers = [float(line[field]) for field in ("value", "low", "high") if line[field]]
         value = numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1], numbers[2])
-        cells.setdefault(line["row"], {})[line["metric"]] = _cell(value, digits)
-    columns = columns or known
-    rows = [_line(label, [row.get(column, "") for column in columns]) for label, row in cells.items()]
-    return "\n".join([_head(lines[0]["first column"], columns), *rows])
+        values.setdefault(line["row"], {})[line["metric"]] = value
+    return markdown_table(lines[0]["first column"], values, columns or known, digits)
+
+
+def markdown_table(
+    first_column: str,
+    rows: Mapping[str, Mapping[str, Value]],
+    columns: Sequence[str] = (),
+    digits: int | None = None,
+) -> str:
+    """Rows by their label as a table with these columns, or all; `digits` as in `markdown`."""
+    columns = columns or list(dict.fromkeys(column for row in rows.values() for column in row))
+    cells = {label: {name: _cell(value, digits) for name, value in row.items()} for label, row in rows.items()}
+    lines = [_line(label, [row.get(column, "") for column in columns]) for label, row in cells.items()]
+    return "\n".join([_head(first_column, columns), *lines])
 
 
 def number(path: Path, row: str, metric: str) -> str:

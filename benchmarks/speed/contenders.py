@@ -12,7 +12,6 @@ import comfy.sample
 import torch
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
-from comfy_extras.nodes_context_windows import ContextWindowsManualNode
 from joint_diffusion.core.canvas.windows import Size, crop_batch
 from joint_diffusion.core.methods.multidiffusion import WindowParams
 from joint_diffusion.core.methods.multiscale import MultiScaleParams
@@ -173,6 +172,8 @@ class Contenders(NamedTuple):
 
     def _context_windows(self) -> ModelPatcher:
         """The same windows on a strip; the fixed frame in front of each, which videos need, would change the result."""
+        from comfy_extras.nodes_context_windows import ContextWindowsManualNode  # nothing else needs so much of ComfyUI
+
         return ContextWindowsManualNode.execute(
             self.subject.patcher,
             context_length=self.window,
@@ -192,7 +193,8 @@ class Contenders(NamedTuple):
     def _sigmas(self, steps: int) -> Tensor:
         """Down to as much noise as picture: so far every method acts in every step."""
         highest = float(self.subject.patcher.get_model_object("model_sampling").sigma_max)
-        return torch.logspace(math.log10(highest), 0, steps + 1)
+        lowest = min(1.0, highest / 2)  # flow models begin at 1
+        return torch.logspace(math.log10(highest), math.log10(lowest), steps + 1)
 
     def _start(self, steps: int) -> tuple[Tensor, list[float]]:
         """x at the first noise level, and all levels."""

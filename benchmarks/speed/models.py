@@ -115,31 +115,55 @@ def demo() -> Subject:
 
 def sd15() -> Subject:
     """Stable Diffusion 1.5 in shape."""
-    return _random("sd15", comfy.supported_models.SD15, comfy.model_base.BaseModel, SD15, window=64)
+    return random_unet("sd15", SD15, window=64)
 
 
 def sdxl() -> Subject:
     """SDXL in shape."""
-    return _random("sdxl", comfy.supported_models.SDXL, comfy.model_base.SDXL, SDXL, window=128, pooled=1280)
+    return random_unet("sdxl", SDXL, window=128)
 
 
-def _random(name: str, family: Any, base: Any, unet: dict[str, Any], window: int, pooled: int = 0) -> Subject:
+def random_unet(name: str, unet: dict[str, Any], window: int, dtype: torch.dtype | None = None) -> Subject:
+    """A U-Net of that configuration; SDXL's own way to tell it the size, if it has one for pooled text."""
+    if unet["adm_in_channels"]:
+        family, base, pooled = comfy.supported_models.SDXL, comfy.model_base.SDXL, 1280
+    else:
+        family, base, pooled = comfy.supported_models.SD15, comfy.model_base.BaseModel, 0
+    return random_model(name, family, base, unet, window, (77, unet["context_dim"]), pooled, dtype)
+
+
+def random_model(
+    name: str,
+    family: Any,
+    base: Any,
+    configuration: dict[str, Any],
+    window: int,
+    text: tuple[int, int],
+    pooled: int,
+    dtype: torch.dtype | None = None,
+) -> Subject:
+    """A model of the host's classes with random weights, the same ones for every `dtype`, but rounded to it.
+
+    `text` is the number and the width of the tokens of a prompt, `pooled` the width of its pooled text. Without `dtype`
+    it is half precision, in the kind that the device computes fastest.
+    """
     device = comfy.model_management.get_torch_device()
-    dtype = torch.float16 if device.type == "cuda" else torch.bfloat16
-    settings = family({**unet, "dtype": dtype})
+    dtype = dtype or (torch.float16 if device.type == "cuda" else torch.bfloat16)
+    settings = family({**configuration, "dtype": dtype})
     settings.set_inference_dtype(dtype, None)
     model = base(settings, device=device)
     generator = torch.Generator(device).manual_seed(0)
     for path, value in model.diffusion_model.named_parameters():
         if value.ndim > 1:
-            value.normal_(0, value[0].numel() ** -0.5, generator=generator)  # keeps the size of what passes through
+            drawn = torch.randn(value.shape, generator=generator, device=device)
+            value.copy_(drawn * value[0].numel() ** -0.5)  # keeps the size of what passes through
         else:
-            value.fill_(float(path.endswith("weight")))
+            value.fill_(float(path.endswith(("weight", "scale"))))
     prompts = []
     for seed in (1, 2):
         words = torch.Generator().manual_seed(seed)
         options = {"pooled_output": torch.randn(1, pooled, generator=words)} if pooled else {}
-        prompts.append([[torch.randn(1, 77, unet["context_dim"], generator=words), options]])
+        prompts.append([[torch.randn(1, *text, generator=words), options]])
     return Subject(name, ModelPatcher(model, device, device), (prompts[0], prompts[1]), window)
 
 
