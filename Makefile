@@ -5,6 +5,8 @@
 # make pictures   those in docs/images again, from tools/make_pictures.py; needs ComfyUI and Chromium
 # make translations   locales/*/ again, from the catalogues in locales/; names what is missing; needs ComfyUI
 # make workflows   workflows/ again, from tools/make_workflows.py; needs ComfyUI and Chromium
+# make gpu    all that is worth knowing of a GPU in 8 minutes, into benchmarks/results/gpu-*: python3 as it is, which has
+#             torch and what ComfyUI's comfy/ imports; COMFYUI_PATH is the folder around comfy/, ARGS are its options
 # make matrix   docs/what_works.md again, from tools/make_what_works.py: every cell is run; needs ComfyUI
 # make blueprints   subgraphs/ again, from tools/make_blueprints.py; needs ComfyUI and Chromium
 #
@@ -24,7 +26,7 @@ INSTALL := $(UV) pip install --quiet --python $(BIN)/python$(EXE)
 HOST := $(shell cd tests/support && $(if $(filter-out undefined,$(origin COMFYUI_PATH)),COMFYUI_PATH='$(COMFYUI_PATH)') \
 	$(PYTHON) -c "import host; print(host.HOST or '')")
 
-.PHONY: demo test lint tables pictures translations workflows blueprints matrix clean
+.PHONY: demo test lint tables pictures translations workflows blueprints matrix gpu clean
 
 demo: $(VENV)/demo.stamp
 	mkdir -p out
@@ -55,6 +57,9 @@ blueprints: $(if $(HOST),$(VENV)/host$(subst /,-,$(HOST)).stamp) $(VENV)/test.st
 
 matrix: $(if $(HOST),$(VENV)/host$(subst /,-,$(HOST)).stamp) $(VENV)/test.stamp
 	PYTHONPATH=tests:tests/support $(BIN)/python tools/make_what_works.py
+
+gpu:
+	$(PYTHON) -m benchmarks.gpu $(ARGS)
 
 pictures: $(if $(HOST),$(VENV)/host$(subst /,-,$(HOST)).stamp) $(VENV)/test.stamp
 	PYTHONPATH=tests:tests/support $(BIN)/python tools/make_pictures.py

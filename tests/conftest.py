@@ -36,6 +36,7 @@ LONGEST = (
     "nodes/test_save_panorama.py",
     "benchmarks/speed/test_save_panorama.py",
     "nodes/test_interrupts.py",
+    "benchmarks/gpu/test_command.py",
     "benchmarks/speed/test_command.py",
 )
 
