@@ -30,7 +30,7 @@ from .canvas.windows import Size, Window, canvas_size
 from .correction import Correction, in_turn
 from .denoiser import Denoiser
 from .methods.gradient_guidance import Term, window_shifts
-from .methods.multidiffusion import WindowParams, denoise_jointly
+from .methods.multidiffusion import Each, WindowParams, denoise_jointly
 from .methods.multiscale import FACTOR, MultiScaleParams, check_scales, multiscale_term, projection
 from .methods.scale_map import ScaleMap
 from .methods.structure import StructureParams
@@ -110,6 +110,7 @@ class Aids:
     comparing: Comparing = field(default=lambda _canvas: nullcontext(LatentSimilarity()))
     scale_map: ScaleMap | None = None  # C of Multi-Scale Diffusion; None is the identity
     picture: Tensor | None = None  # (1 or B, C, ..., h, w) the latent to keep, of `StructureParams.picture_size`
+    each: Each = map  # of `denoise_step`: calls the model for each batch of windows, as in `predict_jointly`
 
 
 NO_AIDS = Aids()
@@ -169,7 +170,8 @@ def denoise_step(x: Tensor, step: Step, denoise: Denoiser, params: JointParams, 
     _require_finite(x, step, "the latent")
 
     def predict(x: Tensor, sigma: float, look: Look) -> Tensor:
-        fused = denoise_jointly(x, sigma, denoise, look.params, look.shifts, look.shift_kept, look.weights)
+        shifts, kept, weights = look.shifts, look.shift_kept, look.weights
+        fused = denoise_jointly(x, sigma, denoise, look.params, shifts, kept, weights, aids.each)
         return look.correct(fused) if look.correct else fused
 
     with aids.comparing(x) if params.needs_gradients else nullcontext() as similarity:

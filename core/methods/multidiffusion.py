@@ -125,6 +125,7 @@ def denoise_jointly(
     shifts: Mapping[Window, Tensor] | None = None,
     shift_kept: float = 0.0,
     weights: WindowWeights | None = None,
+    each: Each = map,
 ) -> Tensor:
     """The fused prediction of a whole canvas x (B, C, ..., H, W). By default this is MultiDiffusion.
 
@@ -137,5 +138,5 @@ def denoise_jointly(
         return (denoise(views, sigma, windows, canvas),)
 
     weights = weights or shared_weights(params.weights, windows, x)
-    (denoised,) = predict_jointly(x, params.batches(windows), predict, weights, shifts, shift_kept)
+    (denoised,) = predict_jointly(x, params.batches(windows), predict, weights, shifts, shift_kept, each)
     return denoised
