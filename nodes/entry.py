@@ -29,6 +29,7 @@ def joint_diffusion_extension():
     from .panorama_plan import PanoramaPlan
     from .panorama_prompts import PanoramaPrompts
     from .panorama_windows import PanoramaWindows
+    from .ray_workers import RayWorkers
     from .save_panorama import SavePanorama
     from .structure_guidance import StructureGuidance
     from .sync_guidance import SyncGuidance
@@ -59,6 +60,7 @@ def joint_diffusion_extension():
                 PanoramaDecode,
                 SavePanorama,
                 PanoramaMetrics,
+                RayWorkers,
                 ZoomPrompts,
                 ZoomStackSampler,
                 ZoomVideo,

@@ -26,6 +26,7 @@ LONGEST = (
     "benchmarks/figures/test_command.py",
     "nodes/test_explore_zoom_stack.py",
     "nodes/test_browser.py",
+    "nodes/host/workers/test_ray_workers.py",
     "nodes/test_sync_guidance.py",
     "benchmarks/test_checkpoints.py",
     "benchmarks/figures/test_samplers.py",

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from comfy.model_patcher import ModelPatcher
@@ -16,6 +16,9 @@ from ...core.methods.twindiffusion import CropFusionParams, CrossSamplingParams
 from ...core.perception.lpips import Lpips
 from ...core.perception.style import Style
 from .families import grid, native_window
+
+if TYPE_CHECKING:
+    from .workers.crew import Workers
 
 KEY = "joint_diffusion"
 CALL = "joint_diffusion_call"  # in transformer_options while a run predicts: what is asked for, see windows/
@@ -66,6 +69,7 @@ class JointSettings:
     picture: Picture | None = None
     crop_fusion: CropFusionParams | None = None
     cross_sampling: CrossSamplingParams | None = None
+    workers: "Workers | None" = None
 
 
 def settings_of(model_options: dict[str, Any]) -> JointSettings:

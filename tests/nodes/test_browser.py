@@ -27,6 +27,7 @@ NAMES = {
     "PanoramaDecode": "Panorama Decode",
     "SavePanorama": "Save Panorama",
     "PanoramaMetrics": "Panorama Metrics",
+    "RayWorkers": "Ray Workers",
     "ZoomPrompts": "Zoom Prompts",
     "ZoomStackSampler": "Zoom Stack Sampler",
     "ZoomVideo": "Zoom Video",

@@ -13,14 +13,16 @@ from host import load_pack
 load_pack()
 
 import tiny_models  # noqa: E402
+import torch  # noqa: E402
 
-FAMILIES = ("flux", "sd3", "qwen_image", "z_image", "wan")
+FAMILIES = ("flux", "sd15", "sd15_half", "sd3", "qwen_image", "z_image", "wan")
 WITH_FRAMES = ("qwen_image", "wan")  # latents of 5 dimensions, and an autoencoder of films
 
 
 def network(family):
     """The tiny model of a family."""
-    return getattr(tiny_models, family)()
+    options = {"dtype": torch.float16} if family.endswith("_half") else {}
+    return getattr(tiny_models, family.removesuffix("_half"))(**options)
 
 
 def autoencoder(family):
@@ -74,4 +76,17 @@ class TinyCheckpoint(Loader):
         return network(family), tiny_models.text_encoder(), autoencoder(family)
 
 
-NODE_CLASS_MAPPINGS = {kind.__name__: kind for kind in (TinyModel, TinyText, TinyVAE, TinyCheckpoint)}
+class TinyPatch:
+    """A node that patches the model with a function of its own."""
+
+    FUNCTION, CATEGORY, RETURN_TYPES = "patch", "tiny models", ("MODEL",)
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"model": ("MODEL",), "by": ("FLOAT", {"default": 1.5})}}
+
+    def patch(self, model, by):
+        return (tiny_models.louder(model, by),)
+
+
+NODE_CLASS_MAPPINGS = {kind.__name__: kind for kind in (TinyModel, TinyText, TinyVAE, TinyCheckpoint, TinyPatch)}

@@ -304,6 +304,13 @@ def video_vae() -> comfy.sd.VAE:
     return _vae(WanVAE(**shape), 0.2)
 
 
+def louder(model, by: float):
+    """The model with a patch: what attention to the prompt says counts so many times as much."""
+    model = model.clone()
+    model.set_model_attn2_output_patch(lambda attended, _: attended * by)
+    return model
+
+
 def lora_weights(model) -> dict[str, torch.Tensor]:
     """A LoRA on every attention query of a U-Net, in the common file format."""
     generator = torch.Generator().manual_seed(4)

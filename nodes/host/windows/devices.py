@@ -38,11 +38,6 @@ class Devices:
         self.patchers: list[ModelPatcher] = list(options[CLONES].values()) if self._pool and CLONES in options else []
         self.several = len(self.patchers) > 1
 
-    def batch_size(self, windows: int, most: int) -> int:
-        """Of at most `most` windows: such that all devices have as much to do, as nearly as whole batches can be."""
-        rounds = -(-windows // (most * len(self.patchers)))
-        return -(-windows // (rounds * len(self.patchers)))
-
     def each(self, work: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
         """`work` of each item, in their order. It is called on the thread of the device whose turn it is."""
         asked = _Asked(self._pool)
@@ -110,6 +105,15 @@ class _Asked:
         except BaseException:
             self._failed.set()
             raise
+
+
+def shared_batch(windows: int, most: int, sharers: int, rounds: int = 1) -> int:
+    """A size of batches, at most `most`: all sharers have as much to do, as nearly as whole batches can be.
+
+    Each has at least so many `rounds`.
+    """
+    rounds = max(-(-windows // (most * sharers)), rounds)
+    return -(-windows // (rounds * sharers))
 
 
 def on_one_device(options: dict[str, Any]) -> dict[str, Any]:

@@ -11,11 +11,13 @@ from torch import Tensor
 
 from ....core.canvas.windows import Size, Window, canvas_size
 from ....core.methods.multidiffusion import predict_jointly
+from ....core.workers.pool import at_work
 from ..conds import Conds
 from ..gradients.inference_tensors import thawed
 from .calls import Call, CanvasCall, ViewsCall
 from .conditioning import Active, hook_keyframes_at, scheduled
 from .devices import on_one_device, prepare_hooks
+from .elsewhere import CallElsewhere, synchronise
 from .run import Run
 
 
@@ -29,11 +31,13 @@ def predict(executor, model, conds: Conds, x: Tensor, timestep: Tensor, model_op
             conds = [None if entries is None else scheduled(entries, call.step_sigma) for entries in conds]
             patchers = call.run.devices.patchers or [model.current_patcher]
             stack.enter_context(hook_keyframes_at(patchers, call.step_sigma))
-        if call.run.carriers.one_by_one:  # what they carry is on the main device, and lies in objects that all share
+        if call.run.carriers.one_by_one or call.run.elsewhere:
+            # What patches carry is on the main device, and lies in objects that all share.
             model_options = on_one_device(model_options)
         elif call.run.devices.several:
             prepare_hooks(model, conds, timestep, model_options)
-        host = _Host(executor, model, conds, timestep, model_options, call.run)
+        elsewhere = call.run.elsewhere.call(executor, model, conds, model_options) if call.run.elsewhere else None
+        host = _Host(executor, model, conds, timestep, model_options, call.run, elsewhere)
         return host.of_views(x, call) if isinstance(call, ViewsCall) else host.of_canvas(x, call)
 
 
@@ -47,6 +51,7 @@ class _Host:
     timestep: Tensor
     model_options: dict[str, Any]
     run: Run
+    elsewhere: CallElsewhere | None
 
     def of_canvas(self, x: Tensor, call: CanvasCall) -> list[Tensor]:
         """Predictions of a canvas, fused of those of its windows."""
@@ -59,6 +64,8 @@ class _Host:
             return self._of_alike(views, windows, canvas, batches[tuple(windows)])
 
         each = self.run.devices.each if self.run.devices.several else map
+        if self.elsewhere:
+            each = self.elsewhere.run.workers.pool.each
         return predict_jointly(x, batches, predict, look.weights, look.shifts, look.shift_kept, each)
 
     def of_views(self, views: Tensor, call: ViewsCall) -> list[Tensor]:
@@ -102,10 +109,17 @@ class _Host:
         if not torch.is_inference_mode_enabled():
             cut = thawed(cut)  # this is a guided pass, and autograd may save the conditioning
         carriers, timestep = self.run.carriers, self.timestep[:batch].repeat(len(windows))
+        if self.elsewhere and at_work():
+            predictions = self.elsewhere.ask(cut, views, timestep)
+            self.run.progress.add(len(windows))
+            return predictions
         model, options = self.model, self.model_options
         if self.run.devices.several:
             model, options = self.run.devices.here(model, options)
         with carriers.cut(windows, canvas, views.device) if carriers.one_by_one else nullcontext():
             predictions = self.executor(model, cut, views, timestep, options)
+        if self.elsewhere:
+            synchronise(predictions)
+            self.elsewhere.run.count_views(len(views))
         self.run.progress.add(len(windows))
         return predictions

@@ -1,5 +1,6 @@
 """One sampling run of one canvas: what stays the same from its first step to its last."""
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -28,7 +29,8 @@ from ..settings import LEVEL, joint_params, settings_of
 from .carriers import Carriers
 from .conditioning import Active, WindowConditioning
 from .conflicts import refuse_caches, refuse_kept_references, refuse_rising, refuse_what_cannot_be_windowed
-from .devices import Devices
+from .devices import Devices, shared_batch
+from .elsewhere import elsewhere_of
 from .finite import FirstNotFinite
 from .hook_states import HookStates
 from .picture import followed
@@ -43,6 +45,8 @@ GRADIENT_MEMORY = 4
 GRADIENT_MEMORY_WITHOUT_CHECKPOINTS = 20
 # Seconds from one text about the time left to the next. A run that is shorter says nothing.
 BETWEEN_TEXTS = 1.0
+
+log = logging.getLogger(__name__)
 
 
 class Run:
@@ -74,7 +78,12 @@ class Run:
         refuse_caches(options, self.params.guided)
         canvas = canvas_size(noise)
         self.carriers = Carriers(options, canvas)
+        workers = settings_of(options).workers
+        self.elsewhere = elsewhere_of(workers, guider, self.carriers.one_by_one)
         self.devices = Devices({} if self.carriers.one_by_one else options)
+        if self.elsewhere and self.devices.several:
+            log.warning("Ray Workers: the further GPUs of MultiGPU CFG Split are not used; give each one a worker.")
+            self.devices = Devices({})
         self.hook_states = HookStates(options)
         self.sampler_hooks = SamplerHooks(options)
         self.finite = FirstNotFinite()
@@ -99,6 +108,16 @@ class Run:
     def look(self, x: Tensor, step: Step) -> Look:
         """At the canvas x, without guidance."""
         return Look(params=self.params.windows_at(step), weights=self.fusion_weights(x, step))
+
+    def end(self) -> None:
+        """Check and say what is known only now.
+
+        Raises:
+            FloatingPointError: a prediction was not finite.
+        """
+        if self.elsewhere:
+            self.elsewhere.report()
+        self.finite.require()
 
     @property
     def first_step(self) -> Step:
@@ -134,8 +153,10 @@ class Run:
         if self.carriers.one_by_one:
             return 1
         count, most = len(self.params.windows.plan(canvas_size(x))), self.params.windows.batch or MOST_WINDOWS
-        shared = self.devices.several and not gradients
-        count = self.devices.batch_size(count, most) if shared else min(count, most)
+        sharers = max(len(self.devices.patchers), self.elsewhere.sharers if self.elsewhere else 1)
+        rounds = 2 if self.elsewhere else 1  # who comes late, is slow or is lost costs less where there is a next one
+        alone = gradients or sharers == 1
+        count = min(count, most) if alone else shared_batch(count, most, sharers, rounds)
         size, times = (self.guided_batches, GRADIENT_MEMORY) if gradients else (self.batches_of_views, 1)
         return size.fitting(count, lambda windows: self._fits(conds, x, windows, times))
 

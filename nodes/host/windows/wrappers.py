@@ -35,7 +35,7 @@ def _sampler_sample(executor, guider, sigmas, extra_args, callback, noise, *rest
     call = CanvasCall(run, canvas_size(noise), run.look(noise, run.first_step))
     extra_args = {**extra_args, "model_options": with_call(extra_args["model_options"], call)}
     sampled = executor(guider, sigmas, extra_args, run.progress.counting(callback), noise, *rest)
-    run.finite.require()
+    run.end()
     return sampled
 
 

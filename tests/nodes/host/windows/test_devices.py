@@ -18,7 +18,7 @@ from joint_diffusion.core.methods.multidiffusion import WindowParams
 from joint_diffusion.core.methods.multiscale import MultiScaleParams
 from joint_diffusion.core.methods.syncdiffusion import SyncParams
 from joint_diffusion.core.methods.twindiffusion import CropFusionParams
-from joint_diffusion.nodes.host.windows.devices import Devices
+from joint_diffusion.nodes.host.windows.devices import Devices, shared_batch
 from joint_diffusion.nodes.host.windows.patch import with_settings
 from sampling_run import lively, run
 from tiny_models import prompt
@@ -128,8 +128,7 @@ def test_windows_that_would_fit_into_one_batch_are_shared(sd15, on_two, asked):
     ("count", "most", "size"), [(6, 8, 3), (13, 8, 7), (20, 8, 5), (1, 8, 1), (6, 2, 2), (7, 2, 2), (100, 8, 8)]
 )
 def test_batches_are_such_that_two_devices_have_the_same_to_do(count, most, size):
-    devices = Devices({"multigpu_thread_pool": object(), "multigpu_clones": dict.fromkeys(DEVICES)})
-    assert devices.batch_size(count, most) == size
+    assert shared_batch(count, most, 2) == size
 
 
 def test_masked_prompts_and_areas(sd15, on_two, asked):
