@@ -9,6 +9,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from torch import Tensor
 from .enlarge import EnlargeParams, enlarge_picture, measure_enlarged
 from .panorama import METHODS, Panorama, PanoramaParams, measure_panorama, paint_panorama
 from .pipeline import LandscapePipeline
+from .workers import workers_for
 from .zoom import BLENDINGS, SAMPLERS, ZoomParams, measure_zoom, paint_zoom, write_zoom_video
 
 METHOD_OPTIONS = {  # option: the part of the method that it belongs to, its field there, and help
@@ -79,7 +81,10 @@ def panorama(args: argparse.Namespace) -> dict:
     """Paint, save and measure one panorama."""
     params = PanoramaParams(**given(args, PanoramaParams), **method(args))
     check_image_path(args.out)
-    result, cost = painted(args, paint_panorama, params)
+    with workers_for(args.workers, args.address) as workers:
+        result, cost = painted(args, partial(paint_panorama, workers=workers), params)
+        if workers is not None:
+            cost["views_by_workers"] = sum(count for _, count in workers.views)
     save_image(result.image, args.out)
     measured = measure_panorama(result.image.cpu(), params.prompt, params.stride)
     return rounded(measured | cost) | {"method": args.method} | dataclasses.asdict(params) | {"out": str(args.out)}
@@ -155,6 +160,8 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--method", choices=METHODS, default="msd")
     add_fields(sub, PanoramaParams(), prompt="season, hour, features, zoom; see demo/README.md")
     sub.add_argument("--moving", action="store_true", help="windows that move from step to step, without overlap")
+    sub.add_argument("--workers", type=int, default=0, help="processes that share the windows, by Ray")
+    sub.add_argument("--address", default="", help="of the Ray cluster of the workers, else they are on this machine")
     for option, (part, field, text) in METHOD_OPTIONS.items():
         sub.add_argument(flag(option), type=type(getattr(METHODS["full"][part], field)), help=text)
     sub.add_argument("--out", type=Path, default=Path("panorama.png"))

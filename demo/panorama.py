@@ -1,7 +1,7 @@
 """Panoramas from the bundled model, painted by `core`: `python -m demo panorama`, from the root of the repository."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -18,12 +18,16 @@ from core.methods.scale_map import ScaleMap
 from core.methods.syncdiffusion import SyncParams
 from core.methods.twindiffusion import CropFusionParams, CrossSamplingParams
 from core.step import Step
+from core.workers.pool import at_work
 
 from .autoencoder import CHANNELS, PIXELS_PER_CELL
 from .metrics import order_violations_per_column, palette_deviation
 from .model import DOWNSAMPLING, NATIVE
 from .pipeline import LandscapePipeline
 from .sampling import check_sampling, check_side, euler, karras_sigmas, starting_noise
+from .workers import Workers
+
+SHARED_BATCH = 4  # windows in one call of the model, where several processes share them
 
 MSD, SYNC = {"multiscale": MultiScaleParams()}, {"sync": SyncParams()}
 TWIN = {"crop_fusion": CropFusionParams(), "cross_sampling": CrossSamplingParams()}
@@ -91,14 +95,21 @@ class Panorama(NamedTuple):
 
 
 def paint_panorama(
-    pipeline: LandscapePipeline, params: PanoramaParams, on_step: Callable[[int, int], None] | None = None
+    pipeline: LandscapePipeline,
+    params: PanoramaParams,
+    on_step: Callable[[int, int], None] | None = None,
+    workers: Workers | None = None,
 ) -> Panorama:
-    """Sample and decode one panorama."""
+    """Sample and decode one panorama; workers share its windows."""
     sigmas, before = karras_sigmas(params.steps), pipeline.views
     shape = (1, CHANNELS, params.height // PIXELS_PER_CELL, params.width // PIXELS_PER_CELL)
     noise = starting_noise(shape, params.seed, sigmas[0]).to(pipeline.device)
-    latent = sample_jointly(pipeline, noise, sigmas, params.prompt, params.cfg, params.joint, on_step=on_step)
-    return Panorama(pipeline.decode(latent), pipeline.views - before)
+    joint = params.joint
+    if workers is not None:
+        joint = replace(joint, windows=replace(joint.windows, batch=SHARED_BATCH))
+    latent = sample_jointly(pipeline, noise, sigmas, params.prompt, params.cfg, joint, None, on_step, workers)
+    elsewhere = sum(count for _, count in workers.views) if workers is not None else 0
+    return Panorama(pipeline.decode(latent), pipeline.views - before + elsewhere)
 
 
 @torch.no_grad()
@@ -111,13 +122,15 @@ def sample_jointly(
     joint: JointParams,
     picture: Tensor | None = None,
     on_step: Callable[[int, int], None] | None = None,
+    workers: Workers | None = None,
 ) -> Tensor:
     """The latent (1, C, h, w) that the bundled model paints from x, noisy at sigmas[0]; `picture` as in `Aids`."""
     context = pipeline.encode([prompt])
-    aids = Aids(scale_map=scale_map_of(pipeline), picture=picture)
+    aids = Aids(scale_map=scale_map_of(pipeline), picture=picture, each=workers.pool.each if workers else map)
 
     def denoise(views: Tensor, sigma: float, _windows: Sequence[Window], _canvas: Size) -> Tensor:
-        return pipeline.denoise(views, sigma, context, cfg)
+        model = workers if workers is not None and at_work() else pipeline
+        return model.denoise(views, sigma, context, cfg)
 
     def predict(x: Tensor, sigma: float, after: float) -> Tensor:
         step = Step(sigma=sigma, kept=after / sigma, index=int((sigmas > sigma).sum()), count=len(sigmas) - 1)
