@@ -1,4 +1,7 @@
-"""FID and KID of two sets of pictures, from the features that a network has of them, by torchmetrics."""
+"""How far pictures are from true ones, by the features that a network has of them.
+
+FID and KID compare two sets, by torchmetrics. GIQA judges each picture.
+"""
 
 import warnings
 
@@ -32,6 +35,11 @@ def kid(features: Tensor, truth: Tensor, subsets: int = 1, most: int | None = No
         metric = KernelInceptionDistance(Given(features.shape[1]), subsets=subsets, subset_size=size)
         torch.manual_seed(0)
         return _compared(metric, features, truth)[0].item()
+
+
+def giqa(features: Tensor, truth: Tensor, nearest: int = 5) -> Tensor:
+    """KNN-GIQA (Gu et al. 2020, GIQA): the mean of 1 / distance to the `nearest` of (M, C), for each of (N, C)."""
+    return torch.cdist(features, truth).topk(nearest, largest=False).values.reciprocal().mean(dim=1)
 
 
 def _compared(metric, features: Tensor, truth: Tensor):

@@ -34,11 +34,12 @@ class Picture(NamedTuple):
     zoom: str
 
 
-def draw(seed: int) -> Picture:
-    """Training picture number `seed`; its zoom is drawn by SHARES and BANDS."""
+def draw(seed: int, zoom_word: str | None = None) -> Picture:
+    """Training picture number `seed`; its zoom is drawn by SHARES and BANDS, or by the band of a zoom word alone."""
     rng = np.random.default_rng(seed)
     scene = random_scene(rng)
     band = str(rng.choice(ZOOMS, p=[SHARES[z] for z in ZOOMS]))
+    band = zoom_word or band
     low, high = BANDS[band]
     zoom = float(np.exp(rng.uniform(np.log(low), np.log(high))))
     whole = int(np.ceil(WINDOW * zoom / PIXELS_PER_CELL)) * PIXELS_PER_CELL

@@ -23,13 +23,16 @@ from ..table import RESULTS, Table, Value
 from .enlarging import enlarge_figure
 from .features import load_features
 from .gallery import KEPT, Gallery
-from .measures import SETS, Row, measure
+from .measures import COMPARED, Row, measure
 from .painter import PAINTED_BY, Painter
 from .panoramas import FIGURES, Figure
 from .plots import Point, draw, middle
+from .zoom_levels import zoom_levels_figure
 from .zooms import zoom_figure
 
 ENLARGING = {"enlarge": 2, "enlarge-4": 4}
+ZOOMING = {"zoom": 2, "zoom-4": 4}
+ZOOM_LEVELS = "zoom-levels"
 
 
 def show(name: str, figure: Figure, painter: Painter, device: str, results: Path) -> None:
@@ -43,7 +46,7 @@ def show(name: str, figure: Figure, painter: Painter, device: str, results: Path
     )
     table = Table(name, figure.first_column, figure.metrics, note=note, device=device)
     network = load_features()
-    truth = painter.truth(network) if SETS.keys() & set(figure.metrics) else None
+    truth = painter.truth(network) if COMPARED & set(figure.metrics) else None
     panels: dict[str, list[Point]] = {metric: [] for metric in figure.drawn}
     measured: dict[str, dict[str, Value]] = {}
     for line in figure.lines:
@@ -72,7 +75,7 @@ def chosen(args: argparse.Namespace) -> tuple[str, Figure]:
 
 def options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("figure", choices=[*FIGURES, "zoom", *ENLARGING])
+    parser.add_argument("figure", choices=[*FIGURES, *ZOOMING, ZOOM_LEVELS, *ENLARGING])
     parser.add_argument("--seeds", type=int, help="panoramas per prompt")
     parser.add_argument("--columns", type=int, help="windows from left to right")
     parser.add_argument("--steps", type=int)
@@ -90,8 +93,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = options(arguments)
     gallery = Gallery(args.out, PAINTED_BY, device=args.device, bfloat16=args.bfloat16)
     pipeline = LandscapePipeline(args.device)
-    if args.figure == "zoom":
-        zoom_figure(pipeline, gallery, args)
+    if args.figure in ZOOMING:
+        zoom_figure(pipeline, gallery, args, ZOOMING[args.figure])
+    elif args.figure == ZOOM_LEVELS:
+        zoom_levels_figure(pipeline, gallery, args)
     elif args.figure in ENLARGING:
         enlarge_figure(pipeline, gallery, args, ENLARGING[args.figure])
     else:

@@ -13,6 +13,7 @@ grid x 8 px        strength of what repeats every 8 pixels (a latent cell) from 
                     16 pixels (two cells, one of the next coarser scale) and from top to bottom (y)
 sharpness           contrast of the details, RGB units
 FID, KID            of the features of native windows half a window apart, against true pictures for the same prompts
+Mean-GIQA           how near each of these windows is to the true ones most like it; the higher, the better
 """
 
 import statistics
@@ -31,7 +32,7 @@ from demo.autoencoder import PIXELS_PER_CELL
 from demo.metrics import grid_energy, order_violations_per_column, palette_deviation, sharpness, window_deviation
 
 from ..bootstrap import Interval, mean_interval, set_interval
-from ..distances import fid, kid
+from ..distances import fid, giqa, kid
 from ..table import Value
 from .features import WINDOW, FeatureNetwork, feature_distance, features_of
 from .gallery import Kept
@@ -54,13 +55,18 @@ class Row:
 
     def from_truth(self, distance: Callable[[Tensor, Tensor], float]) -> Interval:
         """A distance of the features of all windows from those of true pictures."""
-        truth = self.truth
-        if truth is None:
-            raise ValueError("truth: FID and KID need features of true pictures, and this row has none.")
-        return set_interval(lambda drawn: distance(self._features[drawn].flatten(0, 1), truth), len(self.kept))
+        truth = self.known_truth
+        return set_interval(lambda drawn: distance(self.features[drawn].flatten(0, 1), truth), len(self.kept))
+
+    @property
+    def known_truth(self) -> Tensor:
+        """The features of true pictures, which some metrics need."""
+        if self.truth is None:
+            raise ValueError("truth: FID, KID and GIQA need features of true pictures, and this row has none.")
+        return self.truth
 
     @cached_property
-    def _features(self) -> Tensor:
+    def features(self) -> Tensor:
         """(N, windows, 64)."""
         return torch.stack([all_features(self.network, kept.image) for kept in self.kept])
 
@@ -119,8 +125,10 @@ EACH: dict[str, Callable[[Row], Tensor]] = {
     "seam energy at s / 2": lambda row: row.each(lambda image, _: _seams(image, row.stride // 2)),
     **{f"grid {axis} {px} px": partial(_grid, period=px, axis=axis) for axis in "xy" for px in (8, 16)},
     "sharpness": lambda row: row.each(lambda image, _: sharpness(image)),
+    "Mean-GIQA": lambda row: torch.stack([giqa(windows, row.known_truth).mean() for windows in row.features]),
 }
 SETS: dict[str, Callable[[Tensor, Tensor], float]] = {"FID": fid, "KID": kid}
+COMPARED = {*SETS, "Mean-GIQA"}  # need true pictures
 COSTS: dict[str, Callable[[Sequence[Kept]], float]] = {
     "views denoised": lambda row: statistics.fmean(kept.views for kept in row),
     "seconds": lambda row: statistics.median(kept.seconds for kept in row),

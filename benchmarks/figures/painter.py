@@ -23,10 +23,18 @@ HERE = Path(__file__)
 ROOT = HERE.parents[2]
 # What a picture of any figure depends on beside its parameters: the code and the weights that paint it.
 PAINTED_BY = (ROOT / "core", ROOT / "demo", HERE, HERE.with_name("truth.py"), HERE.with_name("zooms.py"))
-PAINTED_BY += (DENOISER, AUTOENCODER)
+PAINTED_BY += (HERE.with_name("zoom_baselines.py"), DENOISER, AUTOENCODER)
 
 TRUE_PICTURES = 48  # for FID and KID
 ALONE = 1000  # seeds of windows painted alone, and of true pictures in a row of the table, start here
+
+
+class NoisyPictures(LandscapePipeline):
+    """Eq. 13 of SyncDiffusion in place of Eq. 14: a loss sees the noisy views, not the predictions."""
+
+    def denoise(self, x: Tensor, sigma: float, context: Tensor, cfg: float = 1.0) -> Tensor:
+        """The denoised prediction; but for a gradient, the view itself at variance 1, which is the paper's x_t."""
+        return x / (1 + sigma**2) ** 0.5 if x.requires_grad else super().denoise(x, sigma, context, cfg)
 
 
 class Painter:
@@ -54,6 +62,8 @@ class Painter:
             return self.gallery.picture(("alone", params), lambda: self.alone(params))
         if source == "without map":
             return self.gallery.picture(("without map", params), lambda: self.joint(params, self.without_map))
+        if source == "noisy pictures":
+            return self.gallery.picture(("noisy pictures", params), lambda: self.joint(params, self.noisy_pictures))
         return self.gallery.picture(params, lambda: self.joint(params))
 
     def joint(self, params: PanoramaParams, pipeline: LandscapePipeline | None = None) -> tuple[Tensor, int]:
@@ -69,6 +79,11 @@ class Painter:
         pipeline.autoencoder.half_matrix.copy_(torch.eye(CHANNELS))
         pipeline.autoencoder.half_offset.zero_()
         return pipeline
+
+    @cached_property
+    def noisy_pictures(self) -> "NoisyPictures":
+        """For losses that compare what the views are now."""
+        return NoisyPictures(str(self.pipeline.device))
 
     def alone(self, params: PanoramaParams) -> tuple[Tensor, int]:
         """Native windows side by side that know nothing of each other."""

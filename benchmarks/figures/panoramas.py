@@ -24,15 +24,15 @@ class Line(NamedTuple):
     """One row of a table.
 
     `changes` are fields of `PanoramaParams`; `x` and `series` its place in a plot of curves. What is not `joint` is
-    there to compare with: the bundled model `without map` between the scales, windows painted `alone` and laid side by
-    side, or true pictures of the `world`.
+    there to compare with: the bundled model `without map` between the scales, gradients of `noisy pictures`, windows
+    painted `alone` and laid side by side, or true pictures of the `world`.
     """
 
     label: str
     changes: Mapping[str, Any] = {}
     x: float | None = None
     series: str = ""
-    source: Literal["joint", "without map", "alone", "world"] = "joint"
+    source: Literal["joint", "without map", "noisy pictures", "alone", "world"] = "joint"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,10 +203,14 @@ FIGURES = {
             Line("moving windows", MOVING),
             Line("SyncDiffusion", _sync()),
             Line("SyncDiffusion, to the letter", _sync(guidance="gradient")),
+            Line("SyncDiffusion, Eq. 13 (S.5)", _sync(guidance="gradient"), source="noisy pictures"),
             Line("windows painted alone", source="alone"),
             TRUE,
         ],
-        metrics=(*COHERENCE, "window deviation", "FID", "KID", "diversity", "order violations", "seam energy", *COSTS),
+        metrics=(
+            *(*COHERENCE, "window deviation", "FID", "KID", "Mean-GIQA", "diversity"),
+            *("order violations", "seam energy", *COSTS),
+        ),
         drawn=("palette distance", "style distance", "feature distance", "FID"),
         prompts=(STRIP,),
         seeds=16,

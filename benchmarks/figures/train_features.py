@@ -8,7 +8,6 @@ pictures are drawn.
 """
 
 import argparse
-import pickle
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +19,8 @@ from torch import Tensor, nn
 
 from demo.dataset import PIXELS_PER_CELL, Picture
 from demo.palette import HOURS, LAYERS, SEASONS
-from demo.train import draw_pictures, learning_rate
+from demo.train.fit import learning_rate
+from demo.train.pictures import draw_pictures
 from demo.vocabulary import ZOOMS
 
 from .features import KNOWN, SIZE, WEIGHTS, WINDOW, FeatureNetwork
@@ -151,11 +151,11 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=2600, help="drawn pictures of the world")
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--batch", type=int, default=48)
-    parser.add_argument("--cache", type=Path, help="file of drawn pictures, as `python -m demo.train --cache` keeps it")
+    parser.add_argument("--kept", type=Path, help="folder of drawn pictures, as `python -m demo.train --kept` has it")
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="where the weights go")
     args = parser.parse_args()
     torch.manual_seed(0)
-    pictures = pickle.loads(args.cache.read_bytes()) if args.cache else draw_pictures(args.pictures, workers=1)
+    pictures = draw_pictures(args.pictures, workers=1, kept=args.kept)
     network = FeatureNetwork().to(memory_format=torch.channels_last)
     answers = train(network, pictures[:-HELD_BACK], args.steps, args.batch)
     network.eval()

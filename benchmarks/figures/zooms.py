@@ -1,6 +1,7 @@
-"""The ablations of Generative Powers of Ten, section 5.3, on the bundled model: what each part is there for.
+"""Generative Powers of Ten on the bundled model: its baselines (section 5.2), and what each part is for (section 5.3).
 
 independent         every level sampled for itself
+outpainting, super-resolution   each level made from the one before it; see `zoom_baselines.py`
 naive averaging     observations enlarged and averaged, without a pyramid
 no shared noise     each level its own noise
 iterative update    each level takes what the levels inside it show, from the innermost outwards, without blending
@@ -10,13 +11,16 @@ Inconsistency is measured twice: in the finished stack, which all but the first 
 before that, between the levels as sampled. There it cannot be less than what the autoencoder does to a consistent
 stack, which is the row before the last. Sharpness is that of the innermost level without its border, which is blended
 into what is around. Frames are those that the levels leave in the rendered stack, as a step of colours and as a change
-of textures. The last row is the world itself, drawn at every level.
+of textures. Mean-GIQA says how like true pictures of its zoom a level is, the higher the better. The last row is the
+world itself, drawn at every level.
 """
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -31,20 +35,28 @@ from demo.autoencoder import PIXELS_PER_CELL
 from demo.metrics import ring_energy, sharpness, zoom_inconsistency
 from demo.pipeline import LandscapePipeline
 from demo.world import render
-from demo.zoom import Merge, ZoomParams, blend_decoded, paint_zoom
+from demo.zoom import Merge, Zoom, ZoomParams, blend_decoded, paint_zoom
 
 from ..bootstrap import mean_interval
+from ..distances import giqa
 from ..table import Table, Value
+from .features import FeatureNetwork, load_features
 from .gallery import Gallery
 from .plots import Point, draw
 from .truth import true_scene
+from .zoom_baselines import outpainting, super_resolution
 
 SCENES = ("autumn day", "summer dawn", "winter dusk")
-LEVELS = ("far sky forest meadow", "wide forest", "near forest", "close forest")
-SEEDS, P = 4, 2
-OF = "Generative Powers of Ten, section 5.3: simpler versions of the method"
+LEVELS = {  # by p
+    2: ("far sky forest meadow", "wide forest", "near forest", "close forest"),
+    4: ("far sky forest meadow", "near forest", "detail forest", "macro forest"),
+}
+SEEDS = 4
+OF = "Generative Powers of Ten, sections 5.2 and 5.3: baselines, and simpler versions of the method"
 METRICS = ("inconsistency", "inconsistency as sampled", "sharpness of the innermost level", "frames", "texture ratio")
+METRICS += ("Mean-GIQA",)
 STEPS = 100  # 256 in the paper
+TRUE_ZOOMS, OTHERS = 16, 500  # of every scene, to compare with, and the seed of the first
 FOREST = 0.55  # height of the middle of most forests in a scene
 BORDER = round(FEATHER * ZoomParams.width)  # pixels in which the innermost level gives way to what is around it
 
@@ -71,67 +83,96 @@ def as_they_are(observed: Tensor, _zoom_factor: int, _pixels_per_cell: int) -> T
     return observed
 
 
-METHODS: dict[str, tuple[dict[str, object], Merge]] = {
-    "independent": ({"blending": "none", "shared_noise": False}, blend_decoded),
-    "naive averaging": ({}, average),
-    "no shared noise": ({"shared_noise": False}, blend_decoded),
-    "iterative update": ({}, as_they_are),
-    "ours": ({}, blend_decoded),
+class Contender(NamedTuple):
+    """A row of the table."""
+
+    paint: Callable[[LandscapePipeline, ZoomParams], Zoom]
+    nested: bool = True  # its levels are rendered from one set of layers
+
+
+def joint(merge: Merge = blend_decoded, **changes: object) -> Callable[[LandscapePipeline, ZoomParams], Zoom]:
+    """The method, or a simpler version of it."""
+    return lambda pipeline, params: paint_zoom(pipeline, replace(params, **changes), merge=merge)
+
+
+METHODS = {
+    "independent": Contender(joint(blending="none", shared_noise=False), nested=False),
+    "outpainting": Contender(outpainting, nested=False),
+    "super-resolution": Contender(super_resolution, nested=False),
+    "naive averaging": Contender(joint(average)),
+    "no shared noise": Contender(joint(shared_noise=False)),
+    "iterative update": Contender(joint(as_they_are)),
+    "ours": Contender(joint()),
 }
 
 
-def zoom_figure(pipeline: LandscapePipeline, gallery: Gallery, args: argparse.Namespace) -> None:
+def zoom_figure(pipeline: LandscapePipeline, gallery: Gallery, args: argparse.Namespace, zoom_factor: int) -> None:
     """Paint, measure, print, write and draw, with the first stack of every method as a picture."""
-    steps, seeds = args.steps or STEPS, args.seeds or SEEDS
-    prompts = [tuple(f"{scene} {level}" for level in LEVELS) for scene in SCENES]
+    steps, seeds, name = args.steps or STEPS, args.seeds or SEEDS, args.figure
+    words = LEVELS[zoom_factor]
+    prompts = [tuple(f"{scene} {level}" for level in words) for scene in SCENES]
     stacks = [
-        ZoomParams(prompts=lines, seed=seed, zoom_factor=P, steps=steps) for lines in prompts for seed in range(seeds)
+        ZoomParams(prompts=lines, seed=seed, zoom_factor=zoom_factor, steps=steps)
+        for lines in prompts
+        for seed in range(seeds)
     ]
-    note = f"{OF}. {len(stacks)} zoom stacks a row ({seeds} of each of {len(SCENES)} scenes), {len(LEVELS)} levels, "
-    note += f"p = {P}, {steps} steps; in brackets 95 % bootstrap intervals."
-    table = Table("zoom", "method", METRICS, note=note, device=args.device)
+    note = f"{OF}. {len(stacks)} zoom stacks a row ({seeds} of each of {len(SCENES)} scenes), {len(words)} levels, "
+    note += f"p = {zoom_factor}, {steps} steps; in brackets 95 % bootstrap intervals."
+    table = Table(name, "method", METRICS, note=note, device=args.device)
     panels: dict[str, list[Point]] = {metric: [] for metric in METRICS}
     pictures = []
-    for name, (changes, merge) in METHODS.items():
-        measured, finished = [], []
+    network, levels = load_features(), len(words)
+    others = [true_zoom(scene, OTHERS + seed, zoom_factor, levels) for scene in SCENES for seed in range(TRUE_ZOOMS)]
+    measured = partial(_measured, zoom_factor=zoom_factor, network=network, truth=_features(network, others))
+    for label, contender in METHODS.items():
+        finished, numbers = [], []
         for params in stacks:
-            sampled, levels = _stack(pipeline, gallery, name, replace(params, **changes), merge, args.bfloat16)
-            rendered = render_image(levels, P, PIXELS_PER_CELL)
-            finished.append(rendered)
-            given = levels if name == "independent" else rendered
-            measured.append(_measured(given, sampled))
+            sampled, given = painted_stack(pipeline, gallery, label, params, contender.paint, args.bfloat16)
+            if contender.nested:
+                given = render_image(given, zoom_factor, PIXELS_PER_CELL)
+            finished.append(given)
+            numbers.append(measured(given, sampled))
             if params is stacks[0]:
-                pictures.append(torch.cat(list(rendered), dim=-1))
-        values = _intervals(measured)
-        table.row(name, values, panoramas=len(stacks))
+                pictures.append(torch.cat(list(given), dim=-1))
+        values = _intervals(numbers)
+        table.row(label, values, panoramas=len(stacks))
         for metric, value in values.items():
-            panels[metric].append(Point(name, value))
-    passed = [pipeline.decode(pipeline.autoencoder.encode(levels)) for levels in finished]  # each level for itself
-    limit = _intervals([_measured(stack, stack) for stack in passed])
-    table.row("ours, through the autoencoder", limit, panoramas=len(stacks))
-    drawn = [_true_zoom(scene, seed) for scene in SCENES for seed in range(seeds)]
-    table.row("true zooms", _intervals([_measured(stack, stack) for stack in drawn]), panoramas=len(drawn))
+            panels[metric].append(Point(label, value))
+    passed = [pipeline.decode(pipeline.autoencoder.encode(stack)) for stack in finished]  # each level for itself
+    table.row(
+        "ours, through the autoencoder", _intervals([measured(stack, stack) for stack in passed]), panoramas=len(stacks)
+    )
+    drawn = [true_zoom(scene, seed, zoom_factor, levels) for scene in SCENES for seed in range(seeds)]
+    table.row("true zooms", _intervals([measured(stack, stack) for stack in drawn]), panoramas=len(drawn))
     table.save(args.results)
-    draw(args.results / "zoom.svg", OF, panels)
-    save_image(torch.cat(pictures, dim=-2)[None].clamp(0, 1), args.results / "zoom.jpg")
+    draw(args.results / f"{name}.svg", OF, panels)
+    save_image(torch.cat(pictures, dim=-2)[None].clamp(0, 1), args.results / f"{name}.jpg")
     print(f"{gallery.painted} stacks painted, all others were there", file=sys.stderr)
 
 
-def _measured(given: Tensor, sampled: Tensor) -> Tensor:
+def _measured(
+    given: Tensor, sampled: Tensor, zoom_factor: int, network: FeatureNetwork, truth: Sequence[Tensor]
+) -> Tensor:
     """The METRICS of one stack: what a method gives, and what was sampled before."""
-    apart = [zoom_inconsistency(stack, P).mean() for stack in (given, sampled)]
-    rendered = render_image(given, P, PIXELS_PER_CELL)
-    frames, textures = ring_energy(rendered, P).mean(), texture_ratios(rendered, P, PIXELS_PER_CELL).log().mean().exp()
+    apart = [zoom_inconsistency(stack, zoom_factor).mean() for stack in (given, sampled)]
+    rendered = render_image(given, zoom_factor, PIXELS_PER_CELL)
+    frames = ring_energy(rendered, zoom_factor).mean()
+    textures = texture_ratios(rendered, zoom_factor, PIXELS_PER_CELL).log().mean().exp()
     inside = given[-1:, ..., BORDER:-BORDER, BORDER:-BORDER]
-    return torch.stack([*apart, sharpness(inside)[0], frames, textures])
+    alike = [giqa(level, true).mean() for level, true in zip(network(given).split(1), truth, strict=True)]
+    return torch.stack([*apart, sharpness(inside)[0], frames, textures, torch.stack(alike).mean()])
 
 
-def _true_zoom(scene: str, seed: int) -> Tensor:
-    """(N, 3, H, W): a scene of the world with a forest in the middle, at the zooms of LEVELS."""
-    drawn = true_scene(scene, seed)
-    size = ZoomParams.height, ZoomParams.width
-    levels = [render(drawn, *size, zoom=P**level, centre=(10.0 + seed, FOREST)) for level in range(len(LEVELS))]
-    return torch.stack([torch.from_numpy(level.image).permute(2, 0, 1) for level in levels]).clamp(0, 1).float()
+def _features(network: FeatureNetwork, stacks: Sequence[Tensor]) -> list[Tensor]:
+    """(M, 64) of every level of M stacks."""
+    return [network(level) for level in torch.stack([*stacks], dim=1)]
+
+
+def true_zoom(scene: str, seed: int, zoom_factor: int, levels: int) -> Tensor:
+    """(N, 3, H, W): a scene of the world with a forest in the middle, the most zoomed out first."""
+    drawn, size = true_scene(scene, seed), (ZoomParams.height, ZoomParams.width)
+    views = [render(drawn, *size, zoom=zoom_factor**level, centre=(10.0 + seed, FOREST)) for level in range(levels)]
+    return torch.stack([torch.from_numpy(level.image).permute(2, 0, 1) for level in views]).clamp(0, 1).float()
 
 
 def _intervals(measured: Sequence[Tensor]) -> dict[str, Value]:
@@ -139,17 +180,22 @@ def _intervals(measured: Sequence[Tensor]) -> dict[str, Value]:
     return dict(zip(METRICS, map(mean_interval, torch.stack([*measured], dim=1)), strict=True))
 
 
-def _stack(
-    pipeline: LandscapePipeline, gallery: Gallery, name: str, params: ZoomParams, merge: Merge, bfloat16: bool
+def painted_stack(
+    pipeline: LandscapePipeline,
+    gallery: Gallery,
+    name: str,
+    params: ZoomParams,
+    paint: Callable[[LandscapePipeline, ZoomParams], Zoom],
+    bfloat16: bool,
 ) -> tuple[Tensor, Tensor]:
     """The levels as sampled and joined, (N, 3, H, W) each; kept as one picture of two rows."""
 
-    def paint() -> tuple[Tensor, int]:
+    def painted() -> tuple[Tensor, int]:
         with torch.autocast(pipeline.device.type, torch.bfloat16, enabled=bfloat16):
-            zoom = paint_zoom(pipeline, params, merge=merge)
+            zoom = paint(pipeline, params)
         rows = [torch.cat(list(levels), dim=-1) for levels in (zoom.sampled, zoom.levels)]
         return torch.cat(rows, dim=-2), zoom.views
 
-    image = gallery.picture((name, params), paint).image
+    image = gallery.picture((name, params), painted).image
     sampled, levels = (torch.stack(row.split(params.width, dim=-1)) for row in image.split(params.height, dim=-2))
     return sampled, levels

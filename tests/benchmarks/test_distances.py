@@ -1,8 +1,8 @@
-"""FID and KID are the formulas of their papers."""
+"""FID, KID and GIQA are the formulas of their papers."""
 
 import pytest
 import torch
-from joint_diffusion.benchmarks.distances import fid, kid
+from joint_diffusion.benchmarks.distances import fid, giqa, kid
 
 SIZE = 64
 
@@ -46,3 +46,10 @@ def test_the_parts_of_the_sets_are_the_same_in_every_run(options):
 def test_equal_sets_have_no_distance():
     one = torch.randn(200, SIZE, generator=torch.Generator().manual_seed(0))
     assert fid(one, one) == pytest.approx(0, abs=1e-2)
+
+
+def test_giqa_is_the_formula():
+    truth = torch.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, 2.0], [100.0, 0.0]])
+    pictures = torch.tensor([[0.0, 1.0], [0.0, -8.0]])
+    expected = [(1 / 1 + 1 / 1) / 2, (1 / 8 + 1 / 10) / 2]
+    assert giqa(pictures, truth, nearest=2).tolist() == pytest.approx(expected)

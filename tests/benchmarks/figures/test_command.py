@@ -24,14 +24,16 @@ RUNS = {  # and the rows of their tables
     f"msd-tall {MSD}": 3,
     f"msd-large {MSD}": 3,
     f"msd-sync --seeds 2 {WIDE}": 4,
-    f"sync --seeds 2 {WIDE}": 6,
+    f"sync --seeds 2 {WIDE}": 7,
     f"sync-weight {STRIP}": 9,
     f"sync-anchors {STRIP}": 3,
     f"twin {STRIP}": 15,
     f"twin-tau {STRIP}": 5,
     f"twin-lambda {STRIP}": 6,
     f"twin-cross-stride {STRIP}": 6,
-    "zoom --seeds 1 --steps 2": 7,
+    "zoom --seeds 1 --steps 2": 9,
+    "zoom-4 --seeds 1 --steps 1": 9,
+    "zoom-levels --seeds 1 --steps 2": 8,
     "enlarge --seeds 2 --columns 1 --steps 1": 11,
     "enlarge-4 --seeds 2 --columns 1 --steps 1": 11,
 }
@@ -39,7 +41,7 @@ NAMES = [run.split()[0] for run in RUNS]
 ALL = """
 import dataclasses, sys
 from benchmarks import bootstrap
-from benchmarks.figures import enlarging
+from benchmarks.figures import enlarging, zooms
 from benchmarks.figures import __main__ as figures
 bootstrap.RESAMPLES, figures.TRUE_PICTURES = 10, 6
 enlarging.TRUE_PICTURES, enlarging.HEIGHT, enlarging.PROMPTS = 2, 96, enlarging.PROMPTS[:1]
@@ -47,7 +49,8 @@ for name, figure in figures.FIGURES.items():
     every = {"msd-steps": 3, "msd-weight": 5}.get(name, 1)  # the fewest with each method, and no weight beside ten
     few = dataclasses.replace(figure, prompts=figure.prompts[:2], lines=figure.lines[::every])
     figures.FIGURES[name] = few
-print(*figures.FIGURES, "zoom", *figures.ENLARGING)
+zooms.TRUE_ZOOMS = 2
+print(*figures.FIGURES, *figures.ZOOMING, figures.ZOOM_LEVELS, *figures.ENLARGING)
 folder, *runs = sys.argv[1:]
 for run in runs:
     print("run:", run, file=sys.stderr, flush=True)
@@ -82,9 +85,10 @@ def test_tables_have_a_number_in_every_place(ran, name, rows):
     comments, lines = read(ran.results / f"{name}.csv")
     labels, metrics = ({line[field] for line in lines} for field in ("row", "metric"))
     assert len(labels) == rows
-    itself = name.startswith("enlarge")  # true pictures have no PSNR, for they are what is made small
-    assert len(lines) == rows * len(metrics) - itself
-    assert {line["panoramas"] for line in lines} == {"3" if name == "zoom" else "2"}
+    # True pictures have no PSNR, for they are what is made small. The last level of a zoom has no border to look at.
+    missing = {"enlarge": 1, "enlarge-4": 1, "zoom-levels": 4}.get(name, 0)
+    assert len(lines) == rows * len(metrics) - missing
+    assert {line["panoramas"] for line in lines} == {"3" if name.startswith("zoom") else "2"}
     for line in lines:
         value, low, high = (float(line[field] or "0") for field in ("value", "low", "high"))
         assert abs(value) < float("inf")  # and not nan
@@ -150,4 +154,14 @@ def test_zoom_stacks_agree_where_they_are_rendered_from_one_set_of_layers(ran):
     assert (
         zoom["naive averaging", "sharpness of the innermost level"] < zoom["ours", "sharpness of the innermost level"]
     )
-    assert Image.open(ran.results / "zoom.jpg").size == (4 * 128, 5 * 128)  # levels, and methods
+    for name in ("zoom", "zoom-4"):
+        assert Image.open(ran.results / f"{name}.jpg").size == (4 * 128, 7 * 128)  # levels, and methods
+
+
+def test_levels_that_are_made_from_one_another_agree(ran):
+    """Outpainting puts the level before in the middle; super-resolution keeps it up to rounding of the pixels."""
+    for name in ("zoom", "zoom-4"):
+        zoom = values_of(ran, name)
+        assert zoom["outpainting", "inconsistency"] < 0.01
+        assert zoom["super-resolution", "inconsistency"] < 0.02
+        assert zoom["true zooms", "Mean-GIQA"] > zoom["independent", "Mean-GIQA"]

@@ -13,20 +13,19 @@ from host import ROOT
 from safetensors.torch import load_file
 
 TRAIN = """
-import json, pickle, sys
+import json, sys
 from pathlib import Path
 import numpy as np, torch
 from benchmarks.figures import train_features
 from benchmarks.figures.features import SIZE, FeatureNetwork
-from demo.train import draw_pictures
+from demo.train.pictures import draw_pictures
 from safetensors.torch import load_file
 
 train_features.HELD_BACK, train_features.ASKED, train_features.WHITENED = 4, 100, 400
 weights = Path(sys.argv[1])
-pictures = draw_pictures(12, workers=1)
-cache = weights.with_suffix(".pickle")
-cache.write_bytes(pickle.dumps(pictures))
-sys.argv[1:] = ["--cache", str(cache), "--steps", "101", "--batch", "4", "--out", str(weights)]
+pictures = draw_pictures(12, workers=1, kept=weights.parent)
+kept = ["--pictures", "12", "--kept", str(weights.parent)]
+sys.argv[1:] = [*kept, "--steps", "101", "--batch", "4", "--out", str(weights)]
 train_features.main()
 
 network = FeatureNetwork()

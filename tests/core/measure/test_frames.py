@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from joint_diffusion.core.measure.frames import texture_ratios
+from joint_diffusion.core.measure.frames import texture_ratios, texture_ratios_between
 from joint_diffusion.core.methods.powers_of_ten import render_image
 from joint_diffusion.core.zoom.geometry import levels_nesting
 from torch.testing import assert_close
@@ -56,6 +56,21 @@ def test_nothing_depends_on_how_the_picture_lies(dim):
     images = with_contrast(texture(), 2, 0.5)
     assert_close(texture_ratios(images.flip(dim), 2), texture_ratios(images, 2))
     assert_close(texture_ratios(images.transpose(-1, -2), 2), texture_ratios(images, 2))
+
+
+@pytest.mark.parametrize("zoom_factor", [2, 4])
+def test_frames_of_a_video_are_looked_at_where_the_next_level_is(zoom_factor):
+    """A level with texture in one without; halfway to the third level, nothing of the border between them is seen."""
+    flat = torch.full((3, 3, 128, 128), 0.5)
+    framed = torch.cat([flat[:1], texture(levels=2, side=128)])
+    seen, beyond = texture_ratios_between(framed, [0.5, 1.5], zoom_factor).tolist()
+    assert seen > 3 > 2 > beyond / texture_ratios_between(texture(levels=3), [1.5], zoom_factor).item()
+    assert_close(texture_ratios_between(flat, [0.25, 1.5], zoom_factor), torch.ones(2))
+
+
+def test_frames_in_which_nothing_is_left_beside_the_level_are_refused():
+    with pytest.raises(ValueError, match=r"zooms: at 0\.95 the next level leaves no 8 pixels beside it"):
+        texture_ratios_between(texture(), [0.95], 2)
 
 
 def test_one_level_is_refused():

@@ -1,0 +1,72 @@
+"""Frames and sharpness of a deep zoom, level by level, beside true zooms of the world.
+
+texture ratio       across the border of the next level, in the level: see `core.measure.frames`
+in frames           the same in the frames of a video between this level and the next, the worst of BETWEEN
+sharpness           contrast of the details of the level without its border
+"""
+
+import argparse
+
+import torch
+from torch import Tensor
+
+from core.measure.frames import texture_ratios, texture_ratios_between
+from core.methods.powers_of_ten import render_image
+from demo.autoencoder import PIXELS_PER_CELL
+from demo.metrics import sharpness
+from demo.pipeline import LandscapePipeline
+from demo.vocabulary import ZOOMS
+from demo.zoom import ZoomParams
+
+from ..bootstrap import mean_interval
+from ..table import Table
+from .gallery import Gallery
+from .plots import Point, draw
+from .zooms import BORDER, SCENES, SEEDS, STEPS, joint, painted_stack, true_zoom
+
+P = 2
+BETWEEN = (0.25, 0.5, 0.75)  # levels further in than a level
+PARTS = ("texture ratio", "in frames", "sharpness")
+METRICS = tuple(f"{part}{of}" for part in PARTS for of in ("", ", true zooms"))
+OF = "Generative Powers of Ten: a zoom of 8 levels, p = 2"
+
+
+def zoom_levels_figure(pipeline: LandscapePipeline, gallery: Gallery, args: argparse.Namespace) -> None:
+    """Paint, measure, print, write and draw."""
+    steps, seeds = args.steps or STEPS, args.seeds or SEEDS
+    stacks = [(scene, seed) for scene in SCENES for seed in range(seeds)]
+    note = (
+        f"{OF}. {len(stacks)} zoom stacks ({seeds} of each of {len(SCENES)} scenes), {steps} steps; in brackets 95 % "
+    )
+    note += "bootstrap intervals."
+    painted, true = [], []
+    for scene, seed in stacks:
+        lines = tuple(f"{scene} {zoom} {'sky forest meadow' if zoom == ZOOMS[0] else 'forest'}" for zoom in ZOOMS)
+        params = ZoomParams(prompts=lines, seed=seed, zoom_factor=P, steps=steps)
+        levels = painted_stack(pipeline, gallery, "ours", params, joint(), args.bfloat16)[1]
+        painted.append(measured(render_image(levels, P, PIXELS_PER_CELL)))
+        true.append(measured(true_zoom(scene, seed, P, len(ZOOMS))))
+    panels: dict[str, list[Point]] = {part: [] for part in PARTS}
+    table = Table("zoom-levels", "level", METRICS, note=note, device=args.device)
+    for level, word in enumerate(ZOOMS):
+        values = {}
+        for part, name in enumerate(PARTS):
+            for of, numbers in (("", painted), (", true zooms", true)):
+                row = torch.stack([stack[part, level] for stack in numbers])
+                if not row.isnan().any():
+                    values[f"{name}{of}"] = mean_interval(row)
+                    panels[name].append(Point(word, values[f"{name}{of}"], level, of.removeprefix(", ") or "ours"))
+        table.row(word, values, panoramas=len(stacks))
+    table.save(args.results)
+    draw(args.results / "zoom-levels.svg", OF, panels, "level")
+
+
+def measured(levels: Tensor) -> Tensor:
+    """(PARTS, N) numbers of a stack (N, 3, H, W); the last level has no next one, so its first two are NaN."""
+    zooms = [level + between for level in range(len(levels) - 1) for between in BETWEEN]
+    frames = texture_ratios_between(levels, zooms, P, PIXELS_PER_CELL).reshape(-1, len(BETWEEN)).amax(dim=1)
+    none = torch.full((1,), torch.nan)
+    inside = levels[..., BORDER:-BORDER, BORDER:-BORDER]
+    return torch.stack(
+        [torch.cat([texture_ratios(levels, P, PIXELS_PER_CELL), none]), torch.cat([frames, none]), sharpness(inside)]
+    )

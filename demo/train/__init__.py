@@ -1,0 +1,1 @@
+"""Training of the bundled model: `python -m demo.train`."""

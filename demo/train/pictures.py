@@ -1,0 +1,73 @@
+"""The pictures that the model is trained on, drawn once and kept, and windows of them."""
+
+import multiprocessing
+import pickle
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..autoencoder import PIXELS_PER_CELL, Autoencoder
+from ..dataset import Picture, caption, draw
+from ..model import NATIVE
+from ..vocabulary import padded_ids
+
+SHARD = 100  # pictures in a file: less than a minute of drawing
+
+
+def draw_pictures(count: int, workers: int, kept: Path | None = None) -> list[Picture]:
+    """Pictures 0..count-1 of the training set; those of whole files in the folder `kept` are read from there."""
+    pictures: list[Picture] = []
+    with multiprocessing.Pool(workers) as pool:
+        while len(pictures) < count:
+            numbers = range(len(pictures), min(len(pictures) + SHARD, count))
+            path = kept / f"pictures-{numbers.start}-{numbers.stop}.pickle" if kept else None
+            if path and path.exists():
+                pictures += pickle.loads(path.read_bytes())
+                continue
+            drawn = pool.map(draw, numbers, chunksize=4)
+            pictures += drawn
+            if path:
+                part = path.with_suffix(".part")
+                part.write_bytes(pickle.dumps(drawn))
+                part.replace(path)
+                print(f"{len(pictures)} of {count} pictures", flush=True)
+    return pictures
+
+
+def image_crops(pictures: list[Picture], batch: int, rng: np.random.Generator, device: str) -> Tensor:
+    """(B, 3, 128, 128) float windows at random places, not aligned to cells."""
+    side, crops = NATIVE * PIXELS_PER_CELL, []
+    for i in rng.integers(len(pictures), size=batch):
+        h, w = pictures[i].image.shape[:2]
+        top, left = rng.integers(h - side + 1), rng.integers(w - side + 1)
+        crops.append(pictures[i].image[top : top + side, left : left + side])
+    x = torch.from_numpy(np.stack(crops)).to(device).permute(0, 3, 1, 2).float() / 255
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def encode_pictures(model: Autoencoder, pictures: list[Picture], device: str) -> list[Tensor]:
+    """(C, h, w) latents of whole pictures. Windows of them depend on what is beyond their borders, as in a panorama."""
+    latents = []
+    for picture in pictures:
+        x = torch.from_numpy(picture.image).to(device).permute(2, 0, 1)[None].float() / 255
+        with torch.autocast(device.split(":")[0], torch.bfloat16):
+            z = model.encode(x.contiguous(memory_format=torch.channels_last))
+        latents.append(z[0].float().cpu())
+    return latents
+
+
+def window_batch(
+    pictures: list[Picture], latents: list[Tensor], batch: int, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """(B, C, 16, 16) latent windows and their (B, T) tokens."""
+    views, rows = [], []
+    for i in rng.integers(len(pictures), size=batch):
+        h, w = latents[i].shape[1:]
+        top, left = rng.integers(h - NATIVE + 1), rng.integers(w - NATIVE + 1)
+        window = slice(top, top + NATIVE), slice(left, left + NATIVE)
+        views.append(latents[i][(slice(None), *window)])
+        rows.append(padded_ids(caption(pictures[i], window, rng)))
+    return torch.stack(views), torch.tensor(rows)
