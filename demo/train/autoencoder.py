@@ -38,7 +38,7 @@ def train_autoencoder(pictures: list[Picture], steps: int, batch: int, device: s
         loss = picture_loss(output.float(), x)
         return loss + 0.3 * picture_loss(half.float(), nn.functional.avg_pool2d(x[few], 2))
 
-    fit("autoencoder", batch_loss, optimiser, 1e-3, steps, {"model": model}, checkpoint)
+    fit("autoencoder", batch_loss, optimiser, 2e-3, steps, {"model": model}, checkpoint)
     model.eval()
     with torch.no_grad():
         rng = np.random.default_rng(1)
@@ -86,7 +86,7 @@ def sharpen_decoder(
         return image[..., PIXELS_PER_CELL:-PIXELS_PER_CELL, PIXELS_PER_CELL:-PIXELS_PER_CELL]
 
     kept = {"model": model, "critic": critic, "critics": critics}
-    fit("decoder", batch_loss, optimiser, 1e-3, steps, kept, checkpoint)
+    fit("decoder", batch_loss, optimiser, 2.5e-3, steps, kept, checkpoint)
 
 
 @torch.no_grad()
