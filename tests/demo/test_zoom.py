@@ -65,3 +65,5 @@ def test_rings_are_found_where_the_next_level_begins():
     elsewhere = levels.clone()
     elsewhere[0, :, 48:80, 48:80] += 2
     assert ring_energy(elsewhere, 2).item() < 1
+    assert 0.6 < ring_energy(levels, 4).item() < 1.6  # there is no room for a ring 16 pixels further in
+    assert ring_energy(elsewhere, 4).item() > 3
