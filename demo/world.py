@@ -6,6 +6,7 @@ edge. So every column shows them in the order of `palette.LAYERS`, which is the 
 """
 
 from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -61,10 +62,18 @@ def random_scene(rng: np.random.Generator) -> Scene:
     )
 
 
-class _Canvas:
-    """A picture that is being painted: its pixels in world coordinates, colours, layers."""
+class Canvas:
+    """A picture that is being painted: its pixels in world coordinates, colours, layers.
+
+    Raises:
+        ValueError: a height or width below 1, or a zoom that is not above 0.
+    """
 
     def __init__(self, height: int, width: int, zoom: float, centre: tuple[float, float]) -> None:
+        if height < 1 or width < 1:
+            raise ValueError(f"height and width: must be at least 1 pixel, got {height} x {width}.")
+        if not zoom > 0:
+            raise ValueError(f"zoom: must be positive, got {zoom}; 1 shows the whole scene in 128 rows.")
         self.pixel = 1.0 / (WINDOW * zoom)  # scene heights
         cx, cy = centre
         # In float64: far to the right, pixels of a close-up are closer than float32 resolves.
@@ -73,6 +82,12 @@ class _Canvas:
         self.image = np.zeros((height, width, 3), dtype=np.float32)
         self.layers = np.zeros((height, width), dtype=np.uint8)
         self.side, self.depth, self.cloud = np.zeros((3, height, width), dtype=np.float32)
+
+    def above(self, y: float) -> "Canvas":
+        """The rows above y of the world; painting them paints this picture."""
+        part, rows = copy(self), slice(0, self.row_of(y))
+        part.y, part.image, part.layers, part.cloud = self.y[rows], self.image[rows], self.layers[rows], self.cloud[rows]
+        return part
 
     def row_of(self, y: float) -> int:
         """The first row at or below y of the world."""
@@ -100,7 +115,7 @@ class _Sheet(NamedTuple):
     tip: np.ndarray | float = 0.0  # y of its tip
 
 
-def _sky(c: _Canvas, s: Scene, p: Palette) -> None:
+def paint_sky(c: Canvas, s: Scene, p: Palette) -> None:
     height = np.clip(c.y / (0.46 - s.lift), 0, 1) ** 1.3
     c.image[:] = mix(p.zenith, p.horizon, height + np.zeros_like(c.x))
     if s.hour == "night":
@@ -128,7 +143,7 @@ def _sky(c: _Canvas, s: Scene, p: Palette) -> None:
         c.cloud[:] = cover
 
 
-def _mountains(c: _Canvas, s: Scene, p: Palette) -> Iterator[_Sheet]:
+def _mountains(c: Canvas, s: Scene, p: Palette) -> Iterator[_Sheet]:
     ranges = 3
     for k in range(ranges):
         near = k / (ranges - 1)
@@ -157,7 +172,7 @@ class _Firs(NamedTuple):
     tip: np.ndarray  # y
 
 
-def _firs(c: _Canvas, base: np.ndarray, wide: float, tall: float, seed: int) -> _Firs:
+def _firs(c: Canvas, base: np.ndarray, wide: float, tall: float, seed: int) -> _Firs:
     edge, tone, front, tip = base, np.zeros_like(base), c.x, base
     number = np.floor(c.x / wide)
     for neighbour in (-1, 0, 1):  # trees are wider than their cell
@@ -175,7 +190,7 @@ def _firs(c: _Canvas, base: np.ndarray, wide: float, tall: float, seed: int) -> 
     return _Firs(edge - 0.006 * texture(c.x, 0.5, 160.0, c.pixel, seed + 3), tone, front, tip)
 
 
-def _forest(c: _Canvas, s: Scene, p: Palette) -> Iterator[_Sheet]:
+def _forest(c: Canvas, s: Scene, p: Palette) -> Iterator[_Sheet]:
     rows_of_trees = 8
     roll = 0.08 * fractal(c.x, 0.3, 0.9, c.pixel, s.seed + 300, most=3)
     for k in range(rows_of_trees):
@@ -195,7 +210,7 @@ def _forest(c: _Canvas, s: Scene, p: Palette) -> Iterator[_Sheet]:
         yield _Sheet(FOREST, firs.edge, colour, firs.trunk, firs.tip)
 
 
-def _lake(c: _Canvas, s: Scene, p: Palette) -> Iterator[_Sheet]:
+def _lake(c: Canvas, s: Scene, p: Palette) -> Iterator[_Sheet]:
     edge = 0.66 - s.lift + 0.018 * fractal(c.x, 0.3, 1.1, c.pixel, s.seed + 500) + np.zeros_like(c.x)
 
     def colour(y: np.ndarray, depth: np.ndarray) -> np.ndarray:
@@ -207,7 +222,7 @@ def _lake(c: _Canvas, s: Scene, p: Palette) -> Iterator[_Sheet]:
     yield _Sheet(LAKE, edge, colour)
 
 
-def _meadow(c: _Canvas, s: Scene, p: Palette) -> Iterator[_Sheet]:
+def _meadow(c: Canvas, s: Scene, p: Palette) -> Iterator[_Sheet]:
     tufts = 7
     swell = 0.09 * fractal(c.x, 0.3, 0.8, c.pixel, s.seed + 600, most=3)
     first = 0.78 if s.lake else 0.68
@@ -230,7 +245,7 @@ def _meadow(c: _Canvas, s: Scene, p: Palette) -> Iterator[_Sheet]:
         yield _Sheet(MEADOW, edge, colour)
 
 
-def _visible_rows(c: _Canvas, sheets: list[_Sheet]) -> list[slice]:
+def _visible_rows(c: Canvas, sheets: list[_Sheet]) -> list[slice]:
     """The rows in which each sheet may be visible: from its edge to where the sheets in front hide every column."""
     rows, front = [], np.full_like(c.x, np.inf)
     for sheet in reversed(sheets):
@@ -240,7 +255,7 @@ def _visible_rows(c: _Canvas, sheets: list[_Sheet]) -> list[slice]:
     return rows[::-1]
 
 
-def _add_detail(c: _Canvas, s: Scene, p: Palette) -> None:
+def _add_detail(c: Canvas, s: Scene, p: Palette) -> None:
     x, y = np.broadcast_arrays(c.x, c.y)
     for layer, detail in enumerate(DETAIL):
         seen = c.layers == layer
@@ -262,12 +277,8 @@ def render(
     Raises:
         ValueError: a height or width below 1, or a zoom that is not above 0.
     """
-    if height < 1 or width < 1:
-        raise ValueError(f"height and width: must be at least 1 pixel, got {height} x {width}.")
-    if not zoom > 0:
-        raise ValueError(f"zoom: must be positive, got {zoom}; 1 shows the whole scene in 128 rows.")
-    c, p = _Canvas(height, width, zoom, centre), palette(scene.season, scene.hour)
-    _sky(c, scene, p)
+    c, p = Canvas(height, width, zoom, centre), palette(scene.season, scene.hour)
+    paint_sky(c, scene, p)
     shown = ((_mountains, scene.mountains), (_forest, True), (_lake, scene.lake), (_meadow, True))
     sheets = [sheet for layer, there in shown if there for sheet in layer(c, scene, p)]
     for sheet, rows in zip(sheets, _visible_rows(c, sheets), strict=True):
