@@ -1,7 +1,8 @@
 """Houses side by side without end: where each stands, and what chance decides about it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,6 +28,15 @@ ROOFS = {
 SHUTTERED = {"harbour": 0.15, "northern": 0.05, "old": 0.4, "southern": 0.85}
 
 
+class Chimney(NamedTuple):
+    """Two x from the left edge of the house, and two heights above the pavement."""
+
+    left: float
+    right: float
+    foot: float
+    top: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class House:
     """One house; lengths are in scene heights, heights are above the pavement."""
@@ -46,7 +56,7 @@ class House:
     shutters: bool
     boxes: bool  # flowers in front of windows
     roof_height: float
-    chimneys: tuple[tuple[float, float, float], ...]  # left, right and top
+    chimneys: tuple["Chimney", ...]
     seed: int
 
     @property
@@ -85,7 +95,7 @@ class House:
     def roof_top(self, x: np.ndarray) -> np.ndarray:
         """Height at which the sky begins."""
         top = self.ridge(x)
-        for left, right, height in self.chimneys:
+        for left, right, _, height in self.chimneys:
             top = np.where((x >= left) & (x < right), np.maximum(top, height), top)
         return top
 
@@ -105,18 +115,20 @@ def houses(low: float, high: float, town: str, seed: int) -> Iterator[House]:
 
 def _house(number: int, left: float, width: float, town: str, seed: int) -> House:
     rng = np.random.default_rng((seed, number % 2**32))
-    storey = float(rng.uniform(0.096, 0.128))
+
+    def one_of(shares: dict[str, float]) -> str:
+        return str(rng.choice(list(shares), p=list(shares.values())))
+
+    storey = float(rng.uniform(0.098, 0.128))
     storeys = max(2, round(float(rng.uniform(0.26, 0.42)) / storey))
     bays = max(1, round((width - 2 * MARGIN) / rng.uniform(0.075, 0.105)))
-    roof = str(rng.choice(list(ROOFS[town]), p=list(ROOFS[town].values())))
     wide = min(0.62 * (width - 2 * MARGIN) / bays, float(rng.uniform(0.040, 0.054)))
     tall = float(rng.uniform(0.56, 0.68)) * storey
-    high = {"gable": min(0.5 * width, 0.15), "steps": min(0.45 * width, 0.13), "flat": 0.034}
-    roof_height = high.get(roof, float(rng.uniform(0.07, 0.12)))
+    roof, high = one_of(ROOFS[town]), float(rng.uniform(0.07, 0.12))
     house = House(
         left=left,
         width=width,
-        wall=str(rng.choice(list(WALLS[town]), p=list(WALLS[town].values()))),
+        wall=one_of(WALLS[town]),
         roof=roof,
         colour=int(rng.integers(60)),
         tone=float(rng.uniform(0.92, 1.06)),
@@ -128,22 +140,17 @@ def _house(number: int, left: float, width: float, town: str, seed: int) -> Hous
         door=int(rng.integers(bays)),
         shutters=bool(rng.random() < SHUTTERED[town]),
         boxes=bool(rng.random() < 0.35),
-        roof_height=roof_height,
+        roof_height={"gable": min(0.5 * width, 0.15), "steps": min(0.45 * width, 0.13), "flat": 0.034}.get(roof, high),
         chimneys=(),
-        seed=int(rng.integers(2**31)),
+        seed=int(rng.integers(10**6)),
     )
-    count = 0 if roof in ("flat", "steps") else int(rng.integers(0, 3))
-    return _with_chimneys(house, count, rng)
-
-
-def _with_chimneys(house: House, count: int, rng: np.random.Generator) -> House:
-    from dataclasses import replace
-
-    places = rng.permutation(4)[:count]
+    count = 0 if roof in ("flat", "steps") else int(rng.integers(3))
     wide = float(rng.uniform(0.024, 0.034))
-    found = []
-    for place in places:
-        left = (0.10 + 0.8 * (place + 0.5) / 4) * house.width - wide / 2
-        middle = np.array([left + wide / 2])
-        found.append((left, left + wide, float(house.ridge(middle)[0]) + float(rng.uniform(0.03, 0.05))))
-    return replace(house, chimneys=tuple(found))
+    return replace(house, chimneys=tuple(_chimney(house, int(k), wide, rng) for k in rng.permutation(4)[:count]))
+
+
+def _chimney(house: House, place: int, wide: float, rng: np.random.Generator) -> Chimney:
+    """At one of four places on a roof."""
+    middle = (0.2 + 0.2 * place) * house.width
+    on_roof = float(house.ridge(np.array(middle)))
+    return Chimney(middle - wide / 2, middle + wide / 2, on_roof - 0.024, on_roof + float(rng.uniform(0.03, 0.05)))

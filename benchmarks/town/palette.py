@@ -4,11 +4,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from demo.palette import HOURS, Palette
+from demo.palette import Palette
 from demo.palette import palette as landscape_palette
 
 TOWNS = ("harbour", "northern", "old", "southern")
 LAYERS = ("sky", "roofs", "walls", "street")  # true order of a column, from top to bottom
+
+THINGS = ("clouds", "windows", "doors")  # what the layers have in them
 
 _WALLS = {
     "harbour": ((0.93, 0.74, 0.36), (0.90, 0.56, 0.38), (0.95, 0.86, 0.62), (0.86, 0.44, 0.30), (0.92, 0.68, 0.56)),
@@ -40,6 +42,7 @@ class TownPalette(NamedTuple):
     accents: np.ndarray  # (N, 3), of doors and shutters
     glow: np.ndarray  # of a lit window
     lit: float  # share of the windows that are lit
+    slates: bool  # whether roofs have flat slates or hollow tiles
 
 
 def palette(town: str, hour: str) -> TownPalette:
@@ -51,7 +54,5 @@ def palette(town: str, hour: str) -> TownPalette:
     rest = (np.array(colour, dtype=np.float32) * sky.light for colour in _REST[town])
     roofs, trim, wood, pavement, road = rest
     glow = np.array((1.0, 0.80, 0.42), dtype=np.float32)
-    return TownPalette(sky, walls, roofs, trim, wood, pavement, road, accents, glow, LIT[hour])
+    return TownPalette(sky, walls, roofs, trim, wood, pavement, road, accents, glow, LIT[hour], town == "northern")
 
-
-__all__ = ["HOURS", "LAYERS", "TOWNS", "TownPalette", "palette"]

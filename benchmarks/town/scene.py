@@ -14,14 +14,13 @@ from demo.palette import HOURS
 from demo.world import CLOUDY, Canvas, Render, paint_sky
 
 from .houses import House, houses
-from .openings import paint_door, paint_windows, wall_grid
-from .palette import TOWNS, TownPalette, palette
+from .palette import LAYERS, TOWNS, TownPalette, palette
 from .roofs import paint_roof
 from .shapes import Surface, soft_edge, span
 from .street import street_colours
 from .walls import paint_wall
 
-SKY, ROOFS, WALLS, STREET = range(4)
+SKY, ROOFS, WALLS, STREET = range(len(LAYERS))
 GROUND = 0.82  # y of the foot of the houses
 FINE = 4  # places in a pixel at which the upper edges of roofs and walls are looked up
 
@@ -63,85 +62,76 @@ def render(
     Raises:
         ValueError: a height or width below 1, or a zoom that is not above 0.
     """
-    c, p = Canvas(height, width, zoom, centre), palette(scene.town, scene.hour)
-    ground = GROUND - scene.lift
-    left, right = c.x[0, 0] - c.pixel / 2, c.x[0, -1] + c.pixel / 2
-    shown = list(houses(left, right, scene.town, scene.seed))
-    _paint_sky(c.above(max(ground - house.eaves for house in shown) + c.pixel), scene, p)
+    c, p, ground = Canvas(height, width, zoom, centre), palette(scene.town, scene.hour), GROUND - scene.lift
+    shown = list(houses(c.x[0, 0] - c.pixel, c.x[0, -1] + c.pixel, scene.town, scene.seed))
+    _paint_sky(c.above(ground - min(house.eaves for house in shown) + c.pixel), scene, p)
     things = (c.cloud > CLOUDY).astype(np.uint8)
-    front = np.zeros_like(c.image)
+    houses_only = np.zeros_like(c.image)
     rows = slice(0, c.row_of(ground + c.pixel))
     for house in shown:
-        columns = slice(*np.searchsorted(c.x[0], (house.left - c.pixel / 2, house.left + house.width + c.pixel / 2)))
-        _paint_house(c, front, things, house, (rows, columns), ground, p)
-    c.image[rows] = front[rows]
-    below = slice(c.row_of(ground - c.pixel), height)
-    if below.start < height:
-        depth = c.y[below] - ground
+        _add_house(_Part(c, houses_only, things, rows, house), ground, p)
+    c.image[rows] = houses_only[rows]
+    rows = slice(c.row_of(ground - c.pixel), height)
+    depth = c.y[rows] - ground
+    if len(depth):
         street = street_colours(c.x, depth, c.pixel, scene.seed + 500, p)
-        c.image[below] += soft_edge(depth, c.pixel)[..., None] * (street - c.image[below])
-        c.layers[below][np.broadcast_to(depth >= 0, (len(depth), width))] = STREET
-    things[(c.layers != SKY) & (things == 1)] = 0
+        c.image[rows] += soft_edge(depth, c.pixel)[..., None] * (street - c.image[rows])
+        c.layers[rows][depth[:, 0] >= 0] = STREET
+        things[rows][depth[:, 0] >= 0] = 0
     return Render(np.clip(c.image, 0, 1), c.layers, things)
 
 
 def _paint_sky(c: Canvas, scene: Scene, p: TownPalette) -> None:
-    if not len(c.y):
-        return
-    paint_sky(c, scene, p.sky)
-    x, y = np.broadcast_arrays(c.x, c.y)
-    at = Points(
-        x=x.ravel(), y=y.ravel(), side=x.ravel(), depth=x.ravel(), cloud=c.cloud.ravel(),
-        pixel=c.pixel, seed=scene.seed + 1000,
-    )  # fmt: skip
-    c.image[:] = sky_detail(at, c.image.reshape(-1, 3), p.sky, False).reshape(c.image.shape)
+    if len(c.y):
+        paint_sky(c, scene, p.sky)
+        x, y = (np.broadcast_to(one, c.layers.shape).ravel() for one in (c.x, c.y))
+        at = Points(x=x, y=y, side=x, depth=y, cloud=c.cloud.ravel(), pixel=c.pixel, seed=scene.seed + 1000)
+        c.image[:] = sky_detail(at, c.image.reshape(-1, 3), p.sky, False).reshape(c.image.shape)
 
 
-def _paint_house(
-    c: Canvas,
-    front: np.ndarray,
-    things: np.ndarray,
-    house: House,
-    part: tuple[slice, slice],
-    ground: float,
-    p: TownPalette,
-) -> None:
-    """Add the colours of a house to `front`, as much as it covers of each column; a border may lie within one."""
-    rows, columns = part
-    y, x = ground - c.y[rows], c.x[:, columns] - house.left
-    if not x.size or not y.size:
+class _Part:
+    """The part of a picture in which a house stands; columns at its sides are its own only in part."""
+
+    def __init__(self, c: Canvas, out: np.ndarray, things: np.ndarray, rows: slice, house: House) -> None:
+        right = house.left + house.width
+        first, last = np.searchsorted(c.x[0], (house.left - c.pixel / 2, right + c.pixel / 2))
+        self.at = rows, slice(first, last)
+        self.share = span(c.x[:, first:last], house.left, right, c.pixel)[..., None]  # of each column
+        owned = slice(*np.searchsorted(c.x[0], (house.left, right)))  # columns with their middle in the house
+        self.truth_at, self.inner = (rows, owned), slice(owned.start - first, owned.stop - first)
+        self.x, self.y = c.x[:, first:last] - house.left, c.y[rows]
+        self.house, self.pixel = house, c.pixel
+        self.out, self.whole = out[self.at], (c.layers[self.truth_at], things[self.truth_at])
+        self.image, self.layers, self.things = (a[self.at].copy() for a in (c.image, c.layers, things))
+
+
+def _add_house(part: _Part, ground: float, p: TownPalette) -> None:
+    if not part.image.size:
         return
-    share = span(x, 0.0, house.width, c.pixel)
-    x = np.clip(x, 1e-9, house.width - 1e-9)
-    offsets = ((np.arange(FINE) + 0.5) / FINE - 0.5) * c.pixel
-    fine = np.clip(x + offsets[:, None], 0, house.width * (1 - 1e-9))  # (FINE, w)
-    colour, mine = c.image[part].copy(), things[part].copy()
-    layers = np.zeros(mine.shape, np.uint8)
-    covers = ((ROOFS, house.roof_top, paint_roof), (WALLS, house.wall_top, _paint_front))
-    for layer, top_of, paint in covers:
+    house, px, last = part.house, part.pixel, part.house.width * (1 - 1e-7)
+    up, x = ground - part.y, np.clip(part.x, 0, last)
+    offsets = ((np.arange(FINE)[:, None] + 0.5) / FINE - 0.5) * px
+    fine = np.clip(part.x + offsets, 0, last)
+    roof_foot = float(house.wall_top(fine).min()) - px
+    for layer, top_of, foot, paint in (
+        (ROOFS, house.roof_top, roof_foot, paint_roof),
+        (WALLS, house.wall_top, -np.inf, paint_wall),
+    ):
         tops = top_of(fine)
-        seen = slice(int((y[:, 0] > tops.max() + c.pixel).sum()), len(y))
-        if layer == ROOFS:
-            seen = slice(seen.start, int((y[:, 0] > house.wall_top(fine).min() - c.pixel).sum()))
+        seen = slice(int((up > tops.max() + px).sum()), int((up > foot).sum()))
         if seen.start >= seen.stop:
             continue
-        cover = np.mean([soft_edge(top - y[seen], c.pixel) for top in tops], axis=0)
-        painted, said = np.zeros((*cover.shape, 3), np.float32), np.zeros(cover.shape, np.uint8)
-        surface = Surface(
-            x=x.astype(np.float32), y=y[seen].astype(np.float32), colour=painted, things=said,
-            pixel=c.pixel, seed=house.seed % 10**6,
+        y = up[seen]
+        cover = np.mean([soft_edge(top - y, px) for top in tops], axis=0)[..., None]
+        s = Surface(
+            x=x.astype(np.float32), y=y.astype(np.float32), colour=np.zeros((*cover.shape[:2], 3), np.float32),
+            things=np.zeros(cover.shape[:2], np.uint8), pixel=px, seed=house.seed,
         )  # fmt: skip
-        paint(surface, house, p)
-        colour[seen] += cover[..., None] * (painted - colour[seen])
-        inside = top_of(x) >= y[seen]
-        layers[seen][inside], mine[seen][inside] = layer, said[inside]
-    front[part] += share[..., None] * colour
-    owned = slice(columns.start + int((c.x[0, columns] < house.left).sum()), columns.start + int((c.x[0, columns] < house.left + house.width).sum()))
-    inner = slice(owned.start - columns.start, owned.stop - columns.start)
-    c.layers[rows, owned], things[rows, owned] = layers[:, inner], mine[:, inner]
-
-
-def _paint_front(s: Surface, house: House, p: TownPalette) -> None:
-    paint_wall(s, house, p)
-    paint_windows(s, wall_grid(s, house), house, p)
-    paint_door(s, house, p)
+        paint(s, house, p)
+        part.image[seen] += cover * (s.colour - part.image[seen])
+        inside = top_of(x) >= y
+        part.layers[seen][inside] = layer
+        part.things[seen][inside] = s.things[inside]
+    part.out[:] += part.share * part.image
+    for whole, mine in zip(part.whole, (part.layers, part.things), strict=True):
+        whole[:] = mine[:, part.inner]

@@ -1,5 +1,6 @@
-"""Rectangles with exact edges: how much of a pixel they cover, so that they agree at every zoom."""
+"""Rectangles with exact edges: how much of a pixel they cover, so that pictures agree at every zoom."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,23 +23,34 @@ def soft_edge(inwards: np.ndarray, pixel: float) -> np.ndarray:
 
 @dataclass(frozen=True, kw_only=True)
 class Surface:
-    """The pixels of a part of a picture, in coordinates of what is painted there, in scene heights."""
+    """The pixels of a part of a house, in scene heights; who paints on it changes its arrays."""
 
     x: np.ndarray  # (1, w) to the right from the left edge of the house
     y: np.ndarray  # (h, 1) upwards from the pavement
     colour: np.ndarray  # (h, w, 3)
-    things: np.ndarray  # (h, w) uint8
+    things: np.ndarray  # (h, w) uint8, as in `Render`
     pixel: float
     seed: int
 
     def paint(self, colour: np.ndarray, cover: np.ndarray) -> None:
-        """Lay a colour, (3,) or (h, w, 3), over the pixels, as much as each is covered."""
-        self.colour[:] += cover[..., None] * (colour - self.colour)
+        """Lay one colour (3,) over the pixels, as much as each is covered (h, w)."""
+        seen = cover > 0
+        self.colour[seen] += cover[seen][:, None] * (colour - self.colour[seen])
 
-    def shade(self, bright: np.ndarray, cover: np.ndarray | float = 1.0) -> None:
+    def lay(
+        self,
+        colour: np.ndarray,
+        bright: Callable[[np.ndarray, np.ndarray], np.ndarray],
+        x: np.ndarray,
+        y: np.ndarray,
+        cover: np.ndarray,
+    ) -> None:
+        """Lay a material over the pixels: a colour times 1 + bright(x, y) of the points (N,) that are covered."""
+        seen = cover > 0
+        if seen.any():
+            at = (np.broadcast_to(one, seen.shape)[seen] for one in (x, y))
+            self.colour[seen] += cover[seen][:, None] * (colour * (1 + bright(*at))[:, None] - self.colour[seen])
+
+    def shade(self, bright: np.ndarray | float, cover: np.ndarray) -> None:
         """Multiply the brightness by 1 + bright where covered."""
         self.colour[:] *= np.clip(1 + cover * bright, 0.1, 2.5)[..., None]
-
-    def box(self, x: tuple[float, float], y: tuple[float, float]) -> np.ndarray:
-        """(h, w) cover of a rectangle from the left to the right and from the lower to the upper end."""
-        return span(self.x, *x, self.pixel) * span(self.y, *y, self.pixel)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .materials import cobbles, slabs
+from .materials import setts, slabs
 from .palette import TownPalette
 
 PAVEMENT, KERB = 0.046, 0.009  # scene heights from top to bottom
@@ -14,7 +14,7 @@ def street_colours(x: np.ndarray, depth: np.ndarray, pixel: float, seed: int, p:
     below = depth - PAVEMENT - KERB
     row = np.log1p(np.maximum(below, 0) / REACH) * REACH / FIRST
     high = FIRST * (1 + np.maximum(below, 0) / REACH)
-    road = p.road * (1 + cobbles(x, row, high, pixel, seed))[..., None]
+    road = p.road * (1 + setts(x, row, high, pixel, seed))[..., None]
     flags = p.pavement * (1 + slabs(x, depth, (0.040, PAVEMENT / 2), pixel, seed + 20))[..., None]
     edge = p.pavement * (1.10 + slabs(x, depth - PAVEMENT + 0.02, (0.110, 0.05), pixel, seed + 40))[..., None]
     colour = _upon(road, edge, below, pixel)
