@@ -6,20 +6,19 @@ every window. This is the fault that the joint methods repair. A zoom needs the 
 features at 4 to 128 times the scale.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .autoencoder import PIXELS_PER_CELL
-from .palette import LAYERS
 from .vocabulary import ZOOMS
-from .world import FOREST, LAKE, MEADOW, MOUNTAINS, SKY, WINDOW, Scene, random_scene, render
+from .world import WINDOW
+from .worlds import LANDSCAPES, World
 
 BANDS = {zoom: (0.85 * 2**k, 1.2 * 2**k) for k, zoom in enumerate(ZOOMS)}  # ranges of the zoom, without overlap
 BANDS["far"] = (1.0, 1.15)  # a window cannot show more than the scene
 SHARES = dict(zip(ZOOMS, (0.36, 0.22, 0.08, 0.08, 0.065, 0.065, 0.065, 0.065), strict=True))  # of the pictures
 CLOSE_UP = 3.0  # zoom from which a picture is a close-up of one layer
-CLOSE_UPS = {SKY: 0.16, MOUNTAINS: 0.21, FOREST: 0.25, LAKE: 0.17, MEADOW: 0.21}  # shares of the layers
 VISIBLE = 0.06  # share of a window from which a layer may be in the caption
 MAIN = 0.5  # share from which it is always in the caption of a close-up
 
@@ -29,15 +28,15 @@ class Picture(NamedTuple):
 
     image: np.ndarray  # (H, W, 3) uint8, H and W multiples of PIXELS_PER_CELL and at least WINDOW
     layers: np.ndarray  # (H / PIXELS_PER_CELL, W / PIXELS_PER_CELL) uint8, the layer at each cell's centre
-    clouds: np.ndarray  # (H / PIXELS_PER_CELL, W / PIXELS_PER_CELL) bool, whether a cloud is there
-    scene: Scene
+    things: np.ndarray  # the same of what is seen there, as in `Render`
+    scene: Any  # of the world
     zoom: str
 
 
-def draw(seed: int, zoom_word: str | None = None) -> Picture:
+def draw(seed: int, zoom_word: str | None = None, world: World = LANDSCAPES) -> Picture:
     """Training picture number `seed`; its zoom is drawn by SHARES and BANDS, or by the band of a zoom word alone."""
     rng = np.random.default_rng(seed)
-    scene = random_scene(rng)
+    scene = world.random_scene(rng)
     band = str(rng.choice(ZOOMS, p=[SHARES[z] for z in ZOOMS]))
     band = zoom_word or band
     low, high = BANDS[band]
@@ -47,48 +46,51 @@ def draw(seed: int, zoom_word: str | None = None) -> Picture:
     width = 3 * WINDOW if zoom < 3 else 2 * WINDOW
     x, y = float(rng.uniform(0, 200)), 0.5
     if zoom > CLOSE_UP:
-        x, y = _place(scene, x, rng)
+        x, y = _place(scene, x, rng, world)
     elif height < whole:
         half = height / (2 * WINDOW * zoom)
         y = float(rng.uniform(half, 1 - half))
-    image, *truth = render(scene, height, width, zoom=zoom, centre=(x, y))
+    image, *truth = world.render(scene, height, width, zoom=zoom, centre=(x, y))
     if rng.random() < 0.5:
         image, *truth = (plane[:, ::-1] for plane in (image, *truth))
-    layers, clouds = (
+    layers, things = (
         plane[PIXELS_PER_CELL // 2 :: PIXELS_PER_CELL, PIXELS_PER_CELL // 2 :: PIXELS_PER_CELL].copy()
         for plane in truth
     )
-    return Picture((image * 255 + 0.5).astype(np.uint8), layers, clouds, scene, band)
+    return Picture((image * 255 + 0.5).astype(np.uint8), layers, things, scene, band)
 
 
-def _place(scene: Scene, x: float, rng: np.random.Generator) -> tuple[float, float]:
+def _place(scene: Any, x: float, rng: np.random.Generator, world: World) -> tuple[float, float]:
     """The centre of a close-up: a point near x, on a layer drawn from those that are there."""
-    layers = render(scene, WINDOW, 8, centre=(x, 0.5)).layers
+    layers = world.render(scene, WINDOW, 8, centre=(x, 0.5)).layers
     there = np.unique(layers)
-    share = np.array([CLOSE_UPS[i] for i in there])
+    share = np.array([world.close_ups[i] for i in there])
     rows, columns = np.nonzero(layers == rng.choice(there, p=share / share.sum()))
     k = rng.integers(len(rows))
     return x + (columns[k] - 3.5) / WINDOW, (rows[k] + 0.5) / WINDOW
 
 
-def caption(picture: Picture, window: tuple[slice, slice], rng: np.random.Generator) -> list[str]:
+def caption(
+    picture: Picture, window: tuple[slice, slice], rng: np.random.Generator, world: World = LANDSCAPES
+) -> list[str]:
     """The caption of a window of cells of `picture`. Words are dropped at random, sometimes all.
 
-    So the model learns prompts without them: without a season the palette is free, without a zoom word whole scenes and
+    So the model learns prompts without them: without a word for it the palette is free, without a zoom word whole scenes and
     parts are possible. In a close-up the main layer is never dropped and the zoom word rarely, so that only prompts for
     a close-up lead to one.
     """
     if rng.random() < 0.12:
         return []
     layers = picture.layers[window]
-    share = np.bincount(layers.ravel(), minlength=len(LAYERS)) / layers.size
+    share = np.bincount(layers.ravel(), minlength=len(world.layers)) / layers.size
     close_up = BANDS[picture.zoom][1] > CLOSE_UP
-    words = [word for word in (picture.scene.season, picture.scene.hour) if rng.random() < 0.87]
+    words = [getattr(picture.scene, field) for field in world.palette if rng.random() < 0.87]
     if rng.random() < (0.9 if close_up else 0.5):
         words.append(picture.zoom)
-    seen = [i for i in range(len(LAYERS)) if share[i] > VISIBLE]
-    words += [LAYERS[i] for i in seen if rng.random() < (1.0 if close_up and share[i] > MAIN else 0.4)]
-    cloudy = picture.clouds[window].mean()
-    if cloudy > VISIBLE and rng.random() < (1.0 if close_up and cloudy > MAIN else 0.4):
-        words.append("clouds")
+    seen = [i for i in range(len(world.layers)) if share[i] > VISIBLE]
+    words += [world.layers[i] for i in seen if rng.random() < (1.0 if close_up and share[i] > MAIN else 0.4)]
+    for number, thing in enumerate(world.things, start=1):
+        much = (picture.things[window] == number).mean()
+        if much > VISIBLE and rng.random() < (1.0 if close_up and much > MAIN else 0.4):
+            words.append(thing)
     return words

@@ -4,21 +4,18 @@ For each palette, the colours of each layer in a few renders are described by a 
 classified, not single pixels, because texture is not layout.
 """
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .palette import HOURS, LAYERS, SEASONS
-from .vocabulary import known_words
-from .world import WINDOW, Scene, render
+from .world import WINDOW
+from .worlds import LANDSCAPES, World
 
 BLOCK = 4  # pixels per side of a classified cell
 _SPREAD = 0.012  # standard deviation added to every colour, for the error of a decoder
-
-_SAMPLES = ((True, 1.0, 0.5), (False, 1.0, 0.5), (True, 2.0, 0.7), (False, 2.0, 0.3))  # lake, zoom, height of the view
 
 
 class ColourModel(NamedTuple):
@@ -29,15 +26,7 @@ class ColourModel(NamedTuple):
     log_det: Tensor  # (P, L) log determinant of the covariance
 
 
-Palettes = tuple[tuple[str, str], ...]
-
-
-def palettes_of(prompt: str) -> Palettes:
-    """The (season, hour) pairs that a prompt allows; all of them where it names neither."""
-    words = known_words(prompt)
-    seasons = [s for s in SEASONS if s in words] or SEASONS
-    hours = [h for h in HOURS if h in words] or HOURS
-    return tuple((s, h) for s in seasons for h in hours)
+Palettes = tuple[tuple[str, ...], ...]
 
 
 def cells(image: Tensor) -> Tensor:
@@ -45,16 +34,16 @@ def cells(image: Tensor) -> Tensor:
     return nn.functional.avg_pool2d(image, BLOCK)
 
 
-@lru_cache(maxsize=len(SEASONS) * len(HOURS))
-def _layer_statistics(season: str, hour: str) -> tuple[Tensor, Tensor]:
-    colours: list[list[np.ndarray]] = [[] for _ in LAYERS]
-    for seed, (lake, zoom, y) in enumerate(_SAMPLES):
-        scene = Scene(seed=7000 + seed, season=season, hour=hour, lake=lake)
-        image, layers, _ = render(scene, 128, 192, zoom=zoom, centre=(3.0 + seed, y))
+@cache
+def _layer_statistics(world: World, palette: tuple[str, ...]) -> tuple[Tensor, Tensor]:
+    colours: list[list[np.ndarray]] = [[] for _ in world.layers]
+    for seed, (fields, zoom, y) in enumerate(world.examples):
+        scene = world.scene(seed=7000 + seed, **dict(zip(world.palette, palette, strict=True)), **fields)
+        image, layers, _ = world.render(scene, 128, 192, zoom=zoom, centre=(3.0 + seed, y))
         mean = cells(torch.from_numpy(image).permute(2, 0, 1)[None])[0].permute(1, 2, 0).numpy()
         block = layers.reshape(128 // BLOCK, BLOCK, 192 // BLOCK, BLOCK).swapaxes(1, 2).reshape(*mean.shape[:2], -1)
         pure = (block == block[..., :1]).all(-1)
-        for i in range(len(LAYERS)):
+        for i in range(len(world.layers)):
             colours[i].append(mean[pure & (block[..., 0] == i)])
     stacked = [torch.from_numpy(np.concatenate(c)).double() for c in colours]
     means = torch.stack([c.mean(0) for c in stacked])
@@ -62,9 +51,9 @@ def _layer_statistics(season: str, hour: str) -> tuple[Tensor, Tensor]:
 
 
 @lru_cache(maxsize=32)
-def colour_model(palettes: Palettes) -> ColourModel:
+def colour_model(palettes: Palettes, world: World = LANDSCAPES) -> ColourModel:
     """The Gaussians of these palettes."""
-    mean, covariance = (torch.stack(part) for part in zip(*(_layer_statistics(*p) for p in palettes), strict=True))
+    mean, covariance = (torch.stack(part) for part in zip(*(_layer_statistics(world, p) for p in palettes), strict=True))
     return ColourModel(mean.float(), covariance.inverse().float(), covariance.logdet().float())
 
 
@@ -74,13 +63,13 @@ def squared_distance(colours: Tensor, model: ColourModel) -> Tensor:
     return torch.einsum("bplchw,plcd,bpldhw->bplhw", off, model.inverse, off)
 
 
-def classify(image: Tensor, prompt: str = "") -> Tensor:
+def classify(image: Tensor, prompt: str = "", world: World = LANDSCAPES) -> Tensor:
     """(B, 3, H, W) in [0, 1] to the layer of every 4 x 4 cell, (B, H // 4, W // 4).
 
     Every region of 128 x 128 pixels is classified with the palette that fits it best, of those that the prompt allows.
     Without a prompt the palette may change along a panorama, which is no fault of the layout.
     """
-    model = colour_model(palettes_of(prompt))
+    model = colour_model(world.palettes_of(prompt), world)
     distance = squared_distance(cells(image), model)
     # The log density up to a constant, but clamped at 5 standard deviations: an odd spot must not decide the palette.
     likelihood = -0.5 * (distance.clamp(max=25.0) + 0.02 * distance + model.log_det[None, :, :, None, None])

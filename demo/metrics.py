@@ -12,9 +12,9 @@ from kornia.contrib import extract_tensor_patches
 from kornia.filters import box_blur
 from torch import Tensor, nn
 
-from .layer_colours import cells, classify, colour_model, palettes_of, squared_distance
-from .palette import LAYERS
+from .layer_colours import cells, classify, colour_model, squared_distance
 from .world import WINDOW
+from .worlds import LANDSCAPES, World
 
 SHORTEST_RUN = 5  # cells of 4 pixels; a shorter vertical run is texture or a cloud, not a layer
 NEIGHBOURS = (-16, -8, 8, 16)  # pixels from a frame to the frames it is compared with
@@ -28,43 +28,43 @@ def column_runs(column: Sequence[int], shortest: int = SHORTEST_RUN) -> list[int
 
 def majority(layers: Tensor, size: int = 5) -> Tensor:
     """(B, h, w) layers, each cell replaced by the commonest layer of its size x size neighbourhood."""
-    votes = nn.functional.one_hot(layers, len(LAYERS)).permute(0, 3, 1, 2).float()
+    votes = nn.functional.one_hot(layers).permute(0, 3, 1, 2).float()
     counts = nn.functional.avg_pool2d(votes, size, stride=1, padding=size // 2)
     return (counts + 1e-3 * votes).argmax(dim=1)  # a tie stays as it was
 
 
-def order_violations_per_column(image: Tensor, prompt: str = "") -> Tensor:
+def order_violations_per_column(image: Tensor, prompt: str = "", world: World = LANDSCAPES) -> Tensor:
     """How often a layer lies under one that belongs below it, averaged over the columns: (B,), 0 is a true layout.
 
-    A scene stacked on itself has 1. Columns are 4 pixels wide. Layers may be missing: only the order counts. Season and
-    hour of the prompt tell the palette; without them all palettes are tried, region by region.
+    A scene stacked on itself has 1. Columns are 4 pixels wide. Layers may be missing: only the order counts. Words of
+    the prompt tell the palette, such as season and hour; without them all palettes are tried, region by region.
     """
     violations = []
-    for picture in majority(classify(image, prompt)):
+    for picture in majority(classify(image, prompt, world)):
         columns = picture.T.tolist()
         neighbours = (pair for column in columns for pair in pairwise(column_runs(column)))
         violations.append(sum(lower < upper for upper, lower in neighbours) / len(columns))
     return torch.tensor(violations)
 
 
-def palette_deviation(image: Tensor, prompt: str) -> Tensor:
+def palette_deviation(image: Tensor, prompt: str, world: World = LANDSCAPES) -> Tensor:
     """Mahalanobis distance of the colours from those of the prompt: (B,), about 1.5 for a true render.
 
     Each cell of 4 x 4 pixels is compared with the nearest layer of the palette, in standard deviations of its colours.
     The result is the mean over cells, for the best of the palettes that the prompt allows.
     """
-    squared = squared_distance(cells(image), colour_model(palettes_of(prompt)))
+    squared = squared_distance(cells(image), colour_model(world.palettes_of(prompt), world))
     return squared.clamp(min=0).sqrt().amin(dim=2).mean(dim=(-2, -1)).amin(dim=1)
 
 
-def window_deviation(image: Tensor, prompt: str) -> Tensor:
+def window_deviation(image: Tensor, prompt: str, world: World = LANDSCAPES) -> Tensor:
     """The mean `palette_deviation` of the native windows side by side, each with the palette that fits it best: (B,).
 
     It measures the windows one by one, not whether they go together. A rest at the right or below is dropped.
     """
     height, width = (side // WINDOW * WINDOW for side in image.shape[-2:])
     windows = extract_tensor_patches(image[..., :height, :width], WINDOW, WINDOW).flatten(0, 1)
-    return palette_deviation(windows, prompt).unflatten(0, (len(image), -1)).mean(dim=1)
+    return palette_deviation(windows, prompt, world).unflatten(0, (len(image), -1)).mean(dim=1)
 
 
 def zoom_inconsistency(levels: Tensor, zoom_factor: int) -> Tensor:

@@ -7,6 +7,7 @@ import numpy as np
 SEASONS = ("spring", "summer", "autumn", "winter")
 HOURS = ("dawn", "day", "dusk", "night")
 LAYERS = ("sky", "mountains", "forest", "lake", "meadow")  # true order of a column, from top to bottom
+THINGS = ("clouds",)  # what the layers have in them
 
 #                 mountains           forest              lake                meadow              flowers or straw
 _ALBEDO = {

@@ -11,16 +11,14 @@ from torch import Tensor, nn
 from .autoencoder import CHANNELS, Autoencoder
 from .model import LandscapeUNet, denoised, scaled_input
 from .text_encoder import TextEncoder, tokenise
+from .worlds import LANDSCAPES, World
 
-WEIGHTS = Path(__file__).parent / "weights"
-AUTOENCODER = WEIGHTS / "autoencoder.safetensors"
-DENOISER = WEIGHTS / "denoiser.safetensors"
-WAY_OUT = "install the pack again, or make them with `python -m demo.train`"
+AUTOENCODER, DENOISER = LANDSCAPES.autoencoder, LANDSCAPES.denoiser
 
 Model = TypeVar("Model", bound=nn.Module)
 
 
-def read_weights(path: Path, prefix: str = "") -> dict[str, Tensor]:
+def read_weights(path: Path, prefix: str = "", world: World = LANDSCAPES) -> dict[str, Tensor]:
     """The tensors of a weight file whose names start with `prefix`, which is removed; in float32, stored in half.
 
     Raises:
@@ -28,47 +26,48 @@ def read_weights(path: Path, prefix: str = "") -> dict[str, Tensor]:
         ValueError: it is no whole weight file.
     """
     if not path.exists():
-        raise FileNotFoundError(f"{path}: the bundled weights are missing; {WAY_OUT}.")
+        raise FileNotFoundError(f"{path}: the bundled weights are missing; {world.way_out}.")
     try:
         stored = load_file(path)
     except SafetensorError as error:
-        raise ValueError(f"{path}: is no whole weight file ({error}); {WAY_OUT}.") from error
+        raise ValueError(f"{path}: is no whole weight file ({error}); {world.way_out}.") from error
     return {name.removeprefix(prefix): value.float() for name, value in stored.items() if name.startswith(prefix)}
 
 
-def load_autoencoder() -> Autoencoder:
-    """The bundled autoencoder."""
-    return loaded(Autoencoder(), AUTOENCODER)
+def load_autoencoder(world: World = LANDSCAPES) -> Autoencoder:
+    """The autoencoder of a world."""
+    return loaded(Autoencoder(), world.autoencoder, world=world)
 
 
-def loaded(model: Model, path: Path, prefix: str = "") -> Model:
+def loaded(model: Model, path: Path, prefix: str = "", world: World = LANDSCAPES) -> Model:
     """The model with its weights, for use alone.
 
     Raises:
         ValueError: the weights are those of another model, or as `read_weights`.
     """
     try:
-        model.load_state_dict(read_weights(path, prefix))
+        model.load_state_dict(read_weights(path, prefix, world))
     except RuntimeError as error:
-        raise ValueError(f"{path}: the weights are those of another version of the model; {WAY_OUT}.") from error
+        raise ValueError(f"{path}: the weights are those of another version of the model; {world.way_out}.") from error
     return model.eval().requires_grad_(False)
 
 
 class LandscapePipeline:
     """The bundled model, with classifier-free guidance, and its autoencoder."""
 
-    def __init__(self, device: str = "cpu") -> None:
-        self.device = torch.device(device)
-        self.text = loaded(TextEncoder(), DENOISER, "text.").to(self.device)
-        unet = loaded(LandscapeUNet(CHANNELS), DENOISER, "unet.")
+    def __init__(self, device: str = "cpu", world: World = LANDSCAPES) -> None:
+        self.device, self.world = torch.device(device), world
+        text = TextEncoder(vocabulary=world.vocabulary)
+        self.text = loaded(text, world.denoiser, "text.", world).to(self.device)
+        unet = loaded(LandscapeUNet(CHANNELS), world.denoiser, "unet.", world)
         # With channels_last, convolutions of this model are about a third faster on CPUs.
         self.unet = unet.to(self.device).to(memory_format=torch.channels_last)
-        self.autoencoder = load_autoencoder().to(self.device).to(memory_format=torch.channels_last)
+        self.autoencoder = load_autoencoder(world).to(self.device).to(memory_format=torch.channels_last)
         self.views = 0  # views denoised so far; cond and uncond count once
 
     def encode(self, prompts: list[str]) -> Tensor:
         """The context (B, T, d) of B prompts."""
-        return self.text(tokenise(prompts, self.device))
+        return self.text(tokenise(prompts, self.device, self.world.vocabulary))
 
     def denoise(self, x: Tensor, sigma: float, context: Tensor, cfg: float = 1.0) -> Tensor:
         """The denoised prediction after classifier-free guidance, uncond + cfg (cond - uncond).

@@ -4,15 +4,22 @@ import torch
 from torch import Tensor, nn
 
 from .model import CONTEXT_WIDTH
-from .vocabulary import PAD, WORDS, known_words, padded_ids
+from .vocabulary import LANDSCAPE_WORDS, PAD, Vocabulary
 
 
 class TextEncoder(nn.Module):
     """(B, T) token ids to (B, T, d). Padding becomes exactly 0, so an empty prompt is a context of zeros."""
 
-    def __init__(self, width: int = CONTEXT_WIDTH, operations=nn, device=None, dtype=None) -> None:
+    def __init__(
+        self,
+        width: int = CONTEXT_WIDTH,
+        vocabulary: Vocabulary = LANDSCAPE_WORDS,
+        operations=nn,
+        device=None,
+        dtype=None,
+    ) -> None:
         super().__init__()
-        self.words = operations.Embedding(1 + len(WORDS), width, device=device, dtype=dtype)
+        self.words = operations.Embedding(1 + len(vocabulary.words), width, device=device, dtype=dtype)
 
     def forward(self, ids: Tensor) -> Tensor:
         """Context (B, T, d) of token ids (B, T)."""
@@ -20,6 +27,9 @@ class TextEncoder(nn.Module):
         return self.words(ids) * (ids != PAD).unsqueeze(-1).to(self.words.weight.dtype)
 
 
-def tokenise(prompts: list[str], device: torch.device | str = "cpu") -> Tensor:
+def tokenise(
+    prompts: list[str], device: torch.device | str = "cpu", vocabulary: Vocabulary = LANDSCAPE_WORDS
+) -> Tensor:
     """Token ids (B, T) of B prompts."""
-    return torch.tensor([padded_ids(known_words(prompt)) for prompt in prompts], device=device)
+    ids = [vocabulary.padded_ids(vocabulary.known_words(prompt)) for prompt in prompts]
+    return torch.tensor(ids, device=device)

@@ -1,8 +1,10 @@
-"""The words that the demo model knows, and the tokens of a prompt."""
+"""The words that a model of a world knows, and the tokens of a prompt."""
 
 import logging
 import re
-from functools import cache
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
 
 from .palette import HOURS, SEASONS
 
@@ -10,41 +12,61 @@ log = logging.getLogger(__name__)
 
 ZOOMS = ("far", "wide", "near", "close", "detail", "fine", "macro", "micro")  # 1, 2, 4 ... 128 windows a scene high
 FEATURES = ("mountains", "forest", "lake", "meadow", "sky", "clouds")
-WORDS = (*SEASONS, *HOURS, *ZOOMS, *FEATURES)
 LENGTH = 12  # tokens of every prompt
 PAD = 0  # ids of words start at 1
-IDS = {word: 1 + i for i, word in enumerate(WORDS)}
-
-SYNONYMS = {
-    "fall": "autumn", "snow": "winter", "snowy": "winter",
-    "morning": "dawn", "sunrise": "dawn", "noon": "day", "daylight": "day", "sunny": "day",
-    "evening": "dusk", "sunset": "dusk", "midnight": "night", "moonlight": "night",
-    "distant": "far", "closeup": "close", "details": "detail", "tiny": "macro", "microscopic": "micro",
-    "mountain": "mountains", "trees": "forest", "woods": "forest", "hills": "forest", "water": "lake",
-    "grass": "meadow", "field": "meadow", "flowers": "meadow", "cloud": "clouds", "cloudy": "clouds",
-    "needles": "forest", "rock": "mountains",
-}  # fmt: skip
-SILENT = frozenset({
-    "a", "an", "the", "of", "in", "at", "on", "with", "and", "by", "over",
-    "landscape", "panorama", "picture", "view", "scene",
-})  # fmt: skip
 
 
-def known_words(prompt: str) -> list[str]:
-    """The words of a prompt that the model knows, in order, each once. A warning names the words that are ignored."""
-    words = {raw: SYNONYMS.get(raw, raw) for raw in re.findall(r"[a-z]+", prompt.lower())}
-    unknown = [raw for raw, word in words.items() if word not in IDS and raw not in SILENT]
-    if unknown:
-        log.warning("The demo model does not know %s; ignored.", ", ".join(unknown))
-        _list_words()
-    return list(dict.fromkeys(word for word in words.values() if word in IDS))[:LENGTH]
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Vocabulary:
+    """The words of a world."""
+
+    words: tuple[str, ...]
+    synonyms: Mapping[str, str]
+    silent: frozenset[str]  # words that mean nothing here, and need no message
+
+    @cached_property
+    def ids(self) -> dict[str, int]:
+        """The token of each word."""
+        return {word: 1 + i for i, word in enumerate(self.words)}
+
+    def known_words(self, prompt: str) -> list[str]:
+        """The words of a prompt that are known, in order, each once. A warning names the words that are ignored."""
+        words = {raw: self.synonyms.get(raw, raw) for raw in re.findall(r"[a-z]+", prompt.lower())}
+        unknown = [raw for raw, word in words.items() if word not in self.ids and raw not in self.silent]
+        if unknown:
+            log.warning("The demo model does not know %s; ignored.", ", ".join(unknown))
+            _list_words(self)
+        return list(dict.fromkeys(word for word in words.values() if word in self.ids))[:LENGTH]
+
+    def padded_ids(self, words: list[str]) -> list[int]:
+        """The ids of at most LENGTH known words, padded with PAD."""
+        return [self.ids[word] for word in words] + [PAD] * (LENGTH - len(words))
 
 
 @cache  # only once, not for every level of a zoom
-def _list_words() -> None:
-    log.warning("The demo model knows: %s.", ", ".join(WORDS))
+def _list_words(vocabulary: Vocabulary) -> None:
+    log.warning("The demo model knows: %s.", ", ".join(vocabulary.words))
 
 
-def padded_ids(words: list[str]) -> list[int]:
-    """The ids of at most LENGTH known words, padded with PAD."""
-    return [IDS[word] for word in words] + [PAD] * (LENGTH - len(words))
+SYNONYMS = {
+    "morning": "dawn", "sunrise": "dawn", "noon": "day", "daylight": "day", "sunny": "day",
+    "evening": "dusk", "sunset": "dusk", "midnight": "night", "moonlight": "night",
+    "distant": "far", "closeup": "close", "details": "detail", "tiny": "macro", "microscopic": "micro",
+    "cloud": "clouds", "cloudy": "clouds",
+}  # fmt: skip
+"""Of all worlds."""
+SILENT = frozenset({
+    "a", "an", "the", "of", "in", "at", "on", "with", "and", "by", "over", "panorama", "picture", "view", "scene",
+})  # fmt: skip
+"""Of all worlds."""
+
+_LANDSCAPE_SYNONYMS = {
+    "fall": "autumn", "snow": "winter", "snowy": "winter",
+    "mountain": "mountains", "trees": "forest", "woods": "forest", "hills": "forest", "water": "lake",
+    "grass": "meadow", "field": "meadow", "flowers": "meadow", "needles": "forest", "rock": "mountains",
+}  # fmt: skip
+LANDSCAPE_WORDS = Vocabulary(
+    words=(*SEASONS, *HOURS, *ZOOMS, *FEATURES),
+    synonyms=SYNONYMS | _LANDSCAPE_SYNONYMS,
+    silent=SILENT | {"landscape"},
+)

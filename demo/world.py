@@ -46,7 +46,7 @@ class Render(NamedTuple):
 
     image: np.ndarray  # (H, W, 3) float32 in [0, 1]
     layers: np.ndarray  # (H, W) uint8, index into `palette.LAYERS`
-    clouds: np.ndarray  # (H, W) bool, where a cloud is visible
+    things: np.ndarray  # (H, W) uint8, 0 or 1 + index into `palette.THINGS` of what is seen on the layer there
 
 
 def random_scene(rng: np.random.Generator) -> Scene:
@@ -285,4 +285,5 @@ def render(
         if rows.start < rows.stop:
             c.paint(sheet, rows)
     _add_detail(c, scene, p)
-    return Render(np.clip(c.image, 0, 1), c.layers, (c.layers == SKY) & (c.cloud > CLOUDY))
+    clouds = (c.layers == SKY) & (c.cloud > CLOUDY)
+    return Render(np.clip(c.image, 0, 1), c.layers, clouds.astype(np.uint8))

@@ -16,7 +16,8 @@ from torch import nn
 
 from ..autoencoder import CHANNELS, Autoencoder
 from ..model import SIGMA_MAX, SIGMA_MIN
-from ..pipeline import AUTOENCODER, DENOISER, WEIGHTS, loaded
+from ..pipeline import loaded
+from ..worlds import LANDSCAPES, World
 from .autoencoder import fit_half_size, sharpen_decoder, train_autoencoder
 from .denoiser import train_denoiser
 from .pictures import draw_pictures, encode_pictures
@@ -33,9 +34,9 @@ def stored_autoencoder(path: Path, device: str) -> Autoencoder:
     return loaded(Autoencoder(), path).to(device).to(memory_format=torch.channels_last)
 
 
-def main() -> None:
-    """Entry point."""
-    parser = argparse.ArgumentParser(description="Train the bundled landscape model.")
+def main(world: World = LANDSCAPES, kept: Path = Path("out/train")) -> None:
+    """Entry point; `kept` is the default of that option."""
+    parser = argparse.ArgumentParser(description=f"Train the model of the {world.name}.")
     parser.add_argument("--pictures", type=int, default=2600, help="drawn pictures in the training set")
     parser.add_argument("--autoencoder-steps", type=int, default=1500)
     parser.add_argument("--autoencoder-batch", type=int, default=16)
@@ -45,16 +46,16 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2, help="processes that draw")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--kept", type=Path, default=Path("out/train"), help="folder from which a stopped run goes on")
-    parser.add_argument("--out", type=Path, default=WEIGHTS, help="folder of the weights")
+    parser.add_argument("--kept", type=Path, default=kept, help="folder from which a stopped run goes on")
+    parser.add_argument("--out", type=Path, default=world.weights, help="folder of the weights")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     args.kept.mkdir(parents=True, exist_ok=True)
     args.out.mkdir(parents=True, exist_ok=True)
-    stored, denoiser = args.out / AUTOENCODER.name, args.out / DENOISER.name
+    stored, denoiser = args.out / world.autoencoder.name, args.out / world.denoiser.name
 
     start = time.time()
-    pictures = draw_pictures(args.pictures, args.workers, args.kept)
+    pictures = draw_pictures(args.pictures, args.workers, args.kept, world)
     print(f"{len(pictures)} pictures in {time.time() - start:.0f} s", flush=True)
 
     def checkpoint(part: str) -> Path:
@@ -71,7 +72,7 @@ def main() -> None:
 
     latents = encode_pictures(stored_autoencoder(stored, device), pictures, device)
     print(f"latents ready at {time.time() - start:.0f} s", flush=True)
-    model, loss = train_denoiser(pictures, latents, args.steps, args.batch, device, checkpoint("denoiser"))
+    model, loss = train_denoiser(pictures, latents, args.steps, args.batch, device, checkpoint("denoiser"), world)
     levels = {"sigma_min": str(SIGMA_MIN), "sigma_max": str(SIGMA_MAX)}
     save(model, denoiser, levels | {"step": str(args.steps), "loss": f"{loss:.4f}"})
 

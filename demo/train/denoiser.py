@@ -12,6 +12,7 @@ from ..autoencoder import CHANNELS
 from ..dataset import Picture
 from ..model import SIGMA_MAX, SIGMA_MIN, LandscapeUNet, denoised, scaled_input
 from ..text_encoder import TextEncoder
+from ..worlds import LANDSCAPES, World
 from .fit import fit
 from .pictures import window_batch
 
@@ -22,10 +23,10 @@ AVERAGED = 0.999  # factor of the old weights in their running mean, which is wh
 class Diffusion(nn.Module):
     """Text encoder and denoiser, trained together and stored in one file."""
 
-    def __init__(self) -> None:
+    def __init__(self, world: World = LANDSCAPES) -> None:
         super().__init__()
         self.unet = LandscapeUNet(CHANNELS)
-        self.text = TextEncoder()
+        self.text = TextEncoder(vocabulary=world.vocabulary)
 
 
 def training_sigmas(batch: int, generator: torch.Generator) -> Tensor:
@@ -37,7 +38,13 @@ def training_sigmas(batch: int, generator: torch.Generator) -> Tensor:
 
 
 def train_denoiser(
-    pictures: list[Picture], latents: list[Tensor], steps: int, batch: int, device: str, checkpoint: Path
+    pictures: list[Picture],
+    latents: list[Tensor],
+    steps: int,
+    batch: int,
+    device: str,
+    checkpoint: Path,
+    world: World = LANDSCAPES,
 ) -> tuple[Diffusion, float]:
     """Fit F by the EDM loss: the errors of F have the same weight at every noise level.
 
@@ -45,13 +52,13 @@ def train_denoiser(
         The running mean of the weights, and of the loss.
     """
     torch.manual_seed(2)
-    model = Diffusion().to(device).to(memory_format=torch.channels_last)
+    model = Diffusion(world).to(device).to(memory_format=torch.channels_last)
     average = copy.deepcopy(model)
     optimiser = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.99), weight_decay=1e-3)
 
     def batch_loss(step: int) -> Tensor:
         generator = torch.Generator().manual_seed(step)
-        views, ids = window_batch(pictures, latents, batch, np.random.default_rng((2, step)))
+        views, ids = window_batch(pictures, latents, batch, np.random.default_rng((2, step)), world)
         sigma = training_sigmas(batch, generator).to(device)[:, None, None, None]
         noise = torch.randn(views.shape, generator=generator).to(device)
         views, ids = views.to(device), ids.to(device)

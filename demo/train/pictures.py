@@ -2,6 +2,7 @@
 
 import multiprocessing
 import pickle
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,14 @@ from torch import Tensor
 from ..autoencoder import PIXELS_PER_CELL, Autoencoder
 from ..dataset import Picture, caption, draw
 from ..model import NATIVE
-from ..vocabulary import padded_ids
+from ..worlds import LANDSCAPES, World
 
 SHARD = 100  # pictures in a file: less than a minute of drawing
 
 
-def draw_pictures(count: int, workers: int, kept: Path | None = None) -> list[Picture]:
+def draw_pictures(
+    count: int, workers: int, kept: Path | None = None, world: World = LANDSCAPES
+) -> list[Picture]:
     """Pictures 0..count-1 of the training set; those of whole files in the folder `kept` are read from there."""
     pictures: list[Picture] = []
     with multiprocessing.Pool(workers) as pool:
@@ -26,7 +29,7 @@ def draw_pictures(count: int, workers: int, kept: Path | None = None) -> list[Pi
             if path and path.exists():
                 pictures += pickle.loads(path.read_bytes())
                 continue
-            drawn = pool.map(draw, numbers, chunksize=4)
+            drawn = pool.map(partial(draw, world=world), numbers, chunksize=4)
             pictures += drawn
             if path:
                 part = path.with_suffix(".part")
@@ -60,7 +63,11 @@ def encode_pictures(model: Autoencoder, pictures: list[Picture], device: str) ->
 
 
 def window_batch(
-    pictures: list[Picture], latents: list[Tensor], batch: int, rng: np.random.Generator
+    pictures: list[Picture],
+    latents: list[Tensor],
+    batch: int,
+    rng: np.random.Generator,
+    world: World = LANDSCAPES,
 ) -> tuple[Tensor, Tensor]:
     """(B, C, 16, 16) latent windows and their (B, T) tokens."""
     views, rows = [], []
@@ -69,5 +76,5 @@ def window_batch(
         top, left = rng.integers(h - NATIVE + 1), rng.integers(w - NATIVE + 1)
         window = slice(top, top + NATIVE), slice(left, left + NATIVE)
         views.append(latents[i][(slice(None), *window)])
-        rows.append(padded_ids(caption(pictures[i], window, rng)))
+        rows.append(world.vocabulary.padded_ids(caption(pictures[i], window, rng, world)))
     return torch.stack(views), torch.tensor(rows)

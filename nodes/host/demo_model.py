@@ -18,7 +18,7 @@ from ...demo.autoencoder import CHANNELS, PIXELS_PER_CELL, Autoencoder
 from ...demo.model import DOWNSAMPLING, SIGMA_DATA, SIGMA_MAX, SIGMA_MIN, LandscapeUNet
 from ...demo.pipeline import DENOISER, load_autoencoder, loaded, read_weights
 from ...demo.text_encoder import TextEncoder
-from ...demo.vocabulary import IDS, LENGTH, PAD, known_words
+from ...demo.vocabulary import LANDSCAPE_WORDS, LENGTH, PAD
 
 NATIVE_PIXELS = (128, 128)
 PRECISION = torch.float32  # half of it saves nothing for so small a model
@@ -88,9 +88,9 @@ class LandscapeTokenizer:
         """One section of LENGTH pairs (token, weight)."""
         weights = {}
         for part, weight in comfy.sd1_clip.token_weights(comfy.sd1_clip.escape_important(text), 1.0):
-            for word in known_words(comfy.sd1_clip.unescape_important(part)):
+            for word in LANDSCAPE_WORDS.known_words(comfy.sd1_clip.unescape_important(part)):
                 weights.setdefault(word, weight)
-        pairs = [(IDS[word], weight) for word, weight in weights.items()][:LENGTH]
+        pairs = [(LANDSCAPE_WORDS.ids[word], weight) for word, weight in weights.items()][:LENGTH]
         pairs += [(PAD, 1.0)] * (LENGTH - len(pairs))
         return {"landscape": [[(*pair, place) for place, pair in enumerate(pairs)] if return_word_ids else pairs]}
 
