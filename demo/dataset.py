@@ -75,7 +75,7 @@ def caption(
 ) -> list[str]:
     """The caption of a window of cells of `picture`. Words are dropped at random, sometimes all.
 
-    So the model learns prompts without them: without a word for it the palette is free, without a zoom word whole scenes and
+    So the model learns prompts without them: without a season the palette is free, without a zoom word whole scenes and
     parts are possible. In a close-up the main layer is never dropped and the zoom word rarely, so that only prompts for
     a close-up lead to one.
     """

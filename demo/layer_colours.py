@@ -53,7 +53,9 @@ def _layer_statistics(world: World, palette: tuple[str, ...]) -> tuple[Tensor, T
 @lru_cache(maxsize=32)
 def colour_model(palettes: Palettes, world: World = LANDSCAPES) -> ColourModel:
     """The Gaussians of these palettes."""
-    mean, covariance = (torch.stack(part) for part in zip(*(_layer_statistics(world, p) for p in palettes), strict=True))
+    mean, covariance = (
+        torch.stack(part) for part in zip(*(_layer_statistics(world, p) for p in palettes), strict=True)
+    )
     return ColourModel(mean.float(), covariance.inverse().float(), covariance.logdet().float())
 
 

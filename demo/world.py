@@ -8,7 +8,7 @@ edge. So every column shows them in the order of `palette.LAYERS`, which is the 
 from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -86,7 +86,12 @@ class Canvas:
     def above(self, y: float) -> "Canvas":
         """The rows above y of the world; painting them paints this picture."""
         part, rows = copy(self), slice(0, self.row_of(y))
-        part.y, part.image, part.layers, part.cloud = self.y[rows], self.image[rows], self.layers[rows], self.cloud[rows]
+        part.y, part.image, part.layers, part.cloud = (
+            self.y[rows],
+            self.image[rows],
+            self.layers[rows],
+            self.cloud[rows],
+        )
         return part
 
     def row_of(self, y: float) -> int:
@@ -115,7 +120,8 @@ class _Sheet(NamedTuple):
     tip: np.ndarray | float = 0.0  # y of its tip
 
 
-def paint_sky(c: Canvas, s: Scene, p: Palette) -> None:
+def paint_sky(c: Canvas, s: Any, p: Palette) -> None:
+    """Fill a canvas with the sky over a scene of any world: its seed, hour, clouds and lift are what counts."""
     height = np.clip(c.y / (0.46 - s.lift), 0, 1) ** 1.3
     c.image[:] = mix(p.zenith, p.horizon, height + np.zeros_like(c.x))
     if s.hour == "night":

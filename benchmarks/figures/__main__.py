@@ -1,8 +1,9 @@
-"""The figures of the papers on the bundled model, whose world is known: one command each.
+"""The figures of the papers on a model whose world is known: one command each.
 
     python -m benchmarks.figures msd
     python -m benchmarks.figures sync --seeds 4 --steps 8
     python -m benchmarks.figures twin --weights feathered
+    python -m benchmarks.figures msd --world town
 
 Each prints a table and writes it and a plot to benchmarks/results/. Pictures are kept, so a run that was stopped goes
 on where it was. `measures.py` says what the metrics are, `panoramas.py` what is painted for each figure.
@@ -20,11 +21,12 @@ from demo.panorama import PanoramaParams
 from demo.pipeline import LandscapePipeline
 
 from ..table import RESULTS, Table, Value
+from ..worlds import WORLDS, add_world, table_name
 from .enlarging import enlarge_figure
 from .features import load_features
 from .gallery import KEPT, Gallery
 from .measures import COMPARED, Row, measure
-from .painter import PAINTED_BY, Painter
+from .painter import Painter, painted_by
 from .panoramas import FIGURES, Figure
 from .plots import Point, draw, middle
 from .zoom_levels import zoom_levels_figure
@@ -37,21 +39,22 @@ ZOOM_LEVELS = "zoom-levels"
 
 def show(name: str, figure: Figure, painter: Painter, device: str, results: Path) -> None:
     """Paint, measure, print, write and draw one figure."""
-    prompts = [prompt for prompt in figure.prompts for _ in range(figure.seeds)]
-    of_each = f" ({figure.seeds} for each of {len(figure.prompts)} prompts)" if len(figure.prompts) > 1 else ""
+    prompts = [prompt for prompt in painter.prompts for _ in range(figure.seeds)]
+    of_each = f" ({figure.seeds} for each of {len(painter.prompts)} prompts)" if len(painter.prompts) > 1 else ""
     steps = ", ".join(str(steps) for steps in sorted({fields["steps"] for fields in map(figure.fields, figure.lines)}))
     note = (
         f"{figure.of}. {len(prompts)} panoramas a row{of_each}, "
         f"{figure.rows} x {figure.columns} windows, {steps} steps; in brackets 95 % bootstrap intervals."
     )
     table = Table(name, figure.first_column, figure.metrics, note=note, device=device)
-    network = load_features()
+    world = painter.pipeline.world
+    network = load_features(world.name)
     truth = painter.truth(network) if COMPARED & set(figure.metrics) else None
     panels: dict[str, list[Point]] = {metric: [] for metric in figure.drawn}
     measured: dict[str, dict[str, Value]] = {}
     for line in figure.lines:
         stride = PanoramaParams(**figure.fields(line)).stride
-        row = Row(kept=painter.row(line), prompts=prompts, stride=stride, network=network, truth=truth)
+        row = Row(kept=painter.row(line), prompts=prompts, stride=stride, network=network, world=world, truth=truth)
         values = measure(row, figure.metrics)
         if line.label not in measured:
             table.row(line.label, values, panoramas=len(prompts))
@@ -70,12 +73,13 @@ def chosen(args: argparse.Namespace) -> tuple[str, Figure]:
     changes = {field: getattr(args, field) for field in ("seeds", "columns", "steps") if getattr(args, field)}
     if args.weights:
         name, changes["common"] = f"{name}-{args.weights}", {**figure.common, "weights": args.weights}
-    return name, replace(figure, **changes)
+    return table_name(name, WORLDS[args.world]), replace(figure, **changes)
 
 
 def options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("figure", choices=[*FIGURES, *ZOOMING, ZOOM_LEVELS, *ENLARGING])
+    add_world(parser)
     parser.add_argument("--seeds", type=int, help="panoramas per prompt")
     parser.add_argument("--columns", type=int, help="windows from left to right")
     parser.add_argument("--steps", type=int)
@@ -91,8 +95,9 @@ def options(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; see the module's first lines."""
     args = options(arguments)
-    gallery = Gallery(args.out, PAINTED_BY, device=args.device, bfloat16=args.bfloat16)
-    pipeline = LandscapePipeline(args.device)
+    world = WORLDS[args.world]
+    pipeline = LandscapePipeline(args.device, world)
+    gallery = Gallery(args.out, painted_by(world), device=args.device, bfloat16=args.bfloat16)
     if args.figure in ZOOMING:
         zoom_figure(pipeline, gallery, args, ZOOMING[args.figure])
     elif args.figure == ZOOM_LEVELS:

@@ -28,9 +28,11 @@ from demo.model import SIGMA_MAX
 from demo.pipeline import LandscapePipeline
 from demo.sampling import euler, karras_sigmas
 from demo.vocabulary import ZOOMS
+from demo.worlds import World
 
 from ..distances import fid
 from ..table import RESULTS, Table
+from ..worlds import WORLDS, add_world, table_name
 from .features import WINDOW, load_features
 
 FIRST = 700_000  # seed of the first picture, far from those of the training set
@@ -55,17 +57,17 @@ class Windows(NamedTuple):
     captions: list[str]
 
 
-def true_windows(zoom: str, count: int, seed: int) -> Windows:
+def true_windows(zoom: str, count: int, seed: int, world: World) -> Windows:
     """Windows of new pictures, `EACH` of each, at random places."""
     rng, images, captions = np.random.default_rng(seed), [], []
     while len(images) < count:
-        picture = draw(FIRST + int(rng.integers(10**8)), zoom)
+        picture = draw(FIRST + int(rng.integers(10**8)), zoom, world)
         for _ in range(EACH):
             top, left = (int(rng.integers(cells - WINDOW // PIXELS_PER_CELL + 1)) for cells in picture.layers.shape)
             cells = tuple(slice(start, start + WINDOW // PIXELS_PER_CELL) for start in (top, left))
             rows, columns = (slice(c.start * PIXELS_PER_CELL, c.stop * PIXELS_PER_CELL) for c in cells)
             images.append(torch.from_numpy(picture.image[rows, columns].copy()).permute(2, 0, 1).float() / 255)
-            captions.append(" ".join(caption(picture, (cells[0], cells[1]), rng)))
+            captions.append(" ".join(caption(picture, (cells[0], cells[1]), rng, world)))
     return Windows(torch.stack(images[:count]), captions[:count])
 
 
@@ -105,8 +107,8 @@ def painted(pipeline: LandscapePipeline, start: Tensor, level: float, captions: 
 
 def measured(pipeline: LandscapePipeline, zoom: str, count: int, batch: int) -> dict[str, float]:
     """The METRICS of one zoom word."""
-    network, seed = load_features(), ZOOMS.index(zoom)
-    windows, others = true_windows(zoom, count, seed), true_windows(zoom, count, 1000 + seed)
+    network, seed = load_features(pipeline.world.name), ZOOMS.index(zoom)
+    windows, others = (true_windows(zoom, count, first, pipeline.world) for first in (seed, 1000 + seed))
     truth = network(others.images)
     latents = torch.cat([pipeline.autoencoder.encode(few) for few in windows.images.split(batch)])
     passed = torch.cat([pipeline.decode(few) for few in latents.split(batch)])
@@ -129,6 +131,7 @@ def measured(pipeline: LandscapePipeline, zoom: str, count: int, batch: int) -> 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print and keep the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    add_world(parser)
     parser.add_argument("--windows", type=int, default=WINDOWS, help="for each zoom word")
     parser.add_argument("--zooms", nargs="+", choices=ZOOMS, default=ZOOMS)
     parser.add_argument("--batch", type=int, default=32)
@@ -136,9 +139,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--bfloat16", action="store_true", help="the model in bfloat16: faster on CPUs that have it")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where the table goes")
     args = parser.parse_args(arguments)
-    pipeline = LandscapePipeline(args.device)
+    world = WORLDS[args.world]
+    pipeline = LandscapePipeline(args.device, world)
     note = f"{args.windows} windows of 128 x 128 pixels a row, {STEPS} steps, CFG {CFG:g}; FID against as many others."
-    table = Table("bundled-model", "zoom word", METRICS, note=note, device=args.device)
+    table = Table(table_name("bundled-model", world), "zoom word", METRICS, note=note, device=args.device)
     for zoom in args.zooms:
         with torch.autocast(pipeline.device.type, torch.bfloat16, enabled=args.bfloat16):
             values = measured(pipeline, zoom, args.windows, args.batch)

@@ -1,4 +1,4 @@
-"""Pictures of the bundled model's world made larger: what they keep, what they gain and what it takes.
+"""Pictures of a world made larger: what they keep, what they gain and what it takes.
 
 The small picture is a true one of twice (or four times) the size, made small; so the large one is known, too. PSNR is
 that of the result, made small again, against the small picture: whether it still is the same picture. In FID, windows
@@ -24,10 +24,11 @@ from demo.pipeline import LandscapePipeline
 
 from ..bootstrap import mean_interval
 from ..table import Table, Value
+from ..worlds import table_name
 from .features import WINDOW, load_features
 from .gallery import Gallery, Kept
 from .measures import COSTS, Row, all_features, measure, native_windows
-from .painter import PAINTED_BY
+from .painter import painted_by
 from .plots import Point, draw
 from .prompts import PROMPTS
 from .tiles import TileParams, enlarge_by_tiles, tiles
@@ -75,7 +76,8 @@ def ways(pipeline: LandscapePipeline, by: int, steps: int) -> dict[str, Way]:
         return nn.functional.interpolate(picture, scale_factor=float(by), mode="bicubic").clamp(0, 1), 0
 
     def through_autoencoder(picture: Tensor, prompt: str, seed: int) -> tuple[Tensor, int]:
-        large = true_panorama(prompt.partition(" ")[2], seed, HEIGHT * by, picture.shape[-1] * by)
+        size = HEIGHT * by, picture.shape[-1] * by
+        large = true_panorama(prompt.partition(" ")[2], seed, *size, pipeline.world)
         return pipeline.decode(pipeline.autoencoder.encode(large[None].to(pipeline.device))), 0
 
     return {
@@ -90,19 +92,20 @@ def ways(pipeline: LandscapePipeline, by: int, steps: int) -> dict[str, Way]:
 
 def enlarge_figure(pipeline: LandscapePipeline, gallery: Gallery, args: argparse.Namespace, by: int) -> None:
     """Enlarge, measure, print, write and draw."""
-    seeds, name = args.seeds or 2, "enlarge" if by == 2 else f"enlarge-{by}"
+    seeds, world = args.seeds or 2, pipeline.world
+    name, prompts = table_name("enlarge" if by == 2 else f"enlarge-{by}", world), PROMPTS[world.name].palettes
     size = Size(HEIGHT * by, (args.columns * WINDOW if args.columns else WIDTH) * by)
-    gallery = Gallery(args.out, (*PAINTED_BY, HERE, HERE.with_name("tiles.py")), **gallery.setting)
-    network, steps = load_features(), args.steps or 20
-    pictures = [(prompt, seed) for prompt in PROMPTS for seed in range(seeds)]
-    note = f"{OF}. {len(pictures)} pictures a row ({seeds} for each of {len(PROMPTS)} prompts), "
+    gallery = Gallery(args.out, (*painted_by(world), HERE, HERE.with_name("tiles.py")), **gallery.setting)
+    network, steps = load_features(world.name), args.steps or 20
+    pictures = [(prompt, seed) for prompt in prompts for seed in range(seeds)]
+    note = f"{OF}. {len(pictures)} pictures a row ({seeds} for each of {len(prompts)} prompts), "
     note += f"{size.width // by} x {size.height // by} to {size.width} x {size.height} pixels, {steps} steps; "
     note += "in brackets 95 % bootstrap intervals."
     table = Table(name, "way", [*METRICS, *COSTS], note=note, device=args.device)
     panels: dict[str, list[Point]] = {metric: [] for metric in DRAWN}
 
     def true(prompt: str, seed: int) -> Kept:
-        return gallery.picture(("world", prompt, seed, size), lambda: (true_panorama(prompt, seed, *size), 0))
+        return gallery.picture(("world", prompt, seed, size), lambda: (true_panorama(prompt, seed, *size, world), 0))
 
     def enlarged(way: Way, prompt: str, seed: int) -> Kept:
         def paint() -> tuple[Tensor, int]:
@@ -113,7 +116,7 @@ def enlarge_figure(pipeline: LandscapePipeline, gallery: Gallery, args: argparse
 
         return gallery.picture((way.described, prompt, seed, size), paint)
 
-    others = [(PROMPTS[number % len(PROMPTS)], TRUTH_FROM + number) for number in range(TRUE_PICTURES)]
+    others = [(prompts[number % len(prompts)], TRUTH_FROM + number) for number in range(TRUE_PICTURES)]
     truth = torch.cat([all_features(network, true(*other).image) for other in others])
     rows = ways(pipeline, by, steps)
     for label in [*rows, "true pictures"]:
@@ -124,7 +127,12 @@ def enlarge_figure(pipeline: LandscapePipeline, gallery: Gallery, args: argparse
             print(f"\r{label}: {len(kept)}", end="", file=sys.stderr, flush=True)
         print(file=sys.stderr)
         row = Row(
-            kept=kept, prompts=[prompt for prompt, _ in pictures], stride=NATIVE // 2, network=network, truth=truth
+            kept=kept,
+            prompts=[prompt for prompt, _ in pictures],
+            stride=NATIVE // 2,
+            network=network,
+            world=world,
+            truth=truth,
         )
         values = measure(row, [*MEASURED, *COSTS]) | seams(row, way.borders if way else half_overlap)
         if way:  # true pictures are what is made small

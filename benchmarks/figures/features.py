@@ -1,6 +1,6 @@
-"""Features of a small network that knows the bundled model's world, and what is measured in them.
+"""Features of a small network that knows a world, and what is measured in them.
 
-`benchmarks.figures.train_features` trains it; the weights are beside this file. FID and KID compare sets of windows,
+`benchmarks.figures.train_features` trains one for each world. FID and KID compare sets of windows,
 as Inception features do for photographs, the feature distance compares two windows place by place, as LPIPS does. The
 numbers can be compared with each other and not with those of other networks.
 """
@@ -15,7 +15,11 @@ from torch import Tensor, nn
 
 Window = tuple[int, int, int, int]  # top, left, height, width in pixels, as those of the core
 
-WEIGHTS = Path(__file__).with_suffix(".safetensors")
+HERE = Path(__file__)
+WEIGHTS = {  # by the name of the world
+    "landscapes": HERE.with_suffix(".safetensors"),
+    "town": HERE.parents[1] / "town" / "weights" / "features.safetensors",
+}
 WINDOW = 128  # pixels: what the network looks at
 SIZE = 64  # features of a window; FID needs more windows than that
 WIDTHS = (16, 32, 48, 64)  # channels at 64, 32, 16 and 8 rows
@@ -67,10 +71,17 @@ class FeatureNetwork(nn.Module):
         return (self.described(windows) - self.mean) @ self.whitening
 
 
-def load_features() -> FeatureNetwork:
-    """The trained network."""
+def load_features(world: str = "landscapes") -> FeatureNetwork:
+    """The trained network of a world.
+
+    Raises:
+        FileNotFoundError: it was not trained yet.
+    """
+    if not (path := WEIGHTS[world]).exists():
+        command = f"python -m benchmarks.figures.train_features --world {world}"
+        raise FileNotFoundError(f"{path}: the weights of the features are missing; make them with `{command}`.")
     network = FeatureNetwork()
-    network.load_state_dict(load_file(WEIGHTS))  # half precision there, single here
+    network.load_state_dict(load_file(path))  # half precision there, single here
     return network.eval().requires_grad_(False)
 
 

@@ -1,4 +1,4 @@
-"""What is measured on the panoramas of the bundled model's world, by the names that the tables have.
+"""What is measured on the panoramas of a world, by the names that the tables have.
 
 order violations    layers of a column that lie under one that belongs below them; a scene stacked on itself has 1
 palette deviation   of the colours from those of the prompt, in standard deviations
@@ -30,6 +30,7 @@ from core.measure.coherence import Pair, pairs_apart, palette, palette_distance,
 from core.measure.seams import seam_energy, window_borders
 from demo.autoencoder import PIXELS_PER_CELL
 from demo.metrics import grid_energy, order_violations_per_column, palette_deviation, sharpness, window_deviation
+from demo.worlds import LANDSCAPES, World
 
 from ..bootstrap import Interval, mean_interval, set_interval
 from ..distances import fid, giqa, kid
@@ -46,12 +47,17 @@ class Row:
     prompts: Sequence[str]  # of each
     stride: int  # latent cells, of the windows whose borders are looked at
     network: FeatureNetwork
+    world: World = LANDSCAPES
     truth: Tensor | None = None  # (windows, 64) features of true pictures; only sets are compared with them
 
     def each(self, measure: Callable[[Tensor, str], Tensor]) -> Tensor:
         """(N,) numbers of a function of an image (1, 3, H, W) and its prompt."""
         pairs = zip(self.kept, self.prompts, strict=True)
         return torch.cat([measure(kept.image[None], prompt).reshape(1) for kept, prompt in pairs])
+
+    def each_in_world(self, measure: Callable[[Tensor, str, World], Tensor]) -> Tensor:
+        """(N,) numbers of a function that knows the world."""
+        return self.each(lambda image, prompt: measure(image, prompt, self.world))
 
     def from_truth(self, distance: Callable[[Tensor, Tensor], float]) -> Interval:
         """A distance of the features of all windows from those of true pictures."""
@@ -113,9 +119,9 @@ def _grid(row: Row, period: int, axis: str) -> Tensor:
 
 
 EACH: dict[str, Callable[[Row], Tensor]] = {
-    "order violations": lambda row: row.each(order_violations_per_column),
-    "palette deviation": lambda row: row.each(palette_deviation),
-    "window deviation": lambda row: row.each(window_deviation),
+    "order violations": lambda row: row.each_in_world(order_violations_per_column),
+    "palette deviation": lambda row: row.each_in_world(palette_deviation),
+    "window deviation": lambda row: row.each_in_world(window_deviation),
     "palette distance": lambda row: row.each(lambda image, _: palette_distance(image, distant(image))),
     "style distance": lambda row: row.each(lambda image, _: style_distance(image, distant(image))),
     "feature distance": lambda row: row.each(lambda image, _: feature_distance(row.network, image[0], distant(image))),

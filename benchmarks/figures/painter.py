@@ -11,7 +11,8 @@ from torch import Tensor
 
 from demo.autoencoder import CHANNELS
 from demo.panorama import PanoramaParams, paint_panorama
-from demo.pipeline import AUTOENCODER, DENOISER, LandscapePipeline
+from demo.pipeline import LandscapePipeline
+from demo.worlds import World
 
 from .features import WINDOW, FeatureNetwork
 from .gallery import Gallery, Kept
@@ -21,12 +22,16 @@ from .truth import true_panorama
 
 HERE = Path(__file__)
 ROOT = HERE.parents[2]
-# What a picture of any figure depends on beside its parameters: the code and the weights that paint it.
-PAINTED_BY = (ROOT / "core", ROOT / "demo", HERE, HERE.with_name("truth.py"), HERE.with_name("zooms.py"))
-PAINTED_BY += (HERE.with_name("zoom_baselines.py"), DENOISER, AUTOENCODER)
 
 TRUE_PICTURES = 48  # for FID and KID
 ALONE = 1000  # seeds of windows painted alone, and of true pictures in a row of the table, start here
+
+
+def painted_by(world: World) -> tuple[Path, ...]:
+    """What a picture of any figure depends on beside its parameters: the code and the weights that paint it."""
+    folders = dict.fromkeys((ROOT / "core", ROOT / "demo", world.weights.parent))
+    beside = (HERE.with_name(name) for name in ("truth.py", "zooms.py", "zoom_baselines.py"))
+    return (*folders, HERE, *beside, world.denoiser, world.autoencoder)
 
 
 class NoisyPictures(LandscapePipeline):
@@ -42,11 +47,12 @@ class Painter:
 
     def __init__(self, pipeline: LandscapePipeline, gallery: Gallery, figure: Figure, bfloat16: bool):
         self.pipeline, self.gallery, self.figure, self.bfloat16 = pipeline, gallery, figure, bfloat16
+        self.prompts = figure.prompts(pipeline.world)
 
     def row(self, line: Line) -> list[Kept]:
         """A panorama for every prompt and seed."""
         kept = []
-        for prompt in self.figure.prompts:
+        for prompt in self.prompts:
             for seed in range(self.figure.seeds):
                 params = PanoramaParams(prompt=prompt, seed=seed, **self.figure.fields(line))
                 kept.append(self.picture(line.source, params))
@@ -83,7 +89,7 @@ class Painter:
     @cached_property
     def noisy_pictures(self) -> "NoisyPictures":
         """For losses that compare what the views are now."""
-        return NoisyPictures(str(self.pipeline.device))
+        return NoisyPictures(str(self.pipeline.device), self.pipeline.world)
 
     def alone(self, params: PanoramaParams) -> tuple[Tensor, int]:
         """Native windows side by side that know nothing of each other."""
@@ -93,11 +99,13 @@ class Painter:
 
     def true_picture(self, prompt: str, seed: int) -> Kept:
         """From the world."""
-        size = self.figure.size
-        return self.gallery.picture(("world", prompt, seed, size), lambda: (true_panorama(prompt, seed, **size), 0))
+        size, world = self.figure.size, self.pipeline.world
+        return self.gallery.picture(
+            ("world", prompt, seed, size), lambda: (true_panorama(prompt, seed, **size, world=world), 0)
+        )
 
     def truth(self, network: FeatureNetwork) -> Tensor:
         """(windows, 64) features of true pictures of all prompts."""
-        prompts = self.figure.prompts
+        prompts = self.prompts
         images = [self.true_picture(prompts[seed % len(prompts)], seed).image for seed in range(TRUE_PICTURES)]
         return torch.cat([all_features(network, image) for image in images])

@@ -12,9 +12,10 @@ from core.methods.syncdiffusion import GUIDANCES as SYNC_GUIDANCES
 from core.methods.syncdiffusion import SyncParams
 from core.methods.twindiffusion import CropFusionParams, CrossSamplingParams
 from demo.panorama import METHODS
+from demo.worlds import World
 
 from .features import WINDOW
-from .prompts import PROMPTS, SCENE, STRIP
+from .prompts import PROMPTS
 
 COSTS = ("views denoised", "seconds")
 MOVING = {"moving": True}
@@ -43,7 +44,7 @@ class Figure:
     lines: Sequence[Line]
     metrics: Sequence[str]
     drawn: Sequence[str]  # metrics in the plot
-    prompts: Sequence[str] = PROMPTS
+    asked: Literal["palettes", "scene", "strip"] = "palettes"  # which of the prompts of the world
     seeds: int  # per prompt
     rows: int = 1  # native windows
     columns: int = 8
@@ -52,6 +53,11 @@ class Figure:
     axis: str = ""  # what x is; a metric is looked up in the row; without an axis the plot has bars
     log: bool = False
     common: Mapping[str, Any] = field(default_factory=dict)  # fields of `PanoramaParams` for all rows
+
+    def prompts(self, world: World) -> Sequence[str]:
+        """What the model of a world is asked for."""
+        asked = getattr(PROMPTS[world.name], self.asked)
+        return asked if self.asked == "palettes" else (asked,)
 
     @property
     def size(self) -> dict[str, int]:
@@ -105,7 +111,7 @@ TWIN = {"MultiDiffusion": {}, "Crop Fusion": CROP, "Cross Sampling": CROSS, "Twi
 msd_setting = partial(
     Figure, metrics=(*LAYOUT, "seam energy", *GRIDS, "sharpness"), seeds=4, rows=2, columns=4, steps=12
 )
-strip = partial(Figure, prompts=(STRIP,), seeds=12)
+strip = partial(Figure, asked="strip", seeds=12)
 twin_setting = partial(strip, drawn=("seam energy", "neighbour distance", "FID"), common={"weights": "uniform"})
 
 FIGURES = {
@@ -192,7 +198,7 @@ FIGURES = {
         ],
         metrics=("palette distance", "order violations", "FID", *COSTS),
         drawn=("palette distance", "order violations", "FID"),
-        prompts=(SCENE,),
+        asked="scene",
         seeds=6,
         rows=2,
     ),
@@ -212,7 +218,7 @@ FIGURES = {
             *("order violations", "seam energy", *COSTS),
         ),
         drawn=("palette distance", "style distance", "feature distance", "FID"),
-        prompts=(STRIP,),
+        asked="strip",
         seeds=16,
     ),
     "sync-weight": strip(
@@ -239,7 +245,7 @@ FIGURES = {
         ],
         metrics=("FID", "KID", *COHERENCE, "window deviation", "order violations"),
         drawn=("FID", "palette distance", "window deviation"),
-        prompts=(SCENE,),
+        asked="scene",
         seeds=12,
         rows=2,
         columns=4,

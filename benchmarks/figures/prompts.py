@@ -1,5 +1,46 @@
-"""What the bundled model is asked for."""
+"""What the model of each world is asked for."""
 
-SCENE = "sky mountains forest meadow"  # no season and no hour: every window may choose its own
-PROMPTS = (f"summer day {SCENE}", f"autumn dusk {SCENE}", f"winter dawn {SCENE}")
-STRIP = f"far {SCENE}"  # whole scenes side by side
+from typing import NamedTuple
+
+from demo.vocabulary import ZOOMS
+
+
+class Prompts(NamedTuple):
+    """Of one world."""
+
+    scene: str  # whole scenes; the palette is open: every window may choose its own
+    palettes: tuple[str, ...]  # the same scene in palettes that differ much
+    strip: str  # whole scenes side by side
+    zoomed: tuple[str, ...]  # palettes of zooms
+    outermost: str  # what the first level of a zoom shows
+    within: str  # what all others show
+    middle: float  # y of the world that most zooms show in their middle, in scene heights
+
+    def zoom(self, palette: str, zoom_factor: int, levels: int) -> tuple[str, ...]:
+        """A prompt for each level; `zoom_factor` is a power of 2, as the words for distances are."""
+        distances = ZOOMS[:: zoom_factor.bit_length() - 1][:levels]
+        return tuple(f"{palette} {far} {self.within if i else self.outermost}" for i, far in enumerate(distances))
+
+
+def _prompts(scene: str, palettes: tuple[str, ...], **zoom) -> Prompts:
+    return Prompts(scene, tuple(f"{palette} {scene}" for palette in palettes), f"far {scene}", **zoom)
+
+
+PROMPTS = {  # by the name of the world
+    "landscapes": _prompts(
+        "sky mountains forest meadow",
+        ("summer day", "autumn dusk", "winter dawn"),
+        zoomed=("autumn day", "summer dawn", "winter dusk"),
+        outermost="sky forest meadow",
+        within="forest",
+        middle=0.55,
+    ),
+    "town": _prompts(
+        "sky roofs walls street",
+        ("harbour day", "old dusk", "northern dawn"),
+        zoomed=("northern day", "old dawn", "southern dusk"),
+        outermost="sky walls street",
+        within="walls",
+        middle=0.62,
+    ),
+}

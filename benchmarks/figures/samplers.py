@@ -14,7 +14,7 @@ import torch
 from ..bootstrap import mean_interval
 from ..host import start_host
 from ..table import RESULTS, Table
-from .prompts import SCENE
+from .prompts import PROMPTS
 
 SAMPLERS = ("euler", "ddim", "heun", "dpmpp_2m", "res_multistep", "uni_pc", "euler_cfg_pp", "euler_ancestral", "lcm")
 METHODS = ("MultiDiffusion", "MSD", "MSD + Sync")  # the models of `sampled.Sampling`
@@ -28,7 +28,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--samplers", nargs="+", default=SAMPLERS)
     parser.add_argument("--scheduler", default="karras")
     parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--prompt", default=SCENE)
+    parser.add_argument("--prompt", default=PROMPTS["landscapes"].scene)
     parser.add_argument("--width", type=int, default=1024)
     parser.add_argument("--results", type=Path, default=RESULTS, help="where the table goes")
     return parser.parse_args()

@@ -1,10 +1,11 @@
-"""Train the network of `benchmarks.figures.features` to tell what makes a picture of the bundled model's world.
+"""Train the network of `benchmarks.figures.features` to tell what makes a picture of a world.
 
     python -m benchmarks.figures.train_features
+    python -m benchmarks.figures.train_features --world town --kept out/train-town
 
-From 64 numbers it has to say season, hour and scale of a window, which layers are where, and what is wrong with it:
-half of the windows are damaged in one of the ways in which joint diffusion fails. Three minutes of one core once the
-pictures are drawn.
+From 64 numbers it has to say palette (such as season and hour) and scale of a window, which layers are where, and what
+is wrong with it: half of the windows are damaged in one of the ways in which joint diffusion fails. Three minutes of
+one core once the pictures are drawn.
 """
 
 import argparse
@@ -18,11 +19,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from demo.dataset import PIXELS_PER_CELL, Picture
-from demo.palette import HOURS, LAYERS, SEASONS
 from demo.train.fit import learning_rate
 from demo.train.pictures import draw_pictures
 from demo.vocabulary import ZOOMS
+from demo.worlds import LANDSCAPES, World
 
+from ..worlds import WORLDS, add_world
 from .features import KNOWN, SIZE, WEIGHTS, WINDOW, FeatureNetwork
 
 GRID = 4  # rows and columns of places whose layers are asked for
@@ -35,12 +37,12 @@ class Batch(NamedTuple):
     """Windows and what is known of them."""
 
     windows: Tensor  # (N, 3, 128, 128)
-    words: Tensor  # (N, 3) numbers of season, hour and zoom
+    words: Tensor  # (N, 3) numbers of the two words for the palette, and of the zoom
     layers: Tensor  # (N, L, 4, 4) shares
     damage: Tensor  # (N,) numbers in DAMAGES
 
 
-def draw_batch(pictures: list[Picture], count: int, rng: np.random.Generator) -> Batch:
+def draw_batch(pictures: list[Picture], count: int, rng: np.random.Generator, world: World = LANDSCAPES) -> Batch:
     """Windows at random cells of random pictures, half of them damaged."""
     side = WINDOW // PIXELS_PER_CELL
     images, words, layers = [], [], []
@@ -53,13 +55,13 @@ def draw_batch(pictures: list[Picture], count: int, rng: np.random.Generator) ->
         ]
         images.append(picture.image[place])
         layers.append(picture.layers[top : top + side, left : left + side])
-        scene = picture.scene
-        words.append([SEASONS.index(scene.season), HOURS.index(scene.hour), ZOOMS.index(picture.zoom)])
+        palette = [known.index(getattr(picture.scene, field)) for field, known in world.palette.items()]
+        words.append([*palette, ZOOMS.index(picture.zoom)])
     windows = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
-    shares = nn.functional.one_hot(torch.from_numpy(np.stack(layers)).long(), len(LAYERS)).permute(0, 3, 1, 2).float()
+    shares = nn.functional.one_hot(torch.from_numpy(np.stack(layers)).long(), len(world.layers)).permute(0, 3, 1, 2)
     kinds = torch.from_numpy(rng.integers(1, len(DAMAGES), size=count) * (rng.random(count) < 0.5))
     damaged = torch.stack([damage(windows, i, int(kind), rng) for i, kind in enumerate(kinds)])
-    return Batch(damaged, torch.tensor(words), nn.functional.avg_pool2d(shares, side // GRID), kinds)
+    return Batch(damaged, torch.tensor(words), nn.functional.avg_pool2d(shares.float(), side // GRID), kinds)
 
 
 def damage(windows: Tensor, i: int, kind: int, rng: np.random.Generator) -> Tensor:
@@ -83,15 +85,17 @@ def damage(windows: Tensor, i: int, kind: int, rng: np.random.Generator) -> Tens
 class Answers(nn.Module):
     """What is asked of the numbers that are known; only needed in training."""
 
-    def __init__(self) -> None:
+    def __init__(self, world: World = LANDSCAPES) -> None:
         super().__init__()
-        self.sizes = (len(SEASONS), len(HOURS), len(ZOOMS), len(LAYERS) * GRID**2, len(DAMAGES))
+        self.layers = len(world.layers)
+        palette = (len(known) for known in world.palette.values())
+        self.sizes = (*palette, len(ZOOMS), self.layers * GRID**2, len(DAMAGES))
         self.linear = nn.Linear(KNOWN, sum(self.sizes))
 
     def forward(self, features: Tensor) -> tuple[Tensor, ...]:
-        """Logits for season, hour, zoom, layers (N, L, 4, 4) and damage."""
-        season, hour, zoom, layers, damage = self.linear(features).split(self.sizes, dim=1)
-        return season, hour, zoom, layers.unflatten(1, (len(LAYERS), GRID, GRID)), damage
+        """Logits for the words of the palette, zoom, layers (N, L, 4, 4) and damage."""
+        *words, layers, damage = self.linear(features).split(self.sizes, dim=1)
+        return *words, layers.unflatten(1, (self.layers, GRID, GRID)), damage
 
 
 def loss_of(answers: tuple[Tensor, ...], batch: Batch) -> Tensor:
@@ -103,15 +107,15 @@ def loss_of(answers: tuple[Tensor, ...], batch: Batch) -> Tensor:
     return loss + 2 * entropy(layers[one], batch.layers[one]) + entropy(kind, batch.damage)
 
 
-def train(network: FeatureNetwork, pictures: list[Picture], steps: int, batch: int) -> Answers:
+def train(network: FeatureNetwork, pictures: list[Picture], steps: int, batch: int, world: World) -> Answers:
     """Adam on cross entropies."""
-    rng, answers = np.random.default_rng(0), Answers()
+    rng, answers = np.random.default_rng(0), Answers(world)
     optimiser = torch.optim.AdamW([*network.parameters(), *answers.parameters()], weight_decay=1e-2)
     start = time.time()
     for step in range(steps):
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(step, steps, 2e-3, warmup=50)
-        drawn = draw_batch(pictures, batch, rng)
+        drawn = draw_batch(pictures, batch, rng, world)
         with torch.autocast("cpu", torch.bfloat16):
             output = answers(network.known(network.maps(drawn.windows.contiguous(memory_format=torch.channels_last))))
         loss = loss_of(tuple(logits.float() for logits in output), drawn)
@@ -124,21 +128,21 @@ def train(network: FeatureNetwork, pictures: list[Picture], steps: int, batch: i
 
 
 @torch.no_grad()
-def report(network: FeatureNetwork, answers: Answers, pictures: list[Picture]) -> None:
+def report(network: FeatureNetwork, answers: Answers, pictures: list[Picture], world: World) -> None:
     """How often the answers are right on pictures that were held back."""
-    batch = draw_batch(pictures, ASKED, np.random.default_rng(1))
+    batch = draw_batch(pictures, ASKED, np.random.default_rng(1), world)
     *words, layers, kind = answers(network.known(network.maps(batch.windows)))
     one = batch.damage == 0
-    for i, name in enumerate(("season", "hour", "zoom")):
+    for i, name in enumerate((*world.palette, "zoom")):
         print(f"{name}: {(words[i].argmax(1) == batch.words[:, i])[one].float().mean():.3f} right")
     print(f"layers: {(layers.softmax(1) - batch.layers)[one].abs().sum(1).mean() / 2:.3f} of a place wrong")
     print(f"damage: {(kind.argmax(1) == batch.damage).float().mean():.3f} right")
 
 
 @torch.no_grad()
-def whiten(network: FeatureNetwork, pictures: list[Picture]) -> None:
+def whiten(network: FeatureNetwork, pictures: list[Picture], world: World) -> None:
     """Features are the directions in which true windows differ most, and none counts more than another."""
-    batch = draw_batch(pictures, WHITENED, np.random.default_rng(2))
+    batch = draw_batch(pictures, WHITENED, np.random.default_rng(2), world)
     described = network.described(batch.windows[batch.damage == 0])
     mean, std = described.mean(dim=0), described.std(dim=0)
     variances, directions = torch.linalg.eigh(((described - mean) / std).T.cov())  # rising
@@ -148,22 +152,24 @@ def whiten(network: FeatureNetwork, pictures: list[Picture]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    add_world(parser)
     parser.add_argument("--pictures", type=int, default=2600, help="drawn pictures of the world")
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--batch", type=int, default=48)
     parser.add_argument("--kept", type=Path, help="folder of drawn pictures, as `python -m demo.train --kept` has it")
-    parser.add_argument("--out", type=Path, default=WEIGHTS, help="where the weights go")
+    parser.add_argument("--out", type=Path, help="where the weights go, if not where they are read")
     args = parser.parse_args()
+    world = WORLDS[args.world]
     torch.manual_seed(0)
-    pictures = draw_pictures(args.pictures, workers=1, kept=args.kept)
+    pictures = draw_pictures(args.pictures, workers=1, kept=args.kept, world=world)
     network = FeatureNetwork().to(memory_format=torch.channels_last)
-    answers = train(network, pictures[:-HELD_BACK], args.steps, args.batch)
+    answers = train(network, pictures[:-HELD_BACK], args.steps, args.batch, world)
     network.eval()
-    report(network, answers, pictures[-HELD_BACK:])
-    whiten(network, pictures)
+    report(network, answers, pictures[-HELD_BACK:], world)
+    whiten(network, pictures, world)
     state = network.state_dict()
     halves = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
-    save_file({name: value.contiguous() for name, value in halves.items()}, args.out)
+    save_file({name: value.contiguous() for name, value in halves.items()}, args.out or WEIGHTS[world.name])
 
 
 if __name__ == "__main__":

@@ -17,8 +17,10 @@ from torch import Tensor
 from core.measure.panorama import Metrics, panorama_metrics
 from demo.autoencoder import PIXELS_PER_CELL
 from demo.pipeline import load_autoencoder
+from demo.worlds import World
 
 from ..table import RESULTS, Table
+from ..worlds import WORLDS, add_world, table_name
 from .features import WINDOW
 from .measures import native_windows
 from .prompts import PROMPTS
@@ -30,11 +32,12 @@ FIRST = 5000  # seed, far from those of other figures
 MOST = 0.95
 
 
-def measured(seeds: int) -> list[Metrics]:
+def measured(seeds: int, world: World) -> list[Metrics]:
     """The measures of `seeds` pictures of each size."""
-    autoencoder, found = load_autoencoder(), []
+    prompts, autoencoder, found = PROMPTS[world.name].palettes, load_autoencoder(world), []
     for rows, seed in product(ROWS, range(seeds)):
-        drawn = true_panorama(PROMPTS[seed % len(PROMPTS)], FIRST + seed, rows * WINDOW, COLUMNS * WINDOW)[None]
+        size = rows * WINDOW, COLUMNS * WINDOW
+        drawn = true_panorama(prompts[seed % len(prompts)], FIRST + seed, *size, world)[None]
         image = autoencoder.decode(autoencoder.encode(drawn)).clamp(0, 1)
         found.append(panorama_metrics(image, native_windows(image, WINDOW // 2), pixels_per_cell=PIXELS_PER_CELL))
     return found
@@ -55,16 +58,17 @@ def numbers(metrics: Sequence[Metrics]) -> dict[str, Tensor]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print and keep the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    add_world(parser)
     parser.add_argument("--seeds", type=int, default=SEEDS, help="pictures of each size")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where the table goes")
     args = parser.parse_args(arguments)
-    count = len(ROWS) * args.seeds
+    count, world = len(ROWS) * args.seeds, WORLDS[args.world]
     note = (
         f"{count} true panoramas of {' or '.join(map(str, ROWS))} x {COLUMNS} windows, encoded and decoded: the "
         "median, what 95 of 100 stay below, and the largest number. Wrap error: of single borders."
     )
-    table = Table("true-pictures", "measure", ["median", "95 of 100", "all"], note=note)
-    for name, values in numbers(measured(args.seeds)).items():
+    table = Table(table_name("true-pictures", world), "measure", ["median", "95 of 100", "all"], note=note)
+    for name, values in numbers(measured(args.seeds, world)).items():
         low, most, worst = (torch.quantile(values, part).item() for part in (0.5, MOST, 1.0))
         table.row(name, {"median": low, "95 of 100": most, "all": worst}, panoramas=count)
     table.save(args.results)

@@ -20,9 +20,11 @@ from demo.zoom import ZoomParams
 
 from ..bootstrap import mean_interval
 from ..table import Table
+from ..worlds import table_name
 from .gallery import Gallery
 from .plots import Point, draw
-from .zooms import BORDER, SCENES, SEEDS, STEPS, joint, painted_stack, true_zoom
+from .prompts import PROMPTS
+from .zooms import BORDER, SEEDS, STEPS, joint, painted_stack, true_zoom
 
 P = 2
 BETWEEN = (0.25, 0.5, 0.75)  # levels further in than a level
@@ -33,32 +35,31 @@ OF = "Generative Powers of Ten: a zoom of 8 levels, p = 2"
 
 def zoom_levels_figure(pipeline: LandscapePipeline, gallery: Gallery, args: argparse.Namespace) -> None:
     """Paint, measure, print, write and draw."""
-    steps, seeds = args.steps or STEPS, args.seeds or SEEDS
-    stacks = [(scene, seed) for scene in SCENES for seed in range(seeds)]
-    note = (
-        f"{OF}. {len(stacks)} zoom stacks ({seeds} of each of {len(SCENES)} scenes), {steps} steps; in brackets 95 % "
-    )
-    note += "bootstrap intervals."
+    steps, seeds, world = args.steps or STEPS, args.seeds or SEEDS, pipeline.world
+    asked, name = PROMPTS[world.name], table_name("zoom-levels", world)
+    stacks = [(palette, seed) for palette in asked.zoomed for seed in range(seeds)]
+    note = f"{OF}. {len(stacks)} zoom stacks ({seeds} of each of {len(asked.zoomed)} scenes), {steps} steps; "
+    note += "in brackets 95 % bootstrap intervals."
     painted, true = [], []
-    for scene, seed in stacks:
-        lines = tuple(f"{scene} {zoom} {'sky forest meadow' if zoom == ZOOMS[0] else 'forest'}" for zoom in ZOOMS)
+    for palette, seed in stacks:
+        lines = asked.zoom(palette, P, len(ZOOMS))
         params = ZoomParams(prompts=lines, seed=seed, zoom_factor=P, steps=steps)
         levels = painted_stack(pipeline, gallery, "ours", params, joint(), args.bfloat16)[1]
         painted.append(measured(render_image(levels, P, PIXELS_PER_CELL)))
-        true.append(measured(true_zoom(scene, seed, P, len(ZOOMS))))
+        true.append(measured(true_zoom(palette, seed, world, P, len(ZOOMS))))
     panels: dict[str, list[Point]] = {part: [] for part in PARTS}
-    table = Table("zoom-levels", "level", METRICS, note=note, device=args.device)
+    table = Table(name, "level", METRICS, note=note, device=args.device)
     for level, word in enumerate(ZOOMS):
         values = {}
-        for part, name in enumerate(PARTS):
+        for part, metric in enumerate(PARTS):
             for of, numbers in (("", painted), (", true zooms", true)):
                 row = torch.stack([stack[part, level] for stack in numbers])
                 if not row.isnan().any():
-                    values[f"{name}{of}"] = mean_interval(row)
-                    panels[name].append(Point(word, values[f"{name}{of}"], level, of.removeprefix(", ") or "ours"))
+                    values[f"{metric}{of}"] = mean_interval(row)
+                    panels[metric].append(Point(word, values[f"{metric}{of}"], level, of.removeprefix(", ") or "ours"))
         table.row(word, values, panoramas=len(stacks))
     table.save(args.results)
-    draw(args.results / "zoom-levels.svg", OF, panels, "level")
+    draw(args.results / f"{name}.svg", OF, panels, "level")
 
 
 def measured(levels: Tensor) -> Tensor:

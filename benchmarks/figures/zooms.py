@@ -34,30 +34,27 @@ from demo.__main__ import save_image
 from demo.autoencoder import PIXELS_PER_CELL
 from demo.metrics import ring_energy, sharpness, zoom_inconsistency
 from demo.pipeline import LandscapePipeline
-from demo.world import render
+from demo.worlds import World
 from demo.zoom import Merge, Zoom, ZoomParams, blend_decoded, paint_zoom
 
 from ..bootstrap import mean_interval
 from ..distances import giqa
 from ..table import Table, Value
+from ..worlds import table_name
 from .features import FeatureNetwork, load_features
 from .gallery import Gallery
 from .plots import Point, draw
+from .prompts import PROMPTS
 from .truth import true_scene
 from .zoom_baselines import outpainting, super_resolution
 
-SCENES = ("autumn day", "summer dawn", "winter dusk")
-LEVELS = {  # by p
-    2: ("far sky forest meadow", "wide forest", "near forest", "close forest"),
-    4: ("far sky forest meadow", "near forest", "detail forest", "macro forest"),
-}
+LEVELS = 4
 SEEDS = 4
 OF = "Generative Powers of Ten, sections 5.2 and 5.3: baselines, and simpler versions of the method"
 METRICS = ("inconsistency", "inconsistency as sampled", "sharpness of the innermost level", "frames", "texture ratio")
 METRICS += ("Mean-GIQA",)
 STEPS = 100  # 256 in the paper
 TRUE_ZOOMS, OTHERS = 16, 500  # of every scene, to compare with, and the seed of the first
-FOREST = 0.55  # height of the middle of most forests in a scene
 BORDER = round(FEATHER * ZoomParams.width)  # pixels in which the innermost level gives way to what is around it
 
 
@@ -108,21 +105,21 @@ METHODS = {
 
 def zoom_figure(pipeline: LandscapePipeline, gallery: Gallery, args: argparse.Namespace, zoom_factor: int) -> None:
     """Paint, measure, print, write and draw, with the first stack of every method as a picture."""
-    steps, seeds, name = args.steps or STEPS, args.seeds or SEEDS, args.figure
-    words = LEVELS[zoom_factor]
-    prompts = [tuple(f"{scene} {level}" for level in words) for scene in SCENES]
+    steps, seeds, world = args.steps or STEPS, args.seeds or SEEDS, pipeline.world
+    asked, name = PROMPTS[world.name], table_name(args.figure, world)
+    prompts = [asked.zoom(palette, zoom_factor, LEVELS) for palette in asked.zoomed]
     stacks = [
         ZoomParams(prompts=lines, seed=seed, zoom_factor=zoom_factor, steps=steps)
         for lines in prompts
         for seed in range(seeds)
     ]
-    note = f"{OF}. {len(stacks)} zoom stacks a row ({seeds} of each of {len(SCENES)} scenes), {len(words)} levels, "
+    note = f"{OF}. {len(stacks)} zoom stacks a row ({seeds} of each of {len(prompts)} scenes), {LEVELS} levels, "
     note += f"p = {zoom_factor}, {steps} steps; in brackets 95 % bootstrap intervals."
     table = Table(name, "method", METRICS, note=note, device=args.device)
     panels: dict[str, list[Point]] = {metric: [] for metric in METRICS}
     pictures = []
-    network, levels = load_features(), len(words)
-    others = [true_zoom(scene, OTHERS + seed, zoom_factor, levels) for scene in SCENES for seed in range(TRUE_ZOOMS)]
+    network, true = load_features(world.name), partial(true_zoom, world=world, zoom_factor=zoom_factor, levels=LEVELS)
+    others = [true(palette, OTHERS + seed) for palette in asked.zoomed for seed in range(TRUE_ZOOMS)]
     measured = partial(_measured, zoom_factor=zoom_factor, network=network, truth=_features(network, others))
     for label, contender in METHODS.items():
         finished, numbers = [], []
@@ -142,7 +139,7 @@ def zoom_figure(pipeline: LandscapePipeline, gallery: Gallery, args: argparse.Na
     table.row(
         "ours, through the autoencoder", _intervals([measured(stack, stack) for stack in passed]), panoramas=len(stacks)
     )
-    drawn = [true_zoom(scene, seed, zoom_factor, levels) for scene in SCENES for seed in range(seeds)]
+    drawn = [true(palette, seed) for palette in asked.zoomed for seed in range(seeds)]
     table.row("true zooms", _intervals([measured(stack, stack) for stack in drawn]), panoramas=len(drawn))
     table.save(args.results)
     draw(args.results / f"{name}.svg", OF, panels)
@@ -168,10 +165,11 @@ def _features(network: FeatureNetwork, stacks: Sequence[Tensor]) -> list[Tensor]
     return [network(level) for level in torch.stack([*stacks], dim=1)]
 
 
-def true_zoom(scene: str, seed: int, zoom_factor: int, levels: int) -> Tensor:
-    """(N, 3, H, W): a scene of the world with a forest in the middle, the most zoomed out first."""
-    drawn, size = true_scene(scene, seed), (ZoomParams.height, ZoomParams.width)
-    views = [render(drawn, *size, zoom=zoom_factor**level, centre=(10.0 + seed, FOREST)) for level in range(levels)]
+def true_zoom(palette: str, seed: int, world: World, zoom_factor: int, levels: int) -> Tensor:
+    """(N, 3, H, W): a scene of the world with what its zooms show in the middle, the most zoomed out first."""
+    drawn, size = true_scene(palette, seed, world), (ZoomParams.height, ZoomParams.width)
+    centre = (10.0 + seed, PROMPTS[world.name].middle)
+    views = [world.render(drawn, *size, zoom=zoom_factor**level, centre=centre) for level in range(levels)]
     return torch.stack([torch.from_numpy(level.image).permute(2, 0, 1) for level in views]).clamp(0, 1).float()
 
 

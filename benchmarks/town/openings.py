@@ -33,7 +33,7 @@ class Grid(NamedTuple):
     there: np.ndarray  # (h, w) bool, whether there is a window
 
     def box(self, x: tuple[float, float], y: tuple[float, float], pixel: float) -> np.ndarray:
-        """(h, w) cover of a rectangle in every window, from the left to the right and from the lower to the upper end."""
+        """(h, w) cover of a rectangle in every window: its left and right end, its lower and upper one."""
         return self.there * span(self.x, *x, pixel) * span(self.y, *y, pixel)
 
 

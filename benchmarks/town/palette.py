@@ -55,4 +55,3 @@ def palette(town: str, hour: str) -> TownPalette:
     roofs, trim, wood, pavement, road = rest
     glow = np.array((1.0, 0.80, 0.42), dtype=np.float32)
     return TownPalette(sky, walls, roofs, trim, wood, pavement, road, accents, glow, LIT[hour], town == "northern")
-

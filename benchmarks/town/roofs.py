@@ -17,7 +17,7 @@ STEEP = 0.085  # height from which a roof has dormers
 
 def paint_roof(s: Surface, house: House, p: TownPalette) -> None:
     """All of a house above its walls."""
-    above, everywhere = s.y - house.eaves, np.float32(1)
+    above = s.y - house.eaves
     if house.roof in ("flat", "steps"):
         s.colour[:] = p.roofs * (1.03 + granite(s.x, s.y, s.pixel, s.seed + 30))[..., None]
         if house.roof == "flat":
@@ -26,7 +26,7 @@ def paint_roof(s: Surface, house: House, p: TownPalette) -> None:
         s.colour[:] = p.roofs * (1 + tiles(s.x, s.y, s.pixel, s.seed + 31, p.slates))[..., None]
         if house.roof == "gable":
             below = house.ridge(s.x) - s.y
-            s.shade(0.22 * (below < 0.008) - 0.25 * np.clip(1 - (house.strip - below) / 0.006, 0, 1), everywhere)
+            s.shade(0.22 * (below < 0.008) - 0.25 * np.clip(1 - (house.strip - below) / 0.006, 0, 1))
         else:
             caps = 0.16 + 0.12 * np.cos(2 * np.pi * s.x / 0.02) * fade(0.01, s.pixel)
             s.shade(caps, span(above, house.roof_height - 0.008, house.roof_height + 1, s.pixel))
@@ -43,7 +43,7 @@ def _cornice(s: Surface, above: np.ndarray) -> None:
     profile = 0.30 * span(above, 0.026, 0.031, s.pixel) - 0.35 * span(above, 0.022, 0.026, s.pixel)
     profile = profile + 0.16 * span(above, 0.010, 0.013, s.pixel) - 0.30 * span(above, 0.0, 0.003, s.pixel)
     block = span(np.abs(s.x % 0.011 - 0.0055), 0.0, 0.003, s.pixel) - 0.5
-    s.shade(profile, np.float32(1))
+    s.shade(profile)
     s.shade(0.35 * fade(0.006, s.pixel) * block, span(above, 0.014, 0.022, s.pixel))
 
 
@@ -54,7 +54,9 @@ def _dormers(s: Surface, house: House, p: TownPalette) -> None:
     x, y = s.x - (column + 0.5) * apart, s.y - house.eaves - 0.036
     wide, tall = DORMER[0] / 2, DORMER[1] / 2
     s.shade(-0.4, span(x, -wide - 0.004, wide + 0.016, px) * span(y, -tall - 0.014, tall, px))
-    s.paint(p.roofs * np.float32(0.85), span(x, -wide - 0.008, wide + 0.008, px) * span(y, -tall - 0.010, tall + 0.005, px))
+    s.paint(
+        p.roofs * np.float32(0.85), span(x, -wide - 0.008, wide + 0.008, px) * span(y, -tall - 0.010, tall + 0.005, px)
+    )
     paint_windows(s, Grid(x, y, column, 90 + 0 * y, (wide, tall), np.ones(s.things.shape, bool)), p)
     hood = span(np.abs(x), -1.0, wide + 0.016 - 1.4 * np.clip(y - tall - 0.004, 0, 1), px)
     hood = hood * span(y, tall + 0.004, tall + 0.020, px)

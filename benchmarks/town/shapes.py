@@ -51,6 +51,6 @@ class Surface:
             at = (np.broadcast_to(one, seen.shape)[seen] for one in (x, y))
             self.colour[seen] += cover[seen][:, None] * (colour * (1 + bright(*at))[:, None] - self.colour[seen])
 
-    def shade(self, bright: np.ndarray | float, cover: np.ndarray) -> None:
+    def shade(self, bright: np.ndarray | float, cover: np.ndarray | float = 1.0) -> None:
         """Multiply the brightness by 1 + bright where covered."""
         self.colour[:] *= np.clip(1 + cover * bright, 0.1, 2.5)[..., None]

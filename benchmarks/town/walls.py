@@ -21,7 +21,7 @@ def paint_wall(s: Surface, house: House, p: TownPalette) -> None:
     if house.wall == "brick":
         bright, mortar = bricks(s.x, s.y, s.pixel, s.seed)
         s.colour[:] = mix(colour * (1 + bright)[..., None], p.trim * np.float32(0.82), np.clip(mortar, 0, 1))
-        s.shade(0.35 * np.clip(mortar, -1, 0), np.float32(1))
+        s.shade(0.35 * np.clip(mortar, -1, 0))
     else:
         s.colour[:] = colour * (1 + plaster(s.x, s.y, s.pixel, s.seed))[..., None]
     if house.wall == "timber":
@@ -30,7 +30,7 @@ def paint_wall(s: Surface, house: House, p: TownPalette) -> None:
         _stones(s, house, p)
     # The eaves throw a shadow, and the house on the left does.
     below = house.wall_top(s.x) - s.y
-    s.shade(-0.42 * np.clip(1 - below / 0.016, 0, 1) - 0.10 * np.clip(1 - s.x / 0.012, 0, 1), np.float32(1))
+    s.shade(-0.42 * np.clip(1 - below / 0.016, 0, 1) - 0.10 * np.clip(1 - s.x / 0.012, 0, 1))
     s.lay(
         p.pavement * np.float32(0.92), lambda x, y: slabs(x, y, (0.034, PLINTH / 2), s.pixel, s.seed + 9),
         s.x, s.y, soft_edge(PLINTH - s.y, s.pixel) + 0 * s.x,
@@ -92,5 +92,3 @@ def _beam(s: Surface, p: TownPalette, thick: float, across: np.ndarray, along: n
         return 0.1 + wood(along, across, s.pixel, s.seed + 20 + number) - 0.35 * np.minimum(2 * across / thick, 1) ** 2
 
     s.lay(p.wood, bright, along, across, line(across, thick, s.pixel))
-
-

@@ -17,9 +17,7 @@ from ..worlds import LANDSCAPES, World
 SHARD = 100  # pictures in a file: less than a minute of drawing
 
 
-def draw_pictures(
-    count: int, workers: int, kept: Path | None = None, world: World = LANDSCAPES
-) -> list[Picture]:
+def draw_pictures(count: int, workers: int, kept: Path | None = None, world: World = LANDSCAPES) -> list[Picture]:
     """Pictures 0..count-1 of the training set; those of whole files in the folder `kept` are read from there."""
     pictures: list[Picture] = []
     with multiprocessing.Pool(workers) as pool:

@@ -4,7 +4,9 @@ import pytest
 import torch
 from joint_diffusion.demo import vocabulary
 from joint_diffusion.demo.text_encoder import TextEncoder, tokenise
-from joint_diffusion.demo.vocabulary import IDS, LENGTH, PAD, ZOOMS, known_words, padded_ids
+from joint_diffusion.demo.vocabulary import LANDSCAPE_WORDS, LENGTH, PAD, ZOOMS
+
+IDS, known_words, padded_ids = LANDSCAPE_WORDS.ids, LANDSCAPE_WORDS.known_words, LANDSCAPE_WORDS.padded_ids
 
 
 def test_prompts_become_known_words_once_each():
@@ -26,7 +28,7 @@ def test_unknown_words_are_ignored_with_a_message_and_the_known_ones_listed_once
     first, words, second = caplog.messages
     assert "does not know castle" in first
     assert "does not know tower" in second
-    assert all(word in words for word in vocabulary.WORDS)
+    assert all(word in words for word in LANDSCAPE_WORDS.words)
 
 
 @pytest.mark.parametrize("prompt", ["", "   ", "a panorama of the landscape"])

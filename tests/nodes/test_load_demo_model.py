@@ -4,7 +4,7 @@ import pytest
 import torch
 from joint_diffusion.demo.pipeline import LandscapePipeline
 from joint_diffusion.demo.sampling import euler, karras_sigmas, starting_noise
-from joint_diffusion.demo.vocabulary import IDS
+from joint_diffusion.demo.vocabulary import LANDSCAPE_WORDS
 from joint_diffusion.nodes.load_demo_model import LoadDemoModel
 
 import nodes as host_nodes
@@ -65,7 +65,8 @@ def test_word_weights_scale_the_word(loaded):
     plain, heavy = (encode(clip, text)[0][0] for text in ("winter lake", "winter (lake:1.5)"))
     torch.testing.assert_close(heavy[:, 0], plain[:, 0])
     torch.testing.assert_close(heavy[:, 1], 1.5 * plain[:, 1])
-    assert clip.tokenize("(a (lake:0.5) in winter)")["landscape"][0][:2] == [(IDS["lake"], 0.5), (IDS["winter"], 1.1)]
+    ids = LANDSCAPE_WORDS.ids
+    assert clip.tokenize("(a (lake:0.5) in winter)")["landscape"][0][:2] == [(ids["lake"], 0.5), (ids["winter"], 1.1)]
 
 
 def test_unknown_words_are_reported(loaded, caplog):

@@ -13,9 +13,11 @@ IMAGE = torch.rand(3, 16, 24, generator=torch.Generator().manual_seed(0))
 EDIT = """
 from pathlib import Path
 from benchmarks.figures.gallery import Gallery
-from benchmarks.figures.painter import PAINTED_BY
+from benchmarks.figures.painter import painted_by
+from benchmarks.worlds import WORLDS
 def name():
-    print(Gallery(Path("kept"), PAINTED_BY).path("a").name)
+    for world in WORLDS.values():
+        print(Gallery(Path("kept"), painted_by(world)).path("a").name)
 name()
 files = "core/zoom/pyramid.py", "demo/world.py", "demo/weights/denoiser.safetensors"
 for path in map(Path, [*files, *(f"benchmarks/figures/{stem}.py" for stem in ("painter", "truth", "zooms"))]):
