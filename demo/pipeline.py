@@ -26,7 +26,7 @@ def read_weights(path: Path, prefix: str = "", world: World = LANDSCAPES) -> dic
         ValueError: it is no whole weight file.
     """
     if not path.exists():
-        raise FileNotFoundError(f"{path}: the bundled weights are missing; {world.way_out}.")
+        raise FileNotFoundError(f"{path}: the weights are missing; {world.way_out}.")
     try:
         stored = load_file(path)
     except SafetensorError as error:

@@ -1,5 +1,6 @@
 """Paints the rows of a figure, or takes them from the gallery."""
 
+import inspect
 import sys
 from copy import deepcopy
 from dataclasses import replace
@@ -29,7 +30,7 @@ ALONE = 1000  # seeds of windows painted alone, and of true pictures in a row of
 
 def painted_by(world: World) -> tuple[Path, ...]:
     """What a picture of any figure depends on beside its parameters: the code and the weights that paint it."""
-    folders = dict.fromkeys((ROOT / "core", ROOT / "demo", world.weights.parent))
+    folders = dict.fromkeys((ROOT / "core", ROOT / "demo", Path(inspect.getfile(world.render)).parent))
     beside = (HERE.with_name(name) for name in ("truth.py", "zooms.py", "zoom_baselines.py"))
     return (*folders, HERE, *beside, world.denoiser, world.autoencoder)
 

@@ -50,7 +50,7 @@ def plaster(x: np.ndarray, y: np.ndarray, pixel: float, seed: int) -> np.ndarray
     if clear := fade(0.0050, pixel):
         swing = value_noise(x * 30, y * 30, seed + 2)
         stroke = value_noise((x + 0.8 * y) * 90 + 3 * swing, (y - 0.5 * x) * 420, seed + 3)
-        bright = bright + 0.16 * clear * (stroke - 0.5)
+        bright = bright + 0.09 * clear * (stroke - 0.5)
     for size, much in ((0.0024, 0.9), (0.0007, 1.0)):
         if clear := fade(0.4 * size, pixel):
             grain = spots(x, y, size, seed + 4, share=0.8)

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from both_worlds import LANDSCAPES, TOWN
 from joint_diffusion.core.canvas.windows import Size, canvas_size, plan_windows
 from joint_diffusion.core.measure.coherence import pairs_apart, palette_distance, style_distance
 from joint_diffusion.core.measure.seams import Borders, seam_energy
@@ -14,30 +15,35 @@ from joint_diffusion.demo.metrics import (
 )
 from joint_diffusion.demo.world import Scene, render
 
-PALETTES = [("summer", "day"), ("autumn", "dusk"), ("spring", "dawn")]
+PALETTES = [
+    *((LANDSCAPES, *words) for words in (("summer", "day"), ("autumn", "dusk"), ("spring", "dawn"))),
+    *((TOWN, *words) for words in (("harbour", "day"), ("old", "dusk"), ("northern", "dawn"), ("southern", "day"))),
+]
+EACH = pytest.mark.parametrize(("world", "kind", "hour"), PALETTES, ids=lambda part: str(getattr(part, "name", part)))
 
 
-def picture(season="summer", hour="day", *, seed=21, zoom=1.0, width=256):
-    drawn = render(Scene(seed=seed, season=season, hour=hour), int(128 * zoom), width, zoom=zoom, centre=(5.0, 0.5))
+def picture(kind="summer", hour="day", *, world=LANDSCAPES, seed=21, zoom=1.0, width=256):
+    scene = world.scene(seed=seed, **dict(zip(world.palette, (kind, hour), strict=True)))
+    drawn = world.render(scene, int(128 * zoom), width, zoom=zoom, centre=(5.0, 0.5))
     return torch.from_numpy(drawn.image).permute(2, 0, 1)[None], torch.from_numpy(drawn.layers)
 
 
-@pytest.mark.parametrize(("season", "hour"), PALETTES)
-def test_colours_give_the_true_layers(season, hour):
-    image, layers = picture(season, hour)
+@EACH
+def test_colours_give_the_true_layers(world, kind, hour):
+    image, layers = picture(kind, hour, world=world)
     truth = layers[2::4, 2::4]
-    assert (classify(image, f"{season} {hour}")[0] == truth).float().mean() > 0.93
+    assert (classify(image, f"{kind} {hour}", world)[0] == truth).float().mean() > 0.93
 
 
 @pytest.mark.parametrize("prompt_is_known", [True, False])
-@pytest.mark.parametrize(("season", "hour"), PALETTES)
-def test_true_renders_are_in_order_and_broken_ones_are_not(season, hour, prompt_is_known):
-    prompt = f"{season} {hour}" if prompt_is_known else ""
-    image, _ = picture(season, hour, zoom=2.0)
+@EACH
+def test_true_renders_are_in_order_and_broken_ones_are_not(world, kind, hour, prompt_is_known):
+    prompt = f"{kind} {hour}" if prompt_is_known else ""
+    image, _ = picture(kind, hour, world=world, zoom=2.0)
     stacked = torch.cat([image[:, :, ::2, ::2]] * 2, dim=2)
     upside_down = image.flip(2)
     trio = torch.cat([image[..., :128], stacked, upside_down[..., :128]])
-    true, twice, flipped = order_violations_per_column(trio, prompt)
+    true, twice, flipped = order_violations_per_column(trio, prompt, world)
     assert true < 0.1
     assert 0.9 < twice < 1.3
     assert flipped > 2
@@ -94,13 +100,21 @@ def test_windows_may_each_have_a_palette_of_their_own():
     torch.testing.assert_close(window_deviation(both, ""), torch.cat([alone, palette_deviation(day, "")]))
 
 
-def test_palette_deviation_is_least_for_the_right_prompt():
-    image, _ = picture("autumn", "day")
-    right = palette_deviation(image, "autumn day")
-    assert right < 2
-    for wrong in ("winter day", "autumn night", "spring dusk"):
-        assert palette_deviation(image, wrong) > 1.5 * right
-    assert palette_deviation(image, "") <= right
+@pytest.mark.parametrize(
+    ("world", "right", "wrong"),
+    [
+        (LANDSCAPES, "autumn day", ("winter day", "autumn night", "spring dusk")),
+        (TOWN, "harbour day", ("northern day", "harbour night", "old dusk")),
+    ],
+    ids=["landscapes", "town"],
+)
+def test_palette_deviation_is_least_for_the_right_prompt(world, right, wrong):
+    image, _ = picture(*right.split(), world=world)
+    least = palette_deviation(image, right, world)
+    assert least < 2
+    for other in wrong:
+        assert palette_deviation(image, other, world) > 1.5 * least
+    assert palette_deviation(image, "", world) <= least
 
 
 @pytest.fixture
