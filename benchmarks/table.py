@@ -87,18 +87,32 @@ def read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     return comments, [{"first column": header[0]} | dict(zip(("row", *FIELDS), line, strict=True)) for line in lines]
 
 
-def markdown(path: Path, columns: Sequence[str] = (), digits: int | None = None) -> str:
-    """The table of a CSV file, its metrics `columns` or all; `digits` behind the point, else three that count."""
-    _, lines = read(path)
-    known = list(dict.fromkeys(line["metric"] for line in lines))
+def markdown(path: Path, columns: Sequence[str] = (), digits: int | None = None, beside: Path | None = None) -> str:
+    """The table of a CSV file, its metrics `columns` or all; `digits` behind the point, else three that count.
+
+    `beside` is the same table for another world: its metrics stand beside those of the first, with its name.
+    """
+    rows, known, first_column = _rows(path)
+    columns = columns or known
     if unknown := set(columns) - set(known):
         raise ValueError(f"{path.name}: metrics must be among {', '.join(known)}, got {', '.join(sorted(unknown))}.")
-    values: dict[str, dict[str, Value]] = {}
+    if beside:
+        world = beside.stem.rpartition("-")[2]
+        for label, row in _rows(beside)[0].items():
+            rows.setdefault(label, {}).update({f"{metric}, {world}": value for metric, value in row.items()})
+        columns = [name for metric in columns for name in (metric, f"{metric}, {world}")]
+    return markdown_table(first_column, rows, columns, digits)
+
+
+def _rows(path: Path) -> tuple[dict[str, dict[str, Value]], list[str], str]:
+    """The numbers of a CSV file by row and metric; its metrics; and what the rows are."""
+    _, lines = read(path)
+    rows: dict[str, dict[str, Value]] = {}
     for line in lines:
         numbers = [float(line[field]) for field in ("value", "low", "high") if line[field]]
         value = numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1], numbers[2])
-        values.setdefault(line["row"], {})[line["metric"]] = value
-    return markdown_table(lines[0]["first column"], values, columns or known, digits)
+        rows.setdefault(line["row"], {})[line["metric"]] = value
+    return rows, list(dict.fromkeys(line["metric"] for line in lines)), lines[0]["first column"]
 
 
 def markdown_table(

@@ -29,10 +29,12 @@ def test_filling_in_again_changes_nothing():
 
 
 def test_every_result_is_shown():
-    """But for those of `make gpu`, which stand in a report beside them."""
+    """But for those of `make gpu`, which stand in a report, and those of the town beside those of landscapes."""
     shown = set(re.findall(r"<!-- table (\S+)", text_of_documents()))
-    reports = {path.name for path in RESULTS if path.name.startswith("gpu-")}
-    assert {f"benchmarks/results/{path.name}" for path in RESULTS if path.name not in reports} <= shown
+    tables = {path.name for path in RESULTS}
+    reports = {name for name in tables if name.startswith("gpu-")}
+    beside = {name for name in tables if name.endswith("-town.csv") and name.replace("-town", "") in tables}
+    assert {f"benchmarks/results/{name}" for name in tables - reports - beside} <= shown
     assert all((path.parent / f"{path.stem}.md").is_file() for path in RESULTS if path.name in reports)
 
 
@@ -55,6 +57,24 @@ def test_a_table_is_printed_as_it_is_read(tmp_path, capsys):
     table.row("plain", {"FID": (12.345, 11.0, 14.5)})
     table.row("guided", {"calls": 1940, "FID": -0.0012})
     assert markdown(table.save(tmp_path)) in capsys.readouterr().out
+
+
+def test_the_town_stands_beside_the_landscapes(saved):
+    town = Table(
+        "two-town", "method", ["FID", "calls"], note="Of the town.", command="python -m benchmarks.two --world town"
+    )
+    town.row("plain", {"FID": 9.5, "calls": 800})
+    town.save(saved.parent)
+    code = "from tools.fill_tables import _table; print(_table(Path(sys.argv[1]), 'FID'))"
+    done = run(f"import sys; from pathlib import Path; {code}", str(saved))
+    assert done.stdout.split("\n\n")[-2].strip().splitlines() == [
+        "| method | FID | FID, town |",
+        "|---|---|---|",
+        "| plain | 12.3 (11.0 to 14.5) | 9.50 |",
+        "| guided | 0.0123 |  |",
+    ], done.stderr
+    assert "`python -m benchmarks.two`" in done.stdout
+    assert "`python -m benchmarks.two --world town`" in done.stdout
 
 
 def test_numbers_have_three_digits_that_count(saved):

@@ -5,7 +5,8 @@ A table stands between two comments, below the command that printed it, and ever
     <!-- table benchmarks/results/msd.csv [metrics: FID, order violations] -->
     <!-- /table -->
 
-Without the bracket all metrics are shown. A single number within a sentence names its row and its metric:
+Without the bracket all metrics are shown. Where there is the same table for the town, `msd-town.csv`, its metrics stand
+beside them. A single number within a sentence names its row and its metric:
 
     <!-- number benchmarks/results/msd.csv [MSD: order violations] -->0.2<!-- /number -->
 """
@@ -38,12 +39,23 @@ def _existing(name: str) -> Path:
     return path
 
 
+def of_the_town(path: Path) -> Path:
+    """The same table for the second world."""
+    return path.with_stem(f"{path.stem}-town")
+
+
 def _table(path: Path, metrics: str | None) -> str:
+    beside = of_the_town(path) if of_the_town(path).exists() else None
+    said = "\n\n".join(_said(table) for table in (path, beside) if table)
+    columns = [metric.strip() for metric in metrics.split(",")] if metrics else []
+    return f"\n{said}\n\n{markdown(path, columns, beside=beside)}\n\n"
+
+
+def _said(path: Path) -> str:
+    """What made a table, and what a reader has to know of it."""
     origin, *notes = read(path)[0]
     command, *where = origin.split("; ")
-    note = ": " + " ".join(notes) if notes else "."
-    columns = [metric.strip() for metric in metrics.split(",")] if metrics else []
-    return f"\n`{command}` ({', '.join(where)}){note}\n\n{markdown(path, columns)}\n\n"
+    return f"`{command}` ({', '.join(where)})" + (": " + " ".join(notes) if notes else ".")
 
 
 def main() -> None:
