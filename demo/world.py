@@ -120,33 +120,33 @@ class _Sheet(NamedTuple):
     tip: np.ndarray | float = 0.0  # y of its tip
 
 
-def paint_sky(c: Canvas, s: Any, p: Palette) -> None:
+def paint_sky(canvas: Canvas, scene: Any, colours: Palette) -> None:
     """Fill a canvas with the sky over a scene of any world: its seed, hour, clouds and lift are what counts."""
-    height = np.clip(c.y / (0.46 - s.lift), 0, 1) ** 1.3
-    c.image[:] = mix(p.zenith, p.horizon, height + np.zeros_like(c.x))
-    if s.hour == "night":
+    height = np.clip(canvas.y / (0.46 - scene.lift), 0, 1) ** 1.3
+    canvas.image[:] = mix(colours.zenith, colours.horizon, height + np.zeros_like(canvas.x))
+    if scene.hour == "night":
         star = 240.0  # lattice points per scene height
-        twinkle = value_noise(c.x * star, c.y * star, s.seed + 90)
-        c.image += np.clip(twinkle - 0.93, 0, 1)[..., None] * 7 * (1 - height[..., None]) * 0.8
+        twinkle = value_noise(canvas.x * star, canvas.y * star, scene.seed + 90)
+        canvas.image += np.clip(twinkle - 0.93, 0, 1)[..., None] * 7 * (1 - height[..., None]) * 0.8
         for apart in (0.02, 0.004, 0.001):  # stars too faint to be seen from afar
-            if clear := fade(0.15 * apart, c.pixel):
-                faint = spots(c.x + 0 * c.y, c.y + 0 * c.x, apart, s.seed + 92, share=0.6)
+            if clear := fade(0.15 * apart, canvas.pixel):
+                faint = spots(canvas.x + 0 * canvas.y, canvas.y + 0 * canvas.x, apart, scene.seed + 92, share=0.6)
                 glow = np.exp(-3 * np.minimum(faint.radius, 9)) * (1.3 - faint.tone)
-                c.image += np.float32(clear) * glow[..., None] * (1 - height[..., None])
-    number = np.floor(c.x / SUN_SPACING)
-    sun_x = (number + 0.15 + 0.7 * random_at(number, s.seed + 91)) * SUN_SPACING
-    sun_y = (0.12 if s.hour in ("day", "night") else 0.26) - s.lift * 0.5
-    away = np.sqrt((c.x - sun_x) ** 2 + (c.y - sun_y) ** 2)
-    glow = np.exp(-away / 0.11) * (0.25 if s.hour == "night" else 0.6)
-    c.image[:] = mix(c.image, p.disc, glow)
-    c.image[:] = mix(c.image, p.disc, np.clip((0.042 - away) / c.pixel + 0.5, 0, 1))
-    if s.clouds:
-        puff = fractal(c.x, c.y * 2.6, 2.2, c.pixel, s.seed + 100, most=6, gain=0.55)
-        cover = np.clip((puff - 0.12) * 2.6, 0, 1) * np.clip(1.15 - c.y / (0.5 - s.lift), 0, 1)
-        lit = p.horizon * 0.5 + p.light * 0.5
+                canvas.image += np.float32(clear) * glow[..., None] * (1 - height[..., None])
+    number = np.floor(canvas.x / SUN_SPACING)
+    sun_x = (number + 0.15 + 0.7 * random_at(number, scene.seed + 91)) * SUN_SPACING
+    sun_y = (0.12 if scene.hour in ("day", "night") else 0.26) - scene.lift * 0.5
+    away = np.sqrt((canvas.x - sun_x) ** 2 + (canvas.y - sun_y) ** 2)
+    glow = np.exp(-away / 0.11) * (0.25 if scene.hour == "night" else 0.6)
+    canvas.image[:] = mix(canvas.image, colours.disc, glow)
+    canvas.image[:] = mix(canvas.image, colours.disc, np.clip((0.042 - away) / canvas.pixel + 0.5, 0, 1))
+    if scene.clouds:
+        puff = fractal(canvas.x, canvas.y * 2.6, 2.2, canvas.pixel, scene.seed + 100, most=6, gain=0.55)
+        cover = np.clip((puff - 0.12) * 2.6, 0, 1) * np.clip(1.15 - canvas.y / (0.5 - scene.lift), 0, 1)
+        lit = colours.horizon * 0.5 + colours.light * 0.5
         shade = mix(lit, lit * 0.82, np.clip(puff * 1.5 - 0.3, 0, 1))
-        c.image[:] = mix(c.image, shade, cover * 0.85)
-        c.cloud[:] = cover
+        canvas.image[:] = mix(canvas.image, shade, cover * 0.85)
+        canvas.cloud[:] = cover
 
 
 def _mountains(c: Canvas, s: Scene, p: Palette) -> Iterator[_Sheet]:
