@@ -10,7 +10,7 @@ from both_worlds import LANDSCAPES, TOWN, WORLDS, named
 SEED = 4
 BOTH = pytest.mark.parametrize("world", WORLDS, ids=named)
 LAYERS = pytest.mark.parametrize(
-    ("world", "layer"), [(world, layer) for world in WORLDS for layer in world.layers], ids=lambda part: str(part)
+    ("world", "layer"), [(world, layer) for world in WORLDS for layer in world.layers], ids=named
 )
 SCENES = [
     (LANDSCAPES, {"lake": True}),
@@ -19,7 +19,7 @@ SCENES = [
 ]
 
 
-@pytest.mark.parametrize(("world", "fields"), SCENES, ids=lambda part: str(part))
+@pytest.mark.parametrize(("world", "fields"), SCENES, ids=named)
 @pytest.mark.parametrize("zoom", [1.0, 2.0])
 def test_every_column_shows_the_layers_in_their_order(world, fields, zoom):
     layers = world.render(world.scene(seed=3, **fields), int(128 * zoom), 160, zoom=zoom).layers.astype(int)

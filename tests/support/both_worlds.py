@@ -25,6 +25,6 @@ LANDSCAPES = worlds.LANDSCAPES
 WORLDS = (LANDSCAPES, TOWN)
 
 
-def named(world: worlds.World) -> str:
-    """For the names of tests."""
-    return world.name
+def named(part: object) -> str:
+    """For the names of tests: that of a world, or the part as it is."""
+    return part.name if isinstance(part, worlds.World) else str(part)
