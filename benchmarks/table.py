@@ -7,7 +7,7 @@ A file of `results/` has a comment of what made it, then one line for each numbe
     method,metric,value,low,high,panoramas
     MultiDiffusion,order violations,1.297,1.23,1.36,36
 
-`low` and `high` bound the 95 % interval; they and `panoramas` are empty where there are none.
+`low` and `high` bound the 95 % interval; they and `panoramas` are empty where there are none. A value may be words.
 `python -m tools.fill_tables` puts the tables into the documents.
 """
 
@@ -27,6 +27,7 @@ RESULTS = Path(__file__).parent / "results"
 FIELDS = ("metric", "value", "low", "high", "panoramas")
 
 Value = float | tuple[float, float, float]  # a number, or one with the bounds of its interval
+Cell = Value | str  # or words
 
 
 class Table:
@@ -53,10 +54,10 @@ class Table:
     ):
         self.name, self.first_column, self.columns, self.note = name, first_column, tuple(columns), note
         self.origin = f"{command or this_command()}; {describe_device(device)}"
-        self.lines: list[tuple[str, str, Value, int | None]] = []
+        self.lines: list[tuple[str, str, Cell, int | None]] = []
         print(f"\n{note}\n\n{_head(first_column, columns)}", flush=True)
 
-    def row(self, label: str, metrics: Mapping[str, Value], panoramas: int | None = None) -> None:
+    def row(self, label: str, metrics: Mapping[str, Cell], panoramas: int | None = None) -> None:
         """Print one row and keep it; `panoramas` is how many pictures its numbers rest on."""
         for metric, value in metrics.items():
             if metric not in self.columns:
@@ -74,8 +75,8 @@ class Table:
             writer.writerow([self.first_column, *FIELDS])
             for label, metric, value, panoramas in self.lines:
                 middle, *bounds = value if isinstance(value, tuple) else (value, None, None)
-                numbers = ("" if n is None else f"{n:.6g}" for n in (middle, *bounds))
-                writer.writerow([label, metric, *numbers, "" if panoramas is None else panoramas])
+                fields = (n if isinstance(n, str) else "" if n is None else f"{n:.6g}" for n in (middle, *bounds))
+                writer.writerow([label, metric, *fields, "" if panoramas is None else panoramas])
         return path
 
 
@@ -104,20 +105,18 @@ def markdown(path: Path, columns: Sequence[str] = (), digits: int | None = None,
     return markdown_table(first_column, rows, columns, digits)
 
 
-def _rows(path: Path) -> tuple[dict[str, dict[str, Value]], list[str], str]:
+def _rows(path: Path) -> tuple[dict[str, dict[str, Cell]], list[str], str]:
     """The numbers of a CSV file by row and metric; its metrics; and what the rows are."""
     _, lines = read(path)
-    rows: dict[str, dict[str, Value]] = {}
+    rows: dict[str, dict[str, Cell]] = {}
     for line in lines:
-        numbers = [float(line[field]) for field in ("value", "low", "high") if line[field]]
-        value = numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1], numbers[2])
-        rows.setdefault(line["row"], {})[line["metric"]] = value
+        rows.setdefault(line["row"], {})[line["metric"]] = _value(line)
     return rows, list(dict.fromkeys(line["metric"] for line in lines)), lines[0]["first column"]
 
 
 def markdown_table(
     first_column: str,
-    rows: Mapping[str, Mapping[str, Value]],
+    rows: Mapping[str, Mapping[str, Cell]],
     columns: Sequence[str] = (),
     digits: int | None = None,
 ) -> str:
@@ -166,9 +165,19 @@ def _line(label: str, cells: Sequence[str]) -> str:
     return f"| {' | '.join([label, *cells])} |"
 
 
-def _cell(value: Value | None, digits: int | None = None) -> str:
+def _value(line: Mapping[str, str]) -> Cell:
+    try:
+        numbers = [float(line[field]) for field in ("value", "low", "high") if line[field]]
+    except ValueError:
+        return line["value"]  # words
+    return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1], numbers[2])
+
+
+def _cell(value: Cell | None, digits: int | None = None) -> str:
     if value is None:
         return ""
+    if isinstance(value, str):
+        return value.replace("|", "\\|")
     if not isinstance(value, tuple):
         return _number(value, _decimals(value) if digits is None else digits)
     decimals = _decimals(*value) if digits is None else digits

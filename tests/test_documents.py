@@ -102,6 +102,16 @@ def test_a_file_says_where_it_comes_from(saved):
     }
 
 
+def test_words_are_read_as_they_were_written(tmp_path, capsys):
+    table = Table("words", "input", ["one", "other"])
+    table.row("batch", {"one": "right", "other": "silently wrong, a | b"})
+    table.row("mask", {"one": 2.5, "other": "error"})
+    path = table.save(tmp_path)
+    lines = ["| batch | right | silently wrong, a \\| b |", "| mask | 2.50 | error |"]
+    assert markdown(path).splitlines()[2:] == lines
+    assert markdown(path) in capsys.readouterr().out
+
+
 def test_a_metric_that_is_not_there_is_named(saved):
     with pytest.raises(ValueError, match=r"two\.csv: metrics must be among FID, calls, got speed"):
         markdown(saved, ["speed"])

@@ -124,11 +124,11 @@ def options() -> argparse.Namespace:
 def main() -> None:
     args = options()
     start_host()
+    from ..peers.packs import TiledDiffusion
     from .contenders import Contenders
     from .models import MODELS
-    from .peers import Peer
 
-    peer = Peer(args.peer) if args.peer else None
+    peer = TiledDiffusion(args.peer, "--peer") if args.peer else None
     for model in args.models:
         subject = MODELS[model]()
         window = args.window or subject.window

@@ -22,10 +22,10 @@ from joint_diffusion.core.step import Step
 from joint_diffusion.nodes.host.windows.patch import with_settings
 from torch import Tensor
 
+from ..peers.packs import TiledDiffusion, context_windows
 from . import literal
 from .measuring import Run, Tick
 from .models import CFG, Subject
-from .peers import Peer
 
 SEED = 1
 SCHEDULER = "normal"  # KSampler wants one, but is given the noise levels
@@ -60,7 +60,7 @@ class Contenders(NamedTuple):
     canvas: tuple[int, int]  # rows and columns of windows that do not overlap
     window: int  # its side in latent cells; neighbours overlap by half of it
     batch: int  # most windows in a model call, where it can be chosen
-    peer: Peer | None = None  # another pack, if there is one
+    peer: TiledDiffusion | None = None  # another pack, if there is one
     free: bool = False  # a model that costs nothing, to see what else takes time
 
     @property
@@ -94,7 +94,8 @@ class Contenders(NamedTuple):
         """The host's windows and those of the peer."""
         runs = {}
         if self.canvas[0] == 1:
-            runs[CONTEXT_WINDOWS] = self.sampled(self._context_windows())
+            host = context_windows(self.subject.patcher, self.window, self.window // 2, fuse="flat")
+            runs[CONTEXT_WINDOWS] = self.sampled(host)
         if self.peer:
             patched = self.peer.patch(self.subject.patcher, self.window, self.window // 2, self.batch)
             runs[self.peer.name] = self.sampled(patched)
@@ -169,23 +170,6 @@ class Contenders(NamedTuple):
             return self.subject.patcher.model.process_latent_out(x.cpu())
 
         return run
-
-    def _context_windows(self) -> ModelPatcher:
-        """The same windows on a strip; the fixed frame in front of each, which videos need, would change the result."""
-        from comfy_extras.nodes_context_windows import ContextWindowsManualNode  # nothing else needs so much of ComfyUI
-
-        return ContextWindowsManualNode.execute(
-            self.subject.patcher,
-            context_length=self.window,
-            context_overlap=self.window // 2,
-            context_schedule="standard_static",
-            context_stride=1,
-            closed_loop=False,
-            fuse_method="flat",
-            dim=3,
-            freenoise=False,
-            causal_window_fix=False,
-        ).args[0]
 
     def _latent(self) -> Tensor:
         return torch.zeros(1, self.subject.channels, *self.size)

@@ -8,7 +8,6 @@ import pytest
 import torch
 from host import HOST, ROOT
 from joint_diffusion.benchmarks.speed import literal
-from joint_diffusion.benchmarks.speed.peers import Peer
 from joint_diffusion.benchmarks.table import read
 from joint_diffusion.core.canvas.windows import Size, Window, plan_windows
 
@@ -111,38 +110,3 @@ def test_every_way_does_the_same_in_as_many_calls_as_it_must(tmp_path):
 @needs_host
 def test_memory_is_measured_in_a_process_of_its_own():
     assert 0 < float(speed("--canvas", "1", "2", "--peak", "MultiDiffusion")) < 500
-
-
-def test_a_folder_without_a_tiled_node_is_refused(tmp_path):
-    with pytest.raises(SystemExit, match=r"--peer: must be the folder of a ComfyUI pack, got .*no __init__\.py"):
-        Peer(tmp_path)
-    (tmp_path / "__init__.py").write_text("NODE_CLASS_MAPPINGS = {}")
-    with pytest.raises(SystemExit, match=r"a node TiledDiffusion that takes model, method, .*which has no such node"):
-        Peer(tmp_path)
-
-
-PACK = """
-class Node:
-    FUNCTION = "apply"
-
-    @classmethod
-    def INPUT_TYPES(cls):
-        return {"required": dict.fromkeys(%r)}
-
-    def apply(self, *arguments):
-        return (arguments,)
-
-NODE_CLASS_MAPPINGS = {"TiledDiffusion": Node}
-"""
-
-
-def test_a_tiled_node_of_other_inputs_is_refused_by_their_names(tmp_path):
-    (tmp_path / "__init__.py").write_text(PACK % (("model", "scale"),))
-    with pytest.raises(SystemExit, match="whose node takes model, scale"):
-        Peer(tmp_path)
-
-
-def test_a_tiled_node_is_asked_for_the_same_windows_in_pixels(tmp_path):
-    inputs = ("model", "method", "tile_width", "tile_height", "tile_overlap", "tile_batch_size")
-    (tmp_path / "__init__.py").write_text(PACK % (inputs,))
-    assert Peer(tmp_path).patch("model", 64, 32, 8) == ("model", "MultiDiffusion", 512, 512, 256, 8)
