@@ -25,6 +25,7 @@ from .packs import TiledDiffusion, UltimateUpscale
 from .painter import PIXELS, SETTINGS, WINDOW, Cost, DemoPainter
 from .panoramas import BATCH, HALF, Wanted, borders_every, spent
 
+ASKED = PROMPTS["landscapes"]
 BY, NEAR = 2, "near"  # the prompt's word for a canvas so many times a window high
 BICUBIC = "bicubic"
 # Ultimate SD Upscale at its defaults, for a model of 128 pixels in place of 512: padding 8 in place of 32, blur 2 in
@@ -80,7 +81,7 @@ def ways(painter: DemoPainter, tiled: TiledDiffusion | None, ultimate: UltimateU
 
 def wanted(columns: int, seeds: int) -> list[Wanted]:
     """The true pictures, half as wide as the panoramas are."""
-    return [(prompt, seed, 4 * PIXELS, columns * PIXELS // 2) for prompt in PROMPTS for seed in range(seeds)]
+    return [(prompt, seed, 4 * PIXELS, columns * PIXELS // 2) for prompt in ASKED.palettes for seed in range(seeds)]
 
 
 class Enlarging:
@@ -95,7 +96,7 @@ class Enlarging:
         """Of all rows, with a true picture (3, H, W); before anything of any table has run."""
         small = _small(picture[None]).movedim(1, -1)
         for label, way in self._ways.items():
-            self._peaks[label] = self._painter.peak(partial(way.enlarge, small, f"{NEAR} {PROMPTS[0]}", 0, 2))
+            self._peaks[label] = self._painter.peak(partial(way.enlarge, small, f"{NEAR} {ASKED.palettes[0]}", 0, 2))
 
     def compare(self, truth: Mapping[Wanted, Tensor], args: argparse.Namespace, who: str) -> None:
         """Enlarge, measure, print and write; `truth` has the pictures that are wanted, `who` names versions."""

@@ -21,12 +21,13 @@ from joint_diffusion.nodes.panorama_windows import MOVING, OVERLAPPING, Panorama
 from torch import Tensor
 
 from ..bootstrap import mean_interval
-from ..figures.prompts import PROMPTS, STRIP
+from ..figures.prompts import PROMPTS
 from ..speed.measuring import DEVICE
 from ..table import Table, Value
 from .packs import TiledDiffusion, context_windows
 from .painter import CHANNELS, PIXELS, WINDOW, Cost, DemoPainter
 
+ASKED = PROMPTS["landscapes"]
 COSTS = ("views denoised", "seconds", "times plain sampling", "peak memory, MiB")
 COLUMNS = (*COSTS, "seam energy", "order violations")
 WRAPPED = (*COSTS, "wrap error", "seam energy")
@@ -55,7 +56,7 @@ class Canvas(NamedTuple):
 
     def pictures(self, seeds: int) -> list[Wanted]:
         """What is painted, with so many seeds for each of 3 prompts."""
-        seeds *= len(PROMPTS) // len(self.prompts)
+        seeds *= len(ASKED.palettes) // len(self.prompts)
         pixels = (self.rows * PIXELS, self.columns * PIXELS)
         return [(prompt, seed, *pixels) for prompt in self.prompts for seed in range(seeds)]
 
@@ -63,9 +64,9 @@ class Canvas(NamedTuple):
 def canvases(columns: int) -> list[Canvas]:
     """The three tables."""
     return [
-        Canvas("peers-strip", 1, columns, (STRIP,)),
-        Canvas("peers-canvas", 2, columns, PROMPTS),
-        Canvas("peers-wrapped", 1, columns, (STRIP,), wrap=True),
+        Canvas("peers-strip", 1, columns, (ASKED.strip,)),
+        Canvas("peers-canvas", 2, columns, ASKED.palettes),
+        Canvas("peers-wrapped", 1, columns, (ASKED.strip,), wrap=True),
     ]
 
 
