@@ -2,8 +2,6 @@
 
 from typing import NamedTuple
 
-from demo.vocabulary import ZOOMS
-
 
 class Prompts(NamedTuple):
     """Of one world."""
@@ -15,11 +13,6 @@ class Prompts(NamedTuple):
     outermost: str  # what the first level of a zoom shows
     within: str  # what all others show
     middle: float  # y of the world that most zooms show in their middle, in scene heights
-
-    def zoom(self, palette: str, zoom_factor: int, levels: int) -> tuple[str, ...]:
-        """A prompt for each level; `zoom_factor` is a power of 2, as the words for distances are."""
-        distances = ZOOMS[:: zoom_factor.bit_length() - 1][:levels]
-        return tuple(f"{palette} {far} {self.within if i else self.outermost}" for i, far in enumerate(distances))
 
 
 def _prompts(scene: str, palettes: tuple[str, ...], **zoom) -> Prompts:

@@ -24,7 +24,7 @@ from ..worlds import table_name
 from .gallery import Gallery
 from .plots import Point, draw
 from .prompts import PROMPTS
-from .zooms import BORDER, SEEDS, STEPS, joint, painted_stack, true_zoom
+from .zooms import BORDER, SEEDS, STEPS, joint, painted_stack, true_zoom, zoom_prompts
 
 P = 2
 BETWEEN = (0.25, 0.5, 0.75)  # levels further in than a level
@@ -42,7 +42,7 @@ def zoom_levels_figure(pipeline: LandscapePipeline, gallery: Gallery, args: argp
     note += "in brackets 95 % bootstrap intervals."
     painted, true = [], []
     for palette, seed in stacks:
-        lines = asked.zoom(palette, P, len(ZOOMS))
+        lines = zoom_prompts(world, palette, P, len(ZOOMS))
         params = ZoomParams(prompts=lines, seed=seed, zoom_factor=P, steps=steps)
         levels = painted_stack(pipeline, gallery, "ours", params, joint(), args.bfloat16)[1]
         painted.append(measured(render_image(levels, P, PIXELS_PER_CELL)))

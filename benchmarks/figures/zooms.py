@@ -34,6 +34,7 @@ from demo.__main__ import save_image
 from demo.autoencoder import PIXELS_PER_CELL
 from demo.metrics import ring_energy, sharpness, zoom_inconsistency
 from demo.pipeline import LandscapePipeline
+from demo.vocabulary import ZOOMS
 from demo.worlds import World
 from demo.zoom import Merge, Zoom, ZoomParams, blend_decoded, paint_zoom
 
@@ -107,7 +108,7 @@ def zoom_figure(pipeline: LandscapePipeline, gallery: Gallery, args: argparse.Na
     """Paint, measure, print, write and draw, with the first stack of every method as a picture."""
     steps, seeds, world = args.steps or STEPS, args.seeds or SEEDS, pipeline.world
     asked, name = PROMPTS[world.name], table_name(args.figure, world)
-    prompts = [asked.zoom(palette, zoom_factor, LEVELS) for palette in asked.zoomed]
+    prompts = [zoom_prompts(world, palette, zoom_factor, LEVELS) for palette in asked.zoomed]
     stacks = [
         ZoomParams(prompts=lines, seed=seed, zoom_factor=zoom_factor, steps=steps)
         for lines in prompts
@@ -163,6 +164,12 @@ def _measured(
 def _features(network: FeatureNetwork, stacks: Sequence[Tensor]) -> list[Tensor]:
     """(M, 64) of every level of M stacks."""
     return [network(level) for level in torch.stack([*stacks], dim=1)]
+
+
+def zoom_prompts(world: World, palette: str, zoom_factor: int, levels: int) -> tuple[str, ...]:
+    """A prompt for each level; `zoom_factor` is a power of 2, as the words for distances are."""
+    asked, distances = PROMPTS[world.name], ZOOMS[:: zoom_factor.bit_length() - 1][:levels]
+    return tuple(f"{palette} {far} {asked.within if i else asked.outermost}" for i, far in enumerate(distances))
 
 
 def true_zoom(palette: str, seed: int, world: World, zoom_factor: int, levels: int) -> Tensor:

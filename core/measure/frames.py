@@ -27,7 +27,7 @@ def texture_ratios(levels: Tensor, zoom_factor: int, pixels_per_cell: int = 1) -
         zoom_factor: p, between neighbouring levels, 2 or more.
         pixels_per_cell: as in `powers_of_ten.render_image`.
     """
-    return texture_ratio(levels[:-1], levels_nesting(levels, zoom_factor, pixels_per_cell).outer)
+    return _across(levels[:-1], levels_nesting(levels, zoom_factor, pixels_per_cell).outer)
 
 
 def texture_ratios_between(
@@ -51,16 +51,16 @@ def texture_ratios_between(
         (top, height), (left, width) = (
             (round(span.start * side), round(span.length * side)) for span, side in zip(axes, size, strict=True)
         )
-        block = Window(top, left, height, width)
+        inner = Window(top, left, height, width)
         strip = max(side // STRIP for side in size)
         if min(top, left, size.height - top - height, size.width - left - width) < strip:
             raise ValueError(f"zooms: at {zoom} the next level leaves no {strip} pixels beside it; take less.")
-        ratios.append(texture_ratio(frame[None], block))
+        ratios.append(_across(frame[None], inner))
     return torch.cat(ratios)
 
 
-def texture_ratio(pictures: Tensor, block: Window) -> Tensor:
-    """How much the contrast of textures changes across the border of a block: (N,) of pictures (N, C, H, W) in [0, 1].
+def _across(pictures: Tensor, window: Window) -> Tensor:
+    """How much the contrast of textures changes across the border of a window: (N,) of pictures (N, C, H, W) in [0, 1].
 
     Convention:
         - bands are differences of box blurs; contrast is the root mean square of a band in a strip
@@ -72,7 +72,7 @@ def texture_ratio(pictures: Tensor, block: Window) -> Tensor:
     logs: list[Tensor] = []
     for fine, coarse in pairwise(blurred):
         power = (fine - coarse).square().mean(dim=1)
-        for inside, outside in _strips(power, block):
+        for inside, outside in _strips(power, window):
             logs.append(((inside + LEAST**2) / (outside + LEAST**2)).log() / 2)
     return torch.stack(logs).abs().mean(dim=0).exp()
 

@@ -62,4 +62,4 @@ def test_feature_distance_grows_from_the_same_window_to_other_scenes(network):
 
 
 def test_the_weights_are_small():
-    assert WEIGHTS.stat().st_size < 2**20
+    assert WEIGHTS["landscapes"].stat().st_size < 2**20
