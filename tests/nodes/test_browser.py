@@ -49,6 +49,7 @@ WORDS = {
     "tiled": {"PanoramaWindows", "PanoramaDecode", "PanoramaEncode", "JointUpscale", "StructureGuidance"},
     "tiling": {"PanoramaWindows", "PanoramaDecode", "PanoramaEncode", "JointUpscale"},
     "regional": {"PanoramaPrompts"},
+    "several machines": {"RayWorkers"},
     "context windows": {"PanoramaWindows", "PanoramaPlan"},
     "texture": {"PanoramaWindows", "PanoramaDecode", "JointUpscale"},
     "seamless": {"PanoramaWindows", "PanoramaDecode", "JointUpscale"},

@@ -1,14 +1,13 @@
 """The workers that this process has, and what they have for one MODEL of a graph."""
 
 import json
-import os
 import sys
 from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import comfy.model_management
-import folder_paths
 from comfy.model_patcher import ModelPatcher
 
 from ....core.workers.by_ray import Crew
@@ -68,9 +67,8 @@ def crew_at(address: str) -> Crew:
         for other in _crews.values():  # a process is in one cluster at a time
             other.end()
         _crews.clear()
-        _crews[address] = Crew(
-            address, partial(boot, os.path.dirname(os.path.realpath(str(folder_paths.__file__))), sys.argv[1:])
-        )
+        folder = Path(comfy.model_management.__file__).resolve().parents[1]
+        _crews[address] = Crew(address, partial(boot, str(folder), sys.argv[1:]))
     return _crews[address]
 
 
