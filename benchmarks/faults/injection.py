@@ -93,21 +93,6 @@ def no_memory_from(moment: int) -> Iterator[None]:
 
 
 @contextmanager
-def full_disk(room: int) -> Iterator[None]:
-    """No file of this process can become larger than `room` bytes: the system itself refuses, whoever writes."""
-    if sys.platform == "win32":
-        raise OSError("a limit of the size of files is what Windows does not have")
-    import resource
-
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-@contextmanager
 def layers() -> Iterator[list[int]]:
     """Counts the layers of all networks that run."""
     count = [0]

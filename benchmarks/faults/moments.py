@@ -12,7 +12,9 @@ import comfy.model_management
 import torch
 from comfy.model_management import InterruptProcessingException
 
-from .injection import SITES, Fault, calls_of, fail, full_disk, interrupt, layers, no_memory_from, run_out_of_memory
+from tests.support.full_disk import full_disk
+
+from .injection import SITES, Fault, calls_of, fail, interrupt, layers, no_memory_from, run_out_of_memory
 from .rows import ALWAYS, ERROR, FULL, INTERRUPT, KINDS, ONCE
 from .state import changed, state_of
 from .subjects import Result, Scene, Subject

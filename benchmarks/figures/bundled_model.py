@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from kornia.metrics import psnr
 from torch import Tensor
 
 from demo.autoencoder import PIXELS_PER_CELL
@@ -114,9 +115,8 @@ def measured(pipeline: LandscapePipeline, zoom: str, count: int, batch: int) -> 
     passed = torch.cat([pipeline.decode(few) for few in latents.split(batch)])
     alone = painted(pipeline, torch.zeros_like(latents), SIGMA_MAX, windows.captions, batch)
     sampled = {level: painted(pipeline, latents, level, windows.captions, batch) for level in FROM}
-    error = (passed - windows.images).square().mean(dim=(1, 2, 3))
     return {
-        "PSNR": -10 * error.mean().log10().item(),
+        "PSNR": psnr(passed, windows.images, max_val=1.0).item(),
         "lattice, true": lattice(windows.images),
         "lattice, through the autoencoder": lattice(passed),
         "lattice, painted": lattice(alone),

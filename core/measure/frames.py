@@ -77,9 +77,9 @@ def _across(pictures: Tensor, window: Window) -> Tensor:
     return torch.stack(logs).abs().mean(dim=0).exp()
 
 
-def _strips(power: Tensor, block: Window) -> list[tuple[Tensor, Tensor]]:
-    """The mean power (N,) inside and outside of each side of the block."""
-    top, left, height, width = block
+def _strips(power: Tensor, window: Window) -> list[tuple[Tensor, Tensor]]:
+    """The mean power (N,) inside and outside of each side of the window."""
+    top, left, height, width = window
     pairs: list[tuple[Tensor, Tensor]] = []
     for image, start, length, across, extent in (
         (power, top, height, left, width),

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
-from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import pytest
 import tiny_models
 import torch
 from comfy_api.latest import io
+from full_disk import full_disk
 from host import ROOT
 from joint_diffusion.core.canvas.windows import Size
 from joint_diffusion.nodes import save_panorama, streamed_picture
@@ -331,25 +331,14 @@ def test_interrupting_stops_between_windows_and_leaves_nothing(output, monkeypat
     assert list(output.iterdir()) == []
 
 
-@contextmanager
-def room_for(size):
-    """No file can become larger; like a full disk this shows when it is written to."""
-    resource = pytest.importorskip("resource", reason="limits of files are Unix's")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 def test_a_disk_that_is_full_midway_leaves_nothing(output, ending):
+    pytest.importorskip("resource", reason="limits of files are Unix's")
     decoded = []
     vae = tiny_models.vae()
     whole = vae.decode
     vae.decode = lambda view: decoded.append(view) or whole(view)
     with (
-        room_for(5000 if ending == "dzi" else 200_000),
+        full_disk(5000 if ending == "dzi" else 200_000),
         pytest.raises(
             OSError, match=r"filename_prefix: .*panorama_00001_\.\w+ must be a file that can be written.*make room"
         ),
