@@ -70,6 +70,19 @@ def _place(scene: Any, x: float, rng: np.random.Generator, world: World) -> tupl
     return x + (columns[k] - 3.5) / WINDOW, (rows[k] + 0.5) / WINDOW
 
 
+def random_window(picture: Picture, rng: np.random.Generator) -> tuple[slice, slice]:
+    """Rows and columns, in cells, of a native window at a random place of `picture`."""
+    side = WINDOW // PIXELS_PER_CELL
+    top, left = (int(rng.integers(cells - side + 1)) for cells in picture.layers.shape)
+    return slice(top, top + side), slice(left, left + side)
+
+
+def pixels(picture: Picture, window: tuple[slice, slice]) -> np.ndarray:
+    """(H, W, 3) uint8: what a window of cells of `picture` shows."""
+    rows, columns = (slice(side.start * PIXELS_PER_CELL, side.stop * PIXELS_PER_CELL) for side in window)
+    return picture.image[rows, columns]
+
+
 def caption(
     picture: Picture, window: tuple[slice, slice], rng: np.random.Generator, world: World = LANDSCAPES
 ) -> list[str]:

@@ -24,7 +24,7 @@ from kornia.metrics import psnr
 from torch import Tensor
 
 from demo.autoencoder import PIXELS_PER_CELL
-from demo.dataset import caption, draw
+from demo.dataset import caption, draw, pixels, random_window
 from demo.model import SIGMA_MAX
 from demo.pipeline import LandscapePipeline
 from demo.sampling import euler, karras_sigmas
@@ -64,11 +64,9 @@ def true_windows(zoom: str, count: int, seed: int, world: World) -> Windows:
     while len(images) < count:
         picture = draw(FIRST + int(rng.integers(10**8)), zoom, world)
         for _ in range(EACH):
-            top, left = (int(rng.integers(cells - WINDOW // PIXELS_PER_CELL + 1)) for cells in picture.layers.shape)
-            cells = tuple(slice(start, start + WINDOW // PIXELS_PER_CELL) for start in (top, left))
-            rows, columns = (slice(c.start * PIXELS_PER_CELL, c.stop * PIXELS_PER_CELL) for c in cells)
-            images.append(torch.from_numpy(picture.image[rows, columns].copy()).permute(2, 0, 1).float() / 255)
-            captions.append(" ".join(caption(picture, (cells[0], cells[1]), rng, world)))
+            window = random_window(picture, rng)
+            images.append(torch.from_numpy(pixels(picture, window).copy()).permute(2, 0, 1).float() / 255)
+            captions.append(" ".join(caption(picture, window, rng, world)))
     return Windows(torch.stack(images[:count]), captions[:count])
 
 

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from demo.dataset import PIXELS_PER_CELL, Picture
+from demo.dataset import Picture, pixels, random_window
 from demo.train.fit import learning_rate
 from demo.train.pictures import draw_pictures
 from demo.vocabulary import ZOOMS
@@ -44,24 +44,20 @@ class Batch(NamedTuple):
 
 def draw_batch(pictures: list[Picture], count: int, rng: np.random.Generator, world: World = LANDSCAPES) -> Batch:
     """Windows at random cells of random pictures, half of them damaged."""
-    side = WINDOW // PIXELS_PER_CELL
     images, words, layers = [], [], []
     for i in rng.integers(len(pictures), size=count):
         picture = pictures[i]
-        top, left = (int(rng.integers(cells - side + 1)) for cells in picture.layers.shape)
-        place = np.s_[
-            top * PIXELS_PER_CELL : (top + side) * PIXELS_PER_CELL,
-            left * PIXELS_PER_CELL : (left + side) * PIXELS_PER_CELL,
-        ]
-        images.append(picture.image[place])
-        layers.append(picture.layers[top : top + side, left : left + side])
+        window = random_window(picture, rng)
+        images.append(pixels(picture, window))
+        layers.append(picture.layers[window])
         palette = [known.index(getattr(picture.scene, field)) for field, known in world.palette.items()]
         words.append([*palette, ZOOMS.index(picture.zoom)])
     windows = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
     shares = nn.functional.one_hot(torch.from_numpy(np.stack(layers)).long(), len(world.layers)).permute(0, 3, 1, 2)
     kinds = torch.from_numpy(rng.integers(1, len(DAMAGES), size=count) * (rng.random(count) < 0.5))
+    place = shares.shape[-1] // GRID  # cells along its side
     damaged = torch.stack([damage(windows, i, int(kind), rng) for i, kind in enumerate(kinds)])
-    return Batch(damaged, torch.tensor(words), nn.functional.avg_pool2d(shares.float(), side // GRID), kinds)
+    return Batch(damaged, torch.tensor(words), nn.functional.avg_pool2d(shares.float(), place), kinds)
 
 
 def damage(windows: Tensor, i: int, kind: int, rng: np.random.Generator) -> Tensor:

@@ -121,27 +121,26 @@ def zoom_figure(pipeline: LandscapePipeline, gallery: Gallery, args: argparse.Na
     pictures = []
     network, true = load_features(world.name), partial(true_zoom, world=world, zoom_factor=zoom_factor, levels=LEVELS)
     others = [true(palette, OTHERS + seed) for palette in asked.zoomed for seed in range(TRUE_ZOOMS)]
+    rendering = partial(render_image, zoom_factor=zoom_factor, pixels_per_cell=PIXELS_PER_CELL)
     measured = partial(_measured, zoom_factor=zoom_factor, network=network, truth=_features(network, others))
     for label, contender in METHODS.items():
         finished, numbers = [], []
         for params in stacks:
             sampled, given = painted_stack(pipeline, gallery, label, params, contender.paint, args.bfloat16)
-            if contender.nested:
-                given = render_image(given, zoom_factor, PIXELS_PER_CELL)
-            finished.append(given)
-            numbers.append(measured(given, sampled))
+            rendered = rendering(given)
+            finished.append(rendered if contender.nested else given)
+            numbers.append(measured(finished[-1], sampled, rendered))
             if params is stacks[0]:
-                pictures.append(torch.cat(list(given), dim=-1))
+                pictures.append(torch.cat(list(finished[-1]), dim=-1))
         values = _intervals(numbers)
         table.row(label, values, panoramas=len(stacks))
         for metric, value in values.items():
             panels[metric].append(Point(label, value))
     passed = [pipeline.decode(pipeline.autoencoder.encode(stack)) for stack in finished]  # each level for itself
-    table.row(
-        "ours, through the autoencoder", _intervals([measured(stack, stack) for stack in passed]), panoramas=len(stacks)
-    )
     drawn = [true(palette, seed) for palette in asked.zoomed for seed in range(seeds)]
-    table.row("true zooms", _intervals([measured(stack, stack) for stack in drawn]), panoramas=len(drawn))
+    for label, those in (("ours, through the autoencoder", passed), ("true zooms", drawn)):
+        numbers = [measured(stack, stack, rendering(stack)) for stack in those]
+        table.row(label, _intervals(numbers), panoramas=len(those))
     table.save(args.results)
     draw(args.results / f"{name}.svg", OF, panels)
     save_image(torch.cat(pictures, dim=-2)[None].clamp(0, 1), args.results / f"{name}.jpg")
@@ -149,11 +148,10 @@ def zoom_figure(pipeline: LandscapePipeline, gallery: Gallery, args: argparse.Na
 
 
 def _measured(
-    given: Tensor, sampled: Tensor, zoom_factor: int, network: FeatureNetwork, truth: Sequence[Tensor]
+    given: Tensor, sampled: Tensor, rendered: Tensor, zoom_factor: int, network: FeatureNetwork, truth: Sequence[Tensor]
 ) -> Tensor:
-    """The METRICS of one stack: what a method gives, and what was sampled before."""
+    """The METRICS of one stack: what a method gives, what was sampled before, and what is seen in a video."""
     apart = [zoom_inconsistency(stack, zoom_factor).mean() for stack in (given, sampled)]
-    rendered = render_image(given, zoom_factor, PIXELS_PER_CELL)
     frames = ring_energy(rendered, zoom_factor).mean()
     textures = texture_ratios(rendered, zoom_factor, PIXELS_PER_CELL).log().mean().exp()
     inside = given[-1:, ..., BORDER:-BORDER, BORDER:-BORDER]

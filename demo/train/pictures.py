@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..autoencoder import PIXELS_PER_CELL, Autoencoder
-from ..dataset import Picture, caption, draw
+from ..dataset import Picture, caption, draw, random_window
 from ..model import NATIVE
 from ..worlds import LANDSCAPES, World
 
@@ -70,9 +70,7 @@ def window_batch(
     """(B, C, 16, 16) latent windows and their (B, T) tokens."""
     views, rows = [], []
     for i in rng.integers(len(pictures), size=batch):
-        h, w = latents[i].shape[1:]
-        top, left = rng.integers(h - NATIVE + 1), rng.integers(w - NATIVE + 1)
-        window = slice(top, top + NATIVE), slice(left, left + NATIVE)
+        window = random_window(pictures[i], rng)
         views.append(latents[i][(slice(None), *window)])
         rows.append(world.vocabulary.padded_ids(caption(pictures[i], window, rng, world)))
     return torch.stack(views), torch.tensor(rows)

@@ -3,7 +3,17 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from both_worlds import TOWN, WORLDS, named
-from joint_diffusion.demo.dataset import BANDS, PIXELS_PER_CELL, SHARES, _place, caption, draw
+from joint_diffusion.demo.dataset import (
+    BANDS,
+    PIXELS_PER_CELL,
+    SHARES,
+    Picture,
+    _place,
+    caption,
+    draw,
+    pixels,
+    random_window,
+)
 from joint_diffusion.demo.vocabulary import ZOOMS
 from joint_diffusion.demo.world import WINDOW
 
@@ -22,6 +32,19 @@ def test_pictures_hold_at_least_a_window_of_whole_cells(world):
         assert h % PIXELS_PER_CELL == 0
         assert w % PIXELS_PER_CELL == 0
         assert picture.layers.shape == picture.things.shape == (h // PIXELS_PER_CELL, w // PIXELS_PER_CELL)
+
+
+def test_a_random_window_is_anywhere_in_the_picture_and_its_pixels_are_those_of_its_cells():
+    layers, rng = np.arange(18 * 20, dtype=np.int32).reshape(18, 20), RNG(0)
+    image = np.kron(layers, np.ones((PIXELS_PER_CELL, PIXELS_PER_CELL), dtype=np.int32))[..., None].repeat(3, axis=2)
+    picture, corners = Picture(image, layers, layers, None, "far"), set()
+    for _ in range(300):
+        window = random_window(picture, rng)
+        shown = pixels(picture, window)
+        assert shown.shape == (WINDOW, WINDOW, 3)
+        assert (shown[::PIXELS_PER_CELL, ::PIXELS_PER_CELL, 0] == layers[window]).all()
+        corners.add((window[0].start, window[1].start))
+    assert corners == {(top, left) for top in range(3) for left in range(5)}
 
 
 def test_whole_scenes_and_their_halves_are_most_of_the_training_set():
