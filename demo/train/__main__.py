@@ -18,7 +18,7 @@ from ..autoencoder import CHANNELS, Autoencoder
 from ..model import SIGMA_MAX, SIGMA_MIN
 from ..pipeline import loaded
 from ..worlds import LANDSCAPES, World
-from .autoencoder import fit_half_size, sharpen_decoder, train_autoencoder
+from .autoencoder import finish_decoder, fit_half_size, train_autoencoder
 from .denoiser import train_denoiser
 from .pictures import draw_pictures, encode_pictures
 
@@ -66,7 +66,7 @@ def main(world: World = LANDSCAPES, kept: Path = Path("out/train")) -> None:
         steps = args.autoencoder_steps
         save(train_autoencoder(pictures, steps, batch, device, checkpoint("autoencoder")), stored)
     autoencoder = stored_autoencoder(stored, device)
-    sharpen_decoder(autoencoder, pictures, args.decoder_steps, batch, device, checkpoint("decoder"))
+    finish_decoder(autoencoder, pictures, args.decoder_steps, batch, device, checkpoint("decoder"))
     fit_half_size(autoencoder, pictures, device)
     save(autoencoder, stored)
 

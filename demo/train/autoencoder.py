@@ -1,4 +1,4 @@
-"""Fit the autoencoder, then its decoder alone, which is to be sharp where details are uncertain."""
+"""Fit the autoencoder, then its decoder alone, which is to print no pattern and to keep the contrast of textures."""
 
 from pathlib import Path
 
@@ -8,15 +8,15 @@ from torch import Tensor, nn
 
 from core.methods.scale_map import fit_scale_map
 
-from ..autoencoder import PIXELS_PER_CELL, Autoencoder
+from ..autoencoder import Autoencoder
 from ..dataset import Picture
 from .fit import fit
-from .losses import Critic, critic_loss, lattice_loss, picture_loss, texture_loss
+from .losses import lattice_loss, picture_loss, texture_loss
 from .pictures import image_crops
 
 LATENT_NOISE = 0.06  # in standard deviations of the latents; the decoder learns to ignore small errors of the denoiser
-CRITIC_WEIGHT = 0.1
-LATTICE_WEIGHT = 0.05
+TEXTURE_WEIGHT = 0.1
+LATTICE_WEIGHT = 1.0
 
 
 def train_autoencoder(pictures: list[Picture], steps: int, batch: int, device: str, checkpoint: Path) -> Autoencoder:
@@ -48,17 +48,14 @@ def train_autoencoder(pictures: list[Picture], steps: int, batch: int, device: s
     return model
 
 
-def sharpen_decoder(
+def finish_decoder(
     model: Autoencoder, pictures: list[Picture], steps: int, batch: int, device: str, checkpoint: Path
 ) -> None:
-    """Train the decoder alone, against a critic, and until it prints no pattern of its cells.
+    """Train the decoder alone, for textures with their contrast, and until it prints no pattern of its cells.
 
     The latents do not change, so a denoiser stays valid.
     """
-    torch.manual_seed(3)
-    critic = Critic().to(device).to(memory_format=torch.channels_last)
-    optimiser = torch.optim.Adam(model.decoder.requires_grad_().parameters(), betas=(0.5, 0.99))
-    critics = torch.optim.Adam(critic.parameters(), lr=4e-4, betas=(0.5, 0.99))
+    optimiser = torch.optim.Adam(model.decoder.requires_grad_().parameters(), betas=(0.9, 0.99))
     few = slice(0, batch // 4)
 
     def batch_loss(step: int) -> Tensor:
@@ -67,26 +64,13 @@ def sharpen_decoder(
             with torch.no_grad():
                 z = model.encode(x)
                 z = z + LATENT_NOISE * torch.randn_like(z)
-            output = model.decode(z)
+            output = model.decode(z).float()
             half = model.decode(nn.functional.avg_pool2d(z[few], 2)).float()
-            told = critic_loss(critic(inside(x)), critic(inside(output.detach())))
-        critics.zero_grad(set_to_none=True)
-        told.float().backward()
-        critics.step()
-        with torch.autocast(device.split(":")[0], torch.bfloat16):
-            believed = critic.requires_grad_(False)(inside(output)).float().mean()
-        critic.requires_grad_(True)
-        output = output.float()
-        loss = picture_loss(output, x) + texture_loss(output, x) - CRITIC_WEIGHT * believed
+        loss = picture_loss(output, x) + TEXTURE_WEIGHT * texture_loss(output, x)
         loss = loss + LATTICE_WEIGHT * lattice_loss(output, x)
         return loss + 0.2 * picture_loss(half, nn.functional.avg_pool2d(x[few], 2))
 
-    def inside(image: Tensor) -> Tensor:
-        """Without the outermost cells, which lack neighbours: a critic would have the decoder draw a frame there."""
-        return image[..., PIXELS_PER_CELL:-PIXELS_PER_CELL, PIXELS_PER_CELL:-PIXELS_PER_CELL]
-
-    kept = {"model": model, "critic": critic, "critics": critics}
-    fit("decoder", batch_loss, optimiser, 2.5e-3, steps, kept, checkpoint)
+    fit("decoder", batch_loss, optimiser, 1e-3, steps, {"model": model}, checkpoint)
 
 
 @torch.no_grad()

@@ -1,5 +1,7 @@
 """What a picture that went through the autoencoder has to be like."""
 
+from functools import partial
+
 from torch import Tensor, nn
 
 from ..autoencoder import PIXELS_PER_CELL
@@ -37,38 +39,17 @@ def lattice_loss(output: Tensor, target: Tensor) -> Tensor:
     """How much the error repeats from cell to cell, against chance: log(1 + ratio), so log 2 for an error by chance.
 
     A pattern of a hundredth of a grey level that stands in every cell is seen in smooth places. All other losses are
-    blind to it, for it adds nearly nothing to the error of a pixel.
+    blind to it, for it adds nearly nothing to the error of a pixel. It is sought in the whole picture, where the
+    weakest is found, and in each part of 4 x 4 cells, where one layer may have a pattern of its own.
     """
-    error = (output - target).mean(dim=1)
-    cells = error.unflatten(1, (-1, PIXELS_PER_CELL)).unflatten(3, (-1, PIXELS_PER_CELL))
-    pattern = cells.mean(dim=(1, 3))
-    pattern = pattern - pattern.mean(dim=(1, 2), keepdim=True)
-    by_chance = error.square().mean(dim=(1, 2)) / (cells.shape[1] * cells.shape[3])
-    return (pattern.square().mean(dim=(1, 2)) / by_chance.clamp(min=1e-12)).log1p().mean()
-
-
-class Critic(nn.Module):
-    """Tells true pictures from decoded ones, place by place (PatchGAN: Isola et al. 2017); only needed in training."""
-
-    def __init__(self, widths: tuple[int, int, int] = (32, 64, 96)) -> None:
-        super().__init__()
-        a, b, c = widths
-        self.layers = nn.Sequential(
-            nn.PixelUnshuffle(2),
-            nn.Conv2d(12, a, 3, padding=1),
-            nn.LeakyReLU(0.2),
-            nn.Conv2d(a, b, 4, stride=2, padding=1),
-            nn.LeakyReLU(0.2),
-            nn.Conv2d(b, c, 4, stride=2, padding=1),
-            nn.LeakyReLU(0.2),
-            nn.Conv2d(c, 1, 3, padding=1),
-        )
-
-    def forward(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) to scores (B, 1, H/8, W/8), positive for true pictures."""
-        return self.layers(image)
-
-
-def critic_loss(true: Tensor, decoded: Tensor) -> Tensor:
-    """The hinge loss of the critic, from its scores."""
-    return (1 - true).clamp(min=0).mean() + (1 + decoded).clamp(min=0).mean()
+    error = (output - target).mean(dim=1, keepdim=True)
+    phases = nn.functional.pixel_unshuffle(error, PIXELS_PER_CELL)  # one channel for each pixel of a cell
+    phases = phases - phases.mean(dim=1, keepdim=True)  # the tone of a cell is no pattern
+    loss = output.new_zeros(())
+    for size in (tuple(phases.shape[-2:]), (4, 4)):
+        pool = partial(nn.functional.avg_pool2d, kernel_size=size)
+        pattern = pool(phases).square().mean(dim=1)
+        # Detached: else a few white cells, a large error by chance, would be the way to a small ratio.
+        by_chance = pool(phases.detach().square()).mean(dim=1) / (size[0] * size[1])
+        loss = loss + (pattern / by_chance.clamp(min=1e-12)).log1p().mean() / 2
+    return loss
