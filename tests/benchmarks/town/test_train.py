@@ -14,17 +14,23 @@ from dataclasses import replace
 from pathlib import Path
 from benchmarks import bootstrap
 from benchmarks.figures import __main__ as figures
-from benchmarks.figures import enlarging, features, train_features
+from benchmarks.figures import enlarging, features, painter, train_features, zooms
 from benchmarks.worlds import WORLDS
+
+def fewer(module, **numbers):
+    assert numbers.keys() <= vars(module).keys()  # a name that is not there would change nothing, and cost minutes
+    vars(module).update(numbers)
 
 folder = Path(sys.argv[1])
 WORLDS["town"] = replace(WORLDS["town"], weights=folder / "weights")
 features.WEIGHTS["town"] = folder / "features.safetensors"
-train_features.HELD_BACK, train_features.ASKED, train_features.WHITENED = 1, 20, 200
+fewer(train_features, HELD_BACK=1, ASKED=20, WHITENED=200)
 sys.argv[1:] = ["--world", "town", "--pictures", "2", "--kept", str(folder / "kept"), "--steps", "2", "--batch", "4"]
 train_features.main()
-bootstrap.RESAMPLES, figures.TRUE_PICTURES = 10, 6
-enlarging.TRUE_PICTURES, enlarging.HEIGHT = 2, 96
+fewer(bootstrap, RESAMPLES=10)
+fewer(painter, TRUE_PICTURES=6)
+fewer(enlarging, TRUE_PICTURES=2, HEIGHT=96)
+fewer(zooms, TRUE_ZOOMS=2)
 figures.FIGURES["msd"] = replace(figures.FIGURES["msd"], lines=figures.FIGURES["msd"].lines[::3])
 into = ["--world", "town", "--out", str(folder / "pictures"), "--results", str(folder / "results")]
 for run in ("msd --columns 3 --steps 1", "zoom --steps 2", "enlarge --columns 1 --steps 1"):
