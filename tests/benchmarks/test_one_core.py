@@ -1,13 +1,12 @@
 """No benchmark has the core twice, as `core` and as `joint_diffusion.core`: a class of one is none of the other's."""
 
 import ast
-import subprocess
-import sys
 from functools import cache
 from importlib.util import resolve_name
 from pathlib import Path
 
 import pytest
+from commands import python
 from host import HOST, ROOT
 
 
@@ -78,7 +77,7 @@ def test_what_runs_in_the_host_imports_the_pack_by_its_name_there(module):
 
 def loaded(first: str, modules: list[str]) -> set[str]:
     """What a process has loaded that imports some modules of the benchmarks."""
-    done = subprocess.run([sys.executable, "-c", LOADED, first, *modules], cwd=ROOT, capture_output=True, text=True)
+    done = python("-c", LOADED, first, *modules)
     assert done.returncode == 0, done.stderr
     return set(done.stdout.split())
 

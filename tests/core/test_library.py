@@ -1,16 +1,13 @@
 """The core as a library: what the first lines of `core` show is true. In a process that has no core but this one."""
 
-import subprocess
-import sys
-
-from host import ROOT
+from commands import python
 from joint_diffusion import core
 
 EXAMPLES = "import doctest, core; print(*doctest.testmod(core))"
 
 
 def test_examples_of_the_package():
-    done = subprocess.run([sys.executable, "-c", EXAMPLES], cwd=ROOT, capture_output=True, text=True)
+    done = python("-c", EXAMPLES)
     assert done.returncode == 0, done.stderr
     failed, tried = map(int, done.stdout.split()[-2:])
     assert tried > 10

@@ -1,13 +1,10 @@
 """The training of the bundled model, a few steps of it: it writes what is read, and goes on where it was stopped."""
 
-import os
 import re
-import subprocess
-import sys
 
 import pytest
 import torch
-from host import ROOT
+from commands import python
 from joint_diffusion.demo.autoencoder import Autoencoder
 from joint_diffusion.demo.model import LandscapeUNet
 from joint_diffusion.demo.pipeline import loaded
@@ -65,9 +62,7 @@ def test_a_minute_is_the_most_that_is_lost(tmp_path, monkeypatch):
 def command(folder, *options):
     few = ["--pictures", "4", "--autoencoder-batch", "4", "--batch", "4", "--workers", "1"]
     few += ["--kept", str(folder / "kept"), "--out", str(folder / "weights"), *options]
-    done = subprocess.run(
-        [sys.executable, "-m", "demo.train", *few], cwd=ROOT, capture_output=True, text=True, env=os.environ
-    )
+    done = python("-m", "demo.train", *few)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

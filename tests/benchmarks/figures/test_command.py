@@ -1,12 +1,10 @@
 """Every figure of the papers with two or three small panoramas a row, in one process: preparing takes seconds."""
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from host import ROOT
+from commands import python
 from joint_diffusion.benchmarks.table import read
 from PIL import Image
 
@@ -78,8 +76,7 @@ class Ran(NamedTuple):
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
     folder = tmp_path_factory.mktemp("figures")
-    command = [sys.executable, "-c", ALL, str(folder), *RUNS, AGAIN]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = python("-c", ALL, str(folder), *RUNS, AGAIN)
     assert done.returncode == 0, done.stderr
     return Ran(done.stdout.splitlines()[0].split(), folder / "results", done.stderr.split("run: ")[1:])
 

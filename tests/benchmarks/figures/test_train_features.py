@@ -2,14 +2,12 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import torch
-from host import ROOT
+from commands import python
 from safetensors.torch import load_file
 
 TRAIN = """
@@ -65,7 +63,7 @@ class Trained(NamedTuple):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     weights = tmp_path_factory.mktemp("features") / "features.safetensors"
-    done = subprocess.run([sys.executable, "-c", TRAIN, str(weights)], cwd=ROOT, capture_output=True, text=True)
+    done = python("-c", TRAIN, str(weights))
     assert done.returncode == 0, done.stderr
     *said, white, damaged, losses = done.stdout.splitlines()
     return Trained(weights, "\n".join(said), *map(json.loads, (white, damaged, losses)))

@@ -1,12 +1,10 @@
 """The benchmark of zoom videos measures every frame of a consistent stack; times are for an idle machine."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from host import ROOT
+from commands import python
 from joint_diffusion.benchmarks.table import read
 
 FEW = "--levels 3 --side 64 --frames 35 --formats mp4"
@@ -21,7 +19,7 @@ print(json.dumps([zoom_inconsistency(levels, P).max().item(), sharpness(levels).
 
 
 def run(*command: str) -> str:
-    done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True)
+    done = python(*command)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -1,10 +1,7 @@
 """The model of the town: a few steps of its training, and the figures with what came of it."""
 
-import subprocess
-import sys
-
 import pytest
-from host import ROOT
+from commands import python
 from joint_diffusion.benchmarks.table import read
 
 FEW = "--pictures 2 --autoencoder-batch 4 --batch 4 --workers 1 --autoencoder-steps 1 --decoder-steps 1 --steps 1"
@@ -49,7 +46,7 @@ figures.main(["msd", "--world", "town", "--out", sys.argv[1]])
 
 
 def run(*command):
-    done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True)
+    done = python(*command)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -88,7 +85,7 @@ def test_figures_of_the_town_have_tables_of_their_own(trained):
 
 
 def test_missing_weights_say_how_to_get_them(tmp_path):
-    done = subprocess.run([sys.executable, "-c", MISSING, str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
+    done = python("-c", MISSING, str(tmp_path))
     assert done.returncode
     said = "denoiser.safetensors: the weights are missing; make them with `python -m benchmarks.town.train`."
     assert said in done.stderr.splitlines()[-1]
