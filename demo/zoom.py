@@ -110,7 +110,8 @@ def paint_zoom(
         return pipeline.denoise(views, sigma, contexts.repeat(len(seen), 1, 1), params.cfg)
 
     def join(levels: Tensor, pixels_per_cell: int) -> Tensor:
-        return render_image(merge(levels, params.zoom_factor, pixels_per_cell), params.zoom_factor, pixels_per_cell)
+        layers = merge(levels, params.zoom_factor, pixels_per_cell)
+        return render_image(layers, params.zoom_factor, pixels_per_cell, decoded=pixels_per_cell > 1)
 
     def join_latents(levels: Tensor) -> Tensor:
         return joined_in_one_space(levels, params.zoom_factor, scale_map, partial(join, pixels_per_cell=1))

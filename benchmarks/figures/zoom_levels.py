@@ -45,7 +45,7 @@ def zoom_levels_figure(pipeline: LandscapePipeline, gallery: Gallery, args: argp
         lines = zoom_prompts(world, palette, P, len(ZOOMS))
         params = ZoomParams(prompts=lines, seed=seed, zoom_factor=P, steps=steps)
         levels = painted_stack(pipeline, gallery, "ours", params, joint(), args.bfloat16)[1]
-        painted.append(measured(render_image(levels, P, PIXELS_PER_CELL)))
+        painted.append(measured(render_image(levels, P, PIXELS_PER_CELL, decoded=True)))
         true.append(measured(true_zoom(palette, seed, world, P, len(ZOOMS))))
     panels: dict[str, list[Point]] = {part: [] for part in PARTS}
     table = Table(name, "level", METRICS, note=note, device=args.device)

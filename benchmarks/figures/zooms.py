@@ -121,7 +121,7 @@ def zoom_figure(pipeline: LandscapePipeline, gallery: Gallery, args: argparse.Na
     pictures = []
     network, true = load_features(world.name), partial(true_zoom, world=world, zoom_factor=zoom_factor, levels=LEVELS)
     others = [true(palette, OTHERS + seed) for palette in asked.zoomed for seed in range(TRUE_ZOOMS)]
-    rendering = partial(render_image, zoom_factor=zoom_factor, pixels_per_cell=PIXELS_PER_CELL)
+    rendering = partial(render_image, zoom_factor=zoom_factor, pixels_per_cell=PIXELS_PER_CELL, decoded=True)
     measured = partial(_measured, zoom_factor=zoom_factor, network=network, truth=_features(network, others))
     for label, contender in METHODS.items():
         finished, numbers = [], []

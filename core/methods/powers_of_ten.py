@@ -9,7 +9,7 @@ Two things differ from Algorithm 2. Its first line starts each level from indepe
 for the prediction; here every update takes a prediction of the model.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -25,7 +25,7 @@ ADAM_DECAY = (0.9, 0.999)
 ADAM_EPSILON = 1e-8
 
 
-def render_image(levels: Tensor, zoom_factor: int, pixels_per_cell: int = 1) -> Tensor:
+def render_image(levels: Tensor, zoom_factor: int, pixels_per_cell: int = 1, decoded: bool = False) -> Tensor:
     """Pi_image of Algorithm 1 for every level: the centre of level i shows the levels inside it.
 
     Convention:
@@ -33,12 +33,16 @@ def render_image(levels: Tensor, zoom_factor: int, pixels_per_cell: int = 1) -> 
           levels would not agree exactly
         - the centre of rendered level i is the downsampled rendered level i + 1. For sizes that nest without a rest
           this is Algorithm 1; for others a cell may show parts of two layers
+        - a decoder gives softer details than a downsampled picture has. By Algorithm 1 the level inside would stand in
+          the middle as a rectangle of another texture. So if `decoded`, each level keeps its own finest band there, as
+          in `blend`, and rendered levels agree in all other bands
 
     Args:
         levels: (N, C, ..., H, W), two or more layers L_i of the zoom stack.
         zoom_factor: p, between neighbouring levels, 2 or more.
         pixels_per_cell: side of the blocks of `levels` that are not divided; for pictures that must nest like their
             latents.
+        decoded: whether the layers were decoded from latents; False is the paper.
 
     Returns:
         (N, C, ..., H, W), with the dtype of `levels`; half precision is computed in float32.
@@ -46,7 +50,17 @@ def render_image(levels: Tensor, zoom_factor: int, pixels_per_cell: int = 1) -> 
     Raises:
         ValueError: as `levels_nesting`.
     """
-    return _render(levels, zoom_factor, pixels_per_cell, gain=1)
+    levels_nesting(levels, zoom_factor, pixels_per_cell)
+    # The block of the centre that has coarser cells; a small centre has none.
+    blocks = [inner for _, inner in footprints(canvas_size(levels), zoom_factor, pixels_per_cell)[1:2] if decoded]
+
+    def shown(centre: Tensor, inside: Tensor) -> Tensor:
+        if not blocks:
+            return inside
+        own, deeper = (split(image, zoom_factor, blocks[0]) for image in (centre, inside))
+        return join(own.band, deeper.coarse, zoom_factor, blocks[0])
+
+    return _render(levels, zoom_factor, pixels_per_cell, shown)
 
 
 def render_noise(noise: Tensor, zoom_factor: int) -> Tensor:
@@ -57,14 +71,18 @@ def render_noise(noise: Tensor, zoom_factor: int) -> Tensor:
     same p_j / p_i = p^(j-i), but after a truncated Gaussian filter (section 4.1), which leaves more variance than the
     mean. Arguments and errors as in `render_image`.
     """
-    return _render(noise, zoom_factor, pixels_per_cell=1, gain=zoom_factor)
+    return _render(noise, zoom_factor, 1, lambda _, inside: zoom_factor * inside)
 
 
-def _render(levels: Tensor, zoom_factor: int, pixels_per_cell: int, gain: int) -> Tensor:
+def _render(
+    levels: Tensor, zoom_factor: int, pixels_per_cell: int, shown: Callable[[Tensor, Tensor], Tensor]
+) -> Tensor:
+    """Every centre becomes what is `shown` there, of the centre and the downsampled level inside it."""
     outer, inner = levels_nesting(levels, zoom_factor, pixels_per_cell)
     rendered = _computable(levels).clone()
     for level in reversed(range(len(rendered) - 1)):
-        crop(rendered[level], outer).copy_(gain * downsample(crop(rendered[level + 1], inner), zoom_factor))
+        centre = crop(rendered[level], outer)
+        centre.copy_(shown(centre, downsample(crop(rendered[level + 1], inner), zoom_factor)))
     return rendered.to(levels.dtype)
 
 

@@ -105,7 +105,7 @@ class StackBlender:
         return self._model.process_latent_in(latent)
 
     def finished(self, latent: Tensor) -> tuple[Tensor, Tensor]:
-        """The latent (N, C, ..., h, w) and its pictures (N, H, W, 3) in 0..1, which agree exactly.
+        """The latent (N, C, ..., h, w) and its pictures (N, H, W, 3) in 0..1, which agree but for the finest details.
 
         The pictures are rendered once more, because some samplers leave a little noise and the VAE decodes each level
         by itself. The latent is rendered only if nothing but latents was joined: after joining in pixels it stays as it
@@ -123,12 +123,12 @@ class StackBlender:
         return self._rendered(self._layers(latent, self._photograph and self._photograph.latent, 1))
 
     def _rendered(self, layers: Tensor, pixels_per_cell: int = 1) -> Tensor:
-        return render_image(layers, self._blending.zoom_factor, pixels_per_cell)
+        return render_image(layers, self._blending.zoom_factor, pixels_per_cell, decoded=pixels_per_cell > 1)
 
     def _joined_pixels(self, pixels: Tensor, photograph: Tensor | None) -> Tensor:
-        # The sum of bands from several levels may exceed the range of pixels. Rendering only averages, so it stays.
+        # The sum of bands from several levels may exceed the range of pixels, in the layers and in a decoded centre.
         layers = self._layers(pixels, photograph, self._space.pixels_per_cell).clamp(-1, 1)
-        return self._rendered(layers, self._space.pixels_per_cell)
+        return self._rendered(layers, self._space.pixels_per_cell).clamp(-1, 1)
 
     def _layers(self, levels: Tensor, photograph: Tensor | None, pixels_per_cell: int) -> Tensor:
         how = self._blending

@@ -1,7 +1,7 @@
 import pytest
 import torch
 from joint_diffusion.core.canvas.resample import downsample
-from joint_diffusion.core.canvas.windows import Size, canvas_size, crop
+from joint_diffusion.core.canvas.windows import Size, Window, canvas_size, crop
 from joint_diffusion.core.methods.powers_of_ten import blend, fit_photograph, render_image, render_noise
 from joint_diffusion.core.zoom.geometry import footprints, nesting
 from joint_diffusion.core.zoom.pyramid import enlarge, split
@@ -96,6 +96,38 @@ def test_pixels_can_nest_in_units():
     rendered = render_image(layers, 2, pixels_per_cell=8)
     assert_close(crop(rendered[0], outer), downsample(crop(layers[1], inner), 2))
     assert not torch.allclose(rendered, render_image(layers, 2))
+
+
+@pytest.mark.parametrize(("size", "zoom_factor"), CASES)
+def test_a_decoded_level_keeps_its_own_finest_band(size, zoom_factor):
+    """In all other bands, the centre is the downsampled level inside it, as Algorithm 1 says."""
+    layers, ways = randn(3, 2, *size), footprints(size, zoom_factor)
+    rendered = render_image(layers, zoom_factor, decoded=True)
+    own, given = (crop(levels[:-1], ways[0].outer) for levels in (layers, rendered))
+    _, inside = common_regions(rendered, zoom_factor)
+    if len(ways) == 1:  # the centre has no coarser cells
+        assert_close(rendered, render_image(layers, zoom_factor))
+        return
+    own, given, inside = (split(image, zoom_factor, ways[1].inner) for image in (own, given, inside))
+    assert_close(given.band, own.band, rtol=0, atol=1e-12)
+    assert_close(given.coarse, inside.coarse, rtol=0, atol=1e-12)
+    assert_close(render_image(rendered, zoom_factor, decoded=True), rendered, rtol=0, atol=1e-12)
+    surroundings = torch.ones(size, dtype=torch.bool)
+    crop(surroundings, ways[0].outer).fill_(False)
+    assert torch.equal(rendered[..., surroundings], layers[..., surroundings])
+
+
+def test_a_soft_picture_does_not_get_a_sharp_rectangle():
+    """Levels that are all equally soft; by Algorithm 1 the centre has details that its surroundings do not have."""
+    layers = torch.nn.functional.avg_pool2d(randn(2, 1, 66, 66), 3, 1)
+    outer = nesting(Size(64, 64), 2).outer
+
+    def contrast(levels):
+        return split(crop(levels[:1], outer), 2, Window(0, 0, 32, 32)).band.square().mean()
+
+    soft = contrast(layers)
+    assert contrast(render_image(layers, 2)) > 1.5 * soft
+    assert_close(contrast(render_image(layers, 2, decoded=True)), soft)
 
 
 # Blending
