@@ -7,6 +7,7 @@ from .host.windows.enlarge import Enlargement, enlarge
 from .ksampler_inputs import denoise_input, ksampler_inputs
 from .panorama_windows import MOVING, WINDOWS
 from .search_words import UPSCALE
+from .shared_inputs import require_choice
 from .structure_inputs import END, structure_inputs
 
 MOST = 8.0
@@ -108,6 +109,7 @@ class JointUpscale(io.ComfyNode):
         wrap_y=False,
         **ksampler,
     ):
+        require_choice("windows", windows, WINDOWS)
         enlargement = Enlargement(
             size=target_size(image.shape[1], image.shape[2], upscale_by, height, width),
             structure=structure,

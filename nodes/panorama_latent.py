@@ -10,7 +10,7 @@ from .host.latents import LatentSpace, empty, encode, latent_space
 from .host.settings import wrap_of
 from .pixels import cells, size_in_cells
 from .search_words import LARGE
-from .shared_inputs import part_input, pixels_input, require_known_choice
+from .shared_inputs import part_input, pixels_input, require_choice, require_nothing_left_over
 
 CONTENTS = EMPTY, OUTPAINT, IMG2IMG = "empty", "outpaint", "img2img"
 FITS = CROP, STRETCH = "crop", "stretch"
@@ -82,13 +82,12 @@ class PanoramaLatent(io.ComfyNode):
 
     @classmethod
     def execute(cls, width, height, batch_size, model=None, content=None, **left_over):
-        require_known_choice("content", CONTENTS, left_over)
+        require_nothing_left_over("content", CONTENTS, left_over)
         if batch_size < 1:
             raise ValueError(f"batch_size: must be at least 1, got {batch_size}.")
         settings: dict[str, Any] = dict(content or {"content": EMPTY})
         kind = settings.pop("content")
-        if kind not in CONTENTS:
-            raise ValueError(f"content: must be one of {', '.join(CONTENTS)}, got {kind!r}.")
+        require_choice("content", kind, CONTENTS)
         space = latent_space(model, settings.get("vae"))
         canvas = size_in_cells(height, width, space.pixels_per_cell, least=1)
         latent = {"samples": empty(space, batch_size, canvas), "downscale_ratio_spacial": space.pixels_per_cell}
@@ -151,6 +150,5 @@ def outpaint(
 
 def cover(latent: dict, space: LatentSpace, canvas: Size, wrap: Wrap, *, image, vae, fit=CROP) -> None:
     """Covers the canvas with the image."""
-    if fit not in FITS:
-        raise ValueError(f"fit: must be one of {', '.join(FITS)}, got {fit!r}.")
+    require_choice("fit", fit, FITS)
     latent["samples"][:] = encode(vae, image, space, canvas, crop=fit == CROP, wrap=wrap, progress=True)

@@ -10,7 +10,7 @@ from .host.settings import DEFAULT_OVERLAP, stride_of
 from .host.windows.patch import with_settings
 from .pixels import size_or_native
 from .search_words import LARGE, WRAP
-from .shared_inputs import ADVANCED, JOINT_MODEL, pixels_input, wrap_inputs
+from .shared_inputs import ADVANCED, JOINT_MODEL, pixels_input, require_choice, wrap_inputs
 
 WINDOWS = OVERLAPPING, MOVING = "overlapping", "moving"
 # What nodes that show the windows of a model say where the graph sets none.
@@ -101,8 +101,7 @@ class PanoramaWindows(io.ComfyNode):
     ):
         if not 0 <= overlap < 1:
             raise ValueError(f"overlap: must be at least 0 and below 1 (a part of the window), got {overlap}.")
-        if windows not in WINDOWS:
-            raise ValueError(f"windows: must be {' or '.join(WINDOWS)}, got {windows!r}.")
+        require_choice("windows", windows, WINDOWS)
         window, step = size_or_native(model, window_height, window_width, "window_"), grid(model)
         params = WindowParams(
             window=window,

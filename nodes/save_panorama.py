@@ -12,7 +12,7 @@ from .gpano import PROJECTIONS, Projection, gpano
 from .host.files import counted, output_file, workflow_of
 from .host.vae import decoder, decodes_in_memory, require_latent_of
 from .png_file import write_png
-from .shared_inputs import require_known_choice
+from .shared_inputs import require_choice, require_nothing_left_over
 from .streamed_picture import StreamedPicture, rows_at_once
 from .tiled_files import write_deep_zoom, write_tiff
 from .vae_windows import window_inputs, window_params
@@ -92,14 +92,15 @@ class SavePanorama(io.ComfyNode):
     def execute(
         cls, source=None, filename_prefix="panorama", format="png", projection: Projection = "none", **left_over
     ):
-        require_known_choice("source", SOURCES, left_over)
+        require_nothing_left_over("source", SOURCES, left_over)
         if source is None:
             raise ValueError(f"source: must be one of {', '.join(SOURCES)}, got none of them; choose one.")
         # The host fills in None for what a prompt leaves out.
         settings = {name: value for name, value in source.items() if value is not None}
         kind = settings.pop("source")
-        if kind not in SOURCES:
-            raise ValueError(f"source: must be one of {', '.join(SOURCES)}, got {kind!r}.")
+        require_choice("source", kind, SOURCES)
+        require_choice("format", format, WRITERS)
+        require_choice("projection", projection, PROJECTIONS)
         size, pictures = decoded_bands(**settings) if kind == LATENT else rows_of(**settings)
         xmp, texts = gpano(projection, size), workflow_of(cls)
         saved, previews = [], []

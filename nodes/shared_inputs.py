@@ -1,6 +1,6 @@
 """Inputs and outputs that many nodes have."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from comfy_api.latest import io
@@ -45,7 +45,18 @@ def wrap_inputs(**options: Any) -> list:
     ]
 
 
-def require_known_choice(field: str, choices: Sequence[str], left_over: Mapping[str, Any]) -> None:
+def require_choice(field: str, value: Any, choices: Iterable[str]) -> None:
+    """Refuse a choice that there is not. ComfyUI looks at those of widgets only, and not at what is connected.
+
+    Raises:
+        ValueError: `value` is not among the `choices`.
+    """
+    known = [*choices]
+    if value not in known:
+        raise ValueError(f"{field}: must be one of {', '.join(known)}, got {value!r}.")
+
+
+def require_nothing_left_over(field: str, choices: Sequence[str], left_over: Mapping[str, Any]) -> None:
     """Refuse what is connected to a choice that there is not: ComfyUI drops the choice, and hands over only that.
 
     Raises:

@@ -7,7 +7,7 @@ from .host.gradients.vae import load_along
 from .host.perceptual_weights import LOSSES, load_perception
 from .host.settings import PictureLoss
 from .host.windows.patch import with_settings
-from .shared_inputs import ADVANCED, JOINT_MODEL, MODEL, USED_WINDOWS, part_input
+from .shared_inputs import ADVANCED, JOINT_MODEL, MODEL, USED_WINDOWS, part_input, require_choice
 
 DEFAULT = SyncParams()
 
@@ -102,10 +102,9 @@ class SyncGuidance(io.ComfyNode):
         **guidance,
     ):
         params = SyncParams(weight=weight, anchor_place=(anchor_y, anchor_x), **guidance)
+        require_choice("loss", loss, ["latent", *LOSSES])
         if loss == "latent":
             return io.NodeOutput(with_settings(model, sync=params, picture_loss=None))
-        if loss not in LOSSES:
-            raise ValueError(f"loss: must be latent, {' or '.join(LOSSES)}, got {loss!r}.")
         if vae is None:
             raise ValueError(f"vae: the loss {loss} compares decoded pictures; connect a VAE, or choose latent.")
         guided = with_settings(model, sync=params, picture_loss=PictureLoss(vae=vae, perception=load_perception(loss)))

@@ -6,6 +6,7 @@ from comfy_api.latest import io
 
 from .prompt_lines import connected, encoded, lines_of, require_a_name_for_each
 from .search_words import ZOOM
+from .shared_inputs import require_choice
 from .zoom_presets import PRESETS
 
 OWN = "own prompts"
@@ -91,6 +92,7 @@ class ZoomPrompts(io.ComfyNode):
 
     @classmethod
     def execute(cls, clip, preset, prompts, negative, zoom_factor, levels=None):
+        require_choice("preset", preset, [OWN, *PRESETS])
         conditionings = connected(levels)
         lines = _lines(preset, prompts, bool(conditionings))
         if conditionings:
@@ -114,13 +116,13 @@ class ZoomPrompts(io.ComfyNode):
         return io.NodeOutput(stack, "\n".join(lines), zoom_factor)
 
 
-def _lines(preset: str, prompts: str, connected: bool) -> tuple[str, ...]:
+def _lines(preset: str, prompts: str, has_levels: bool) -> tuple[str, ...]:
     lines = tuple(lines_of(prompts))
     if preset == OWN:
         return lines
     for field, given, way_out in (
         ("prompts", bool(lines), "clear the text"),
-        ("levels", connected, "disconnect them"),
+        ("levels", has_levels, "disconnect them"),
     ):
         if given:
             raise ValueError(

@@ -10,6 +10,7 @@ from ..core.zoom.path import DIRECTIONS, EASINGS, Direction, Easing, ZoomPath
 from ..core.zoom.view import render_frames
 from .host.files import counted, free_memory, output_file, workflow_of
 from .search_words import ZOOM
+from .shared_inputs import require_choice
 from .video_file import ENCODERS, even, write_video
 from .written_whole import written_whole
 from .zoom_levels import IMAGES, PIXELS_PER_CELL, ZOOM_FACTOR, zoom_levels
@@ -97,6 +98,7 @@ class ZoomVideo(io.ComfyNode):
 
     @classmethod
     def execute(cls, images, zoom_factor, fps, format, crf, filename_prefix="video/zoom", **path_of_zoom):
+        require_choice("format", format, ENCODERS)
         frames, count, size = frames_of(images, zoom_factor, fps=fps, **path_of_zoom)
         path, saved = output_file(filename_prefix, format, size)
         with written_whole(path) as unfinished:

@@ -52,6 +52,7 @@ GOOD = {
     },
     ZoomFrames: {"images": torch.zeros(2, 64, 64, 3), **FRAMES},
     ZoomVideo: {"images": torch.zeros(2, 64, 64, 3), **FRAMES, "format": "mp4", "crf": 20},
+    SavePanorama: {"source": {"source": "images", "images": PICTURE}},
 }
 CFG = "cfg: must be a finite number, got {}; 1 to 12 are usual."
 DENOISE = "denoise: must be in 0..1, got {}; 1 starts from pure noise."
@@ -89,6 +90,20 @@ def wanted(node, models):
 def test_what_is_no_number_is_refused(models, node, field, value, message):
     with torch.inference_mode(), pytest.raises(ValueError, match=re.escape(message.format(value))):
         node.execute(**wanted(node, models), **GOOD[node] | {field: value})
+
+
+@pytest.mark.parametrize(
+    ("node", "field", "message"),
+    [
+        (JointUpscale, "windows", "windows: must be one of overlapping, moving, got 'another'"),
+        (ZoomVideo, "format", "format: must be one of mp4, webm, got 'another'"),
+        (SavePanorama, "format", "format: must be one of png, tif, dzi, got 'another'"),
+        (SavePanorama, "projection", "projection: must be one of none, equirectangular, got 'another'"),
+    ],
+)
+def test_a_connected_choice_that_there_is_not_is_refused(models, node, field, message):
+    with torch.inference_mode(), pytest.raises(ValueError, match=message):
+        node.execute(**wanted(node, models), **GOOD[node] | {field: "another"})
 
 
 def test_a_name_that_no_file_can_have_is_refused():

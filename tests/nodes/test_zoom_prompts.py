@@ -78,6 +78,7 @@ def test_connected_levels_in_their_order(clip):
         ({}, r"prompts: a zoom stack has at least 2 levels, one prompt per line, got 0; write more"),
         ({"prompts": "one\n\n"}, r"prompts: .*at least 2 levels.*got 1; write more"),
         ({"prompts": "one\ntwo", "zoom_factor": 1}, r"zoom_factor: must be at least 2, or 0 .*got 1"),
+        ({"preset": "leaf"}, r"preset: must be one of own prompts, space to desert, .*got 'leaf'"),
         (
             {"preset": "leaf to veins", "prompts": "one"},
             r"prompts: must be empty with .*'leaf.*clear the text",

@@ -61,7 +61,7 @@ class TinyVAE:
         ({"overlap": 1.0}, r"overlap: must be at least 0 and below 1 .*got 1"),
         ({"overlap": -0.5}, r"overlap: must be at least 0 and below 1 .*got -0\.5"),
         ({"overlap": NAN}, r"overlap: must be at least 0 and below 1 .*got nan"),
-        ({"windows": "round"}, r"windows: must be overlapping or moving, got 'round'"),
+        ({"windows": "round"}, r"windows: must be one of overlapping, moving, got 'round'"),
         ({"weights": "round"}, r"weights: must be one of uniform, feathered, gaussian, got 'round'"),
         ({"windows_per_batch": -1}, r"windows per batch: must be 0 \(automatic\) or more, got -1"),
     ],
@@ -109,7 +109,7 @@ def use_folder(folder, monkeypatch):
     ("changes", "message"),
     [
         ({"weight": NAN}, r"weight: must be a number of at least 0, got nan"),
-        ({"loss": "ssim"}, r"loss: must be latent, style or lpips, got 'ssim'"),
+        ({"loss": "ssim"}, r"loss: must be one of latent, style, lpips, got 'ssim'"),
         ({"loss": "style"}, r"vae: the loss style compares decoded pictures; connect a VAE, or choose latent"),
         ({"loss": "lpips", "vae": TinyVAE()}, r'(?s)The loss "lpips" needs .*Put vgg16.* into .*Put vgg\.pth .* into '),
         ({"loss": "style", "vae": TinyVAE()}, r'The loss "style" needs weights that are missing'),
