@@ -129,13 +129,12 @@ def target_size(height: int, width: int, upscale_by: float, to_height: int, to_w
     Raises:
         ValueError: smaller than the picture, more than `MOST` times as large, or of other proportions.
     """
-    factor = upscale_by
-    if to_width or to_height:
-        factor = max(to_width / width, to_height / height)
+    given = [name for name, pixels in (("width", to_width), ("height", to_height)) if pixels]
+    factor = max(to_width / width, to_height / height) if given else upscale_by
     if not 1 <= factor <= MOST:
         raise ValueError(
-            f"upscale_by: a picture of {width} x {height} pixels can be made 1 to {MOST:g} times as large, got "
-            f"{factor:.3g} times; enlarge it in several steps, or make it smaller before."
+            f"{', '.join(given) or 'upscale_by'}: a picture of {width} x {height} pixels can be made 1 to {MOST:g} "
+            f"times as large, got {factor:.3g} times; enlarge it in several steps, or make it smaller before."
         )
     size = to_height or round(height * factor), to_width or round(width * factor)
     if abs(size[0] / height - size[1] / width) > 0.02 * factor:

@@ -153,12 +153,13 @@ def test_an_upscale_model_makes_the_picture_to_start_from(demo, wrap):
             {"upscale_by": 9.0},
             r"upscale_by: a picture of 128 x 128 pixels can be made 1 to 8 times .* got 9 times",
         ),
-        ({"width": 64}, r"can be made 1 to 8 times as large, got 0\.5 times"),
+        ({"width": 64}, r"^width: a picture of 128 x 128 pixels can be made 1 to 8 times as large, got 0\.5 times"),
         (
             {"width": 256, "height": 300},
             r"width, height: 256 x 300 has other proportions than the picture \(128 x 128\)",
         ),
         ({"upscale_by": 1.51, "wrap_x": True}, r"width: edges can only meet on a multiple of 32 pixels here, got 193"),
+        ({"width": 64, "height": 2000}, r"^width, height: a picture of .* got 15\.6 times"),
         ({"structure": 2.0}, r"structure: must be in 0\.\.1, got 2\.0"),
     ],
 )
