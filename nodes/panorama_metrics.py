@@ -14,7 +14,7 @@ from ..core.methods.multidiffusion import WindowParams
 from .drawings.measured_panorama import MeasuredPanorama
 from .drawings.metrics import draw_metrics
 from .host.latents import latent_space
-from .host.settings import joint_params, settings_of
+from .host.settings import joint_params, windows_of
 from .panorama_windows import NO_WINDOWS
 
 
@@ -99,7 +99,7 @@ class PanoramaMetrics(io.ComfyNode):
         about = partial(MeasuredPanorama, canvas=Size(*images.shape[1:3]), windows=windows, wrap=plan.wrap)
         pictures = images[..., :3].movedim(-1, 1)
         each = [panorama_metrics(picture[None], windows, plan.wrap, whole_cells) for picture in pictures]
-        note = [] if settings_of(model.model_options).windows else [NO_WINDOWS]
+        note = [] if windows_of(model) else [NO_WINDOWS]
         drawn = [_drawn(image, about(metrics=one), note) for image, one in zip(images, each, strict=True)]
         mean = Metrics.mean(each)
         lines = [f"Means of {len(each)} panoramas"] if len(each) > 1 else []

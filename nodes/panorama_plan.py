@@ -18,7 +18,8 @@ from .drawings.plan import coverage, draw_plan
 from .drawings.reached_windows import ReachedWindows
 from .drawings.words import count_of
 from .host.latents import latent_space, sampled_size
-from .host.settings import joint_params, settings_of
+from .host.settings import windows_of
+from .host.windows.picture import canvas_params
 from .host.windows.placed_prompts import reach_of
 from .panorama_windows import NO_WINDOWS
 
@@ -76,11 +77,11 @@ class PanoramaPlan(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, samples, positive=None):
-        params = joint_params(model)
         canvas, pixels_per_cell = sampled_size(model, samples), latent_space(model).pixels_per_cell
+        params = canvas_params(model, canvas)
         check_canvas(canvas, params)
         lines = describe(canvas, pixels_per_cell, params)
-        if settings_of(model.model_options).windows is None:
+        if windows_of(model) is None:
             lines.append(NO_WINDOWS)
         windows = params.windows_at(FIRST).plan(canvas)
         prompts = ReachedWindows(windows, reach_of(positive, canvas)) if positive else None
@@ -114,9 +115,9 @@ def _in_pixels(size: Size, pixels_per_cell: int) -> str:
 
 def _scales(canvas: Size, pixels_per_cell: int, params: JointParams) -> list[str]:
     """How far the canvas is made smaller, with a warning where the smallest still shows several scenes."""
-    scales = params.coarser_scales(canvas, FIRST) + 1
     if params.multiscale is None or not params.multiscale.is_on:
         return []
+    scales = params.coarser_scales(canvas, FIRST) + 1
     coarsest, window = scale_sizes(canvas, scales)[-1], params.windows.window
     lines = [
         f"{count_of(scales, 'scale')}, the smallest of {_in_pixels(coarsest, pixels_per_cell)}: "

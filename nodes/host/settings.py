@@ -77,14 +77,22 @@ def settings_of(model_options: dict[str, Any]) -> JointSettings:
     return model_options.get("transformer_options", {}).get(KEY, JointSettings())
 
 
+def windows_of(model: ModelPatcher) -> WindowParams | None:
+    """The windows of Panorama Windows; None where the graph has none."""
+    return settings_of(model.model_options).windows
+
+
 def wrap_of(model: ModelPatcher | None) -> Wrap:
     """The edges that meet on canvases of this model; none without Panorama Windows."""
-    windows = settings_of(model.model_options).windows if model is not None else None
+    windows = windows_of(model) if model is not None else None
     return windows.wrap if windows else NO_WRAP
 
 
 def joint_params(model: ModelPatcher, model_options: dict[str, Any] | None = None) -> JointParams:
-    """The same for the core; without Panorama Windows the model's native window at half overlap."""
+    """The settings as the core takes them; without Panorama Windows the model's native window at half overlap.
+
+    What a picture asks for is not in them: it depends on the canvas, see `windows/picture.py`.
+    """
     settings = settings_of(model_options or model.model_options)
     return JointParams(
         windows=settings.windows or _native_windows(model),

@@ -9,7 +9,7 @@ import comfy.model_patcher
 import comfy.samplers
 import pytest
 import torch
-from joint_diffusion.core.canvas.windows import Size
+from joint_diffusion.core.canvas.windows import Size, Wrap
 from joint_diffusion.core.methods.multidiffusion import WindowParams
 from joint_diffusion.nodes.host.windows.patch import with_settings
 from joint_diffusion.nodes.joint_upscale import JointUpscale, target_size
@@ -158,7 +158,10 @@ def test_an_upscale_model_makes_the_picture_to_start_from(demo, wrap):
             {"width": 256, "height": 300},
             r"width, height: 256 x 300 has other proportions than the picture \(128 x 128\)",
         ),
-        ({"upscale_by": 1.51, "wrap_x": True}, r"width: edges can only meet on a multiple of 32 pixels here, got 193"),
+        (
+            {"upscale_by": 1.51, "wrap_x": True},
+            r"width: edges can only meet on .* 32 pixels here, got 193; nearest: 192 or 224\.",
+        ),
         ({"width": 64, "height": 2000}, r"^width, height: a picture of .* got 15\.6 times"),
         ({"structure": 2.0}, r"structure: must be in 0\.\.1, got 2\.0"),
     ],
@@ -166,6 +169,20 @@ def test_an_upscale_model_makes_the_picture_to_start_from(demo, wrap):
 def test_bad_input(demo, options, message):
     with pytest.raises(ValueError, match=message):
         upscale(demo, picture(), **options)
+
+
+def test_a_size_that_is_not_there_is_not_proposed(demo):
+    with pytest.raises(ValueError, match=r"width: edges can only meet on .* 32 pixels here, got 20; nearest: 32\."):
+        upscale(demo, picture(20, 20), upscale_by=1.0, wrap_x=True)
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_edges_meet_as_in_panorama_windows_or_not_at_all(demo, closed):
+    """Else the canvas would meet in the windows and not in the VAE, or the other way round."""
+    windows = WindowParams(window=Size(16, 16), stride=Size(8, 8), grid=4, wrap=Wrap(x=closed))
+    message = rf"wrap_x, wrap_y: must be as in Panorama Windows of the model, {closed} and False, got {not closed} and"
+    with pytest.raises(ValueError, match=message):
+        upscale(demo, picture(), with_settings(demo.model, windows=windows), wrap_x=not closed)
 
 
 def test_no_picture_at_all(demo):
@@ -183,6 +200,11 @@ def test_a_picture_that_does_not_fit_the_canvas(demo):
     sample = partial(host_nodes.common_ksampler, model, 1, 3, 2.0, "euler", "karras", demo.positive, demo.negative)
     with pytest.raises(ValueError, match=r"image: has other proportions \(256 x 128 pixels\) than the canvas"):
         sample({"samples": torch.zeros(1, 8, 32, 32)})
+    small = StructureGuidance.execute(demo.model, picture(20, 20), demo.vae, 1.0).args[0]
+    with pytest.raises(ValueError, match=r"image: the canvas must be at most 8 times as large .* got 12\.8 times"):
+        host_nodes.common_ksampler(
+            small, 1, 3, 2.0, "euler", "karras", demo.positive, demo.negative, {"samples": torch.zeros(1, 8, 32, 32)}
+        )
     two = StructureGuidance.execute(demo.model, picture(batch=2), demo.vae, 1.0).args[0]
     with pytest.raises(ValueError, match=r"image: must be 1 picture or 3, one for each row of the latent, got 2"):
         host_nodes.common_ksampler(

@@ -1,6 +1,7 @@
 """PanoramaPlan: what it draws and counts is what the sampler will do."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from joint_diffusion.core.methods.multiscale import MultiScaleParams
 from joint_diffusion.core.methods.syncdiffusion import SyncParams
 from joint_diffusion.core.methods.twindiffusion import CrossSamplingParams
 from joint_diffusion.nodes.drawings.plan import EXAMPLE, coverage, draw_plan
+from joint_diffusion.nodes.host.settings import Picture
 from joint_diffusion.nodes.host.windows.patch import with_settings
 from joint_diffusion.nodes.panorama_latent import PanoramaLatent
 from joint_diffusion.nodes.panorama_plan import PanoramaPlan
@@ -87,6 +89,25 @@ def test_it_counts_the_turns_of_cross_sampling_and_what_sync_costs():
     assert "2 sets of windows take turns, 32 px apart, of 7 and 7 windows" in summary
     through = with_settings(model, sync=SyncParams(guidance="gradient"))
     assert "The model denoises 14 views in each guided step, 7 in others" in plan(through, 512, 128)[3]
+
+
+@pytest.mark.parametrize(("times", "views"), [(1, 7), (2, 7), (4, 7 + 3), (8, 7 + 3 + 1)])
+def test_it_counts_the_scales_between_a_picture_and_the_canvas(times, views):
+    picture = Picture(image=torch.zeros(1, 128 // times, 512 // times, 3), vae=None, strength=1.0, end=0.03)
+    model = with_settings(windowed(tiny_models.sd15()), picture=picture)
+    _, windows, counted, summary = plan(model, 512, 128)
+    assert (windows, counted) == (7, views)
+    assert f"The model denoises {views} views in each guided step, 7 in others" in summary
+    assert plan(with_settings(model, picture=replace(picture, strength=0.0)), 512, 128)[2] == 7
+
+
+def test_it_says_what_the_sampler_would_refuse():
+    picture = Picture(image=torch.zeros(1, 128, 128, 3), vae=None, strength=1.0, end=0.03)
+    model = with_settings(windowed(tiny_models.sd15()), picture=picture)
+    with pytest.raises(ValueError, match=r"image: has other proportions \(128 x 128 pixels\) than the canvas"):
+        plan(model, 512, 128)
+    with pytest.raises(ValueError, match="structure: the picture decides the layout already"):
+        plan(with_settings(model, multiscale=MultiScaleParams()), 128, 128)
 
 
 def test_windows_that_move_are_few():

@@ -16,7 +16,7 @@ from ....core.methods.structure import restored, scales_for
 from ..gradients.vae import load_along
 from ..ksampler import sample
 from ..latents import empty, encode, latent_space
-from ..settings import Picture, joint_params, settings_of
+from ..settings import Picture, joint_params, windows_of
 from ..vae import decode_canvas
 from .patch import with_settings
 
@@ -48,10 +48,12 @@ def enlarge(
     """The enlarged pictures (B, H, W, 3), and the latent that they were decoded from.
 
     Raises:
-        ValueError: no picture; or edges that meet on a size that is no whole number of steps of the model's grid.
+        ValueError: no picture; other edges that meet than those of Panorama Windows; or edges that meet on a size that
+            is no whole number of steps of the model's grid.
     """
     if not len(image):
         raise ValueError("image: must be at least 1 picture, got an empty batch; connect one.")
+    _require_edges_of(model, how)
     image = _three_channels(image)
     space = latent_space(model)
     enlargement = max(how.size[0] / image.shape[1], 1.0)
@@ -79,13 +81,23 @@ def enlarge(
     return pixels, latent
 
 
+def _require_edges_of(model: ModelPatcher, how: Enlargement) -> None:
+    """Refuse edges that would meet in the windows and not in the VAE, or the other way round: there would be a seam."""
+    windows = windows_of(model)
+    if windows is not None and windows.wrap != how.wrap:
+        raise ValueError(
+            f"wrap_x, wrap_y: must be as in Panorama Windows of the model, {windows.wrap.x} and {windows.wrap.y}, got "
+            f"{how.wrap.x} and {how.wrap.y}; set both nodes alike."
+        )
+
+
 def _three_channels(image: Tensor) -> Tensor:
     return (image.expand(*image.shape[:3], 3) if image.shape[-1] == 1 else image[..., :3]).contiguous()
 
 
 def _windows(model: ModelPatcher, how: Enlargement) -> dict[str, Any]:
     """The settings of windows, for a model that has none."""
-    if settings_of(model.model_options).windows is not None:
+    if windows_of(model) is not None:
         return {}
     return {"windows": replace(joint_params(model).windows, wrap=how.wrap, moving=how.moving)}
 
@@ -107,9 +119,10 @@ def _padded(image: Tensor, how: Enlargement, step: int) -> Tensor:
     for axis, pixels, wraps in zip(("height", "width"), missing, how.wrap, strict=True):
         if wraps and pixels:
             side = how.size[0 if axis == "height" else 1]
+            nearest = [size for size in (side - side % step, side + pixels) if size]
             raise ValueError(
-                f"{axis}: edges can only meet on a multiple of {step} pixels here, got {side}; {side - side % step} "
-                f"and {side + pixels} are the nearest."
+                f"{axis}: edges can only meet on a multiple of {step} pixels here, got {side}; nearest: "
+                f"{' or '.join(map(str, nearest))}."
             )
     if not any(missing):
         return image
