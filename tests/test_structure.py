@@ -6,7 +6,9 @@ import pytest
 from host import ROOT
 
 HOST = ROOT / "nodes" / "host"
-ROOMS = ("windows", "joined", "gradients")
+ROOMS = ("windows", "joined", "gradients", "workers")
+# What nodes may import of ComfyUI: what it promises to them, and its version.
+PROMISED = ("comfy_api", "comfyui_version")
 
 
 def imports(folder, pattern="**/*.py"):
@@ -22,12 +24,19 @@ def imports(folder, pattern="**/*.py"):
                 yield from ((file.name, alias.name) for alias in node.names)
 
 
+def is_of_the_host(module):
+    package = module.partition(".")[0]
+    return package.startswith("comfy") or package in ("folder_paths", "execution", "server", "latent_preview")
+
+
 @pytest.mark.parametrize(
     ("room", "other"),
     [
         ("windows", "joined"),
         ("joined", "windows"),
         *((r, s) for r, s in [("gradients", "windows"), ("gradients", "joined"), ("joined", "gradients")]),
+        *(("workers", room) for room in ("windows", "joined", "gradients")),
+        *((room, "workers") for room in ("joined", "gradients")),
     ],
 )
 def test_rooms_meet_only_in_what_is_shared(room, other):
@@ -36,13 +45,16 @@ def test_rooms_meet_only_in_what_is_shared(room, other):
 
 def test_what_is_shared_knows_no_room():
     rooms = tuple(f"nodes.host.{room}" for room in ROOMS)
-    assert not [(file, name) for file, name in imports(HOST, "*.py") if name.startswith(rooms)]
+    known = [(file, name) for file, name in imports(HOST, "*.py") if name.startswith(rooms)]
+    assert known == [("settings.py", "nodes.host.workers.crew")]  # for the type checker only
     assert len(list(HOST.glob("*.py"))) <= 1 + 12  # with __init__.py
 
 
 def test_only_the_host_folder_knows_the_host():
     known = [(file, name) for folder in ("core", "demo") for file, name in imports(ROOT / folder)]
-    assert not [(file, name) for file, name in known if name.partition(".")[0].startswith(("comfy", "folder_paths"))]
+    assert not [(file, name) for file, name in known if is_of_the_host(name)]
+    nodes = [*imports(ROOT / "nodes", "*.py"), *imports(ROOT / "nodes" / "drawings")]
+    assert not [(f, name) for f, name in nodes if is_of_the_host(name) and name.partition(".")[0] not in PROMISED]
 
 
 def test_wrappers_translate():
