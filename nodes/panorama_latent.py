@@ -96,7 +96,7 @@ class PanoramaLatent(io.ComfyNode):
             if images not in (1, batch_size):
                 raise ValueError(f"image: must be 1 picture or batch_size ({batch_size}) pictures, got {images}.")
         if kind == OUTPAINT:
-            outpaint(latent, space, canvas, **settings)
+            outpaint(latent, space, canvas, wrap_of(model), **settings)
         elif kind == IMG2IMG:
             cover(latent, space, canvas, wrap_of(model), **settings)
         return io.NodeOutput(latent)
@@ -132,9 +132,23 @@ def outpaint_inputs() -> list:
 
 
 def outpaint(
-    latent: dict, space: LatentSpace, canvas: Size, *, image, vae, image_scale=1.0, image_x=0.5, image_y=0.5, feather=0
+    latent: dict,
+    space: LatentSpace,
+    canvas: Size,
+    wrap: Wrap,
+    *,
+    image,
+    vae,
+    image_scale=1.0,
+    image_x=0.5,
+    image_y=0.5,
+    feather=0,
 ) -> None:
-    """Puts the image on the empty canvas, and masks the rest."""
+    """Puts the image on the empty canvas, and masks the rest.
+
+    Raises:
+        ValueError: an image that covers the canvas, a VAE of another model, or a number that is out of its range.
+    """
     size = fit_inside(canvas, Size(*image.shape[1:3]), image_scale)
     window = place(canvas, size, image_x, image_y)
     if size == canvas:
@@ -143,12 +157,17 @@ def outpaint(
             "latent cells, so nothing would be painted; make the canvas larger or image_scale smaller, or choose "
             "img2img to paint the image anew."
         )
-    crop(latent["samples"], window)[:] = encode(vae, image, space, size, progress=True)
-    feathered = cells("feather", feather, space.pixels_per_cell)
-    latent["noise_mask"] = mask_outside(canvas, window, feathered)[None, None]
+    latent["noise_mask"] = mask_outside(canvas, window, cells("feather", feather, space.pixels_per_cell))[None, None]
+    # Its edges meet where it goes all the way around, such as a strip that becomes a sphere.
+    around = Wrap(y=wrap.y and size.height == canvas.height, x=wrap.x and size.width == canvas.width)
+    crop(latent["samples"], window)[:] = encode(vae, image, space, size, wrap=around, progress=True)
 
 
 def cover(latent: dict, space: LatentSpace, canvas: Size, wrap: Wrap, *, image, vae, fit=CROP) -> None:
-    """Covers the canvas with the image."""
+    """Covers the canvas with the image.
+
+    Raises:
+        ValueError: an unknown `fit`, or a VAE of another model.
+    """
     require_choice("fit", fit, FITS)
     latent["samples"][:] = encode(vae, image, space, canvas, crop=fit == CROP, wrap=wrap, progress=True)

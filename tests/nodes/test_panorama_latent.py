@@ -95,7 +95,8 @@ def test_img2img_covers_the_canvas(fit):
     assert is_middle == (fit == CROP)
 
 
-def test_img2img_is_seamless_where_the_canvas_wraps():
+@pytest.mark.parametrize(("content", "height"), [(IMG2IMG, 64), (OUTPAINT, 128)])
+def test_a_picture_around_the_canvas_is_seamless_where_it_wraps(content, height):
     """A picture that is moved around the canvas gives its latent moved around, if left and right edge meet."""
     vae, image = tiny_models.vae(), picture(64, 128)
     plain = tiny_models.sd15()
@@ -104,7 +105,8 @@ def test_img2img_is_seamless_where_the_canvas_wraps():
     def change(model):
         """How much the latent depends on where the picture is cut open."""
         before, after = (
-            latent(model=model, content=IMG2IMG, image=one, vae=vae)["samples"] for one in (image, image.roll(64, 2))
+            latent(128, height, model=model, content=content, image=one, vae=vae)["samples"]
+            for one in (image, image.roll(64, 2))
         )
         return (before.roll(8, -1) - after).abs().mean()
 
