@@ -79,7 +79,7 @@ def write_pictures(
 def _add_stream(container, codec: str, fps: float, picture: av.VideoFrame, options: dict[str, str]):
     if picture.width % 2 or picture.height % 2:
         raise ValueError(
-            f"frames: sides must be even, got {picture.height} x {picture.width}; `even` rounds them down."
+            f"frames: sides must be even, got {picture.width} x {picture.height}; `even` rounds them down."
         )
     stream = container.add_stream(codec, rate=Fraction(fps).limit_denominator(1001), options=options)
     stream.width, stream.height, stream.pix_fmt, stream.bit_rate = picture.width, picture.height, "yuv420p", 0

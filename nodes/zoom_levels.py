@@ -29,11 +29,16 @@ def zoom_levels(images: Tensor, pixels_per_cell: int) -> Tensor:
     """IMAGE (N, H, W, C) as a zoom stack (N, 3, H, W); a view. An alpha channel is left out.
 
     Raises:
-        ValueError: one level, or sides that are no multiple of `pixels_per_cell`.
+        ValueError: one level, `pixels_per_cell` below 1, or sides that are no multiple of it.
     """
     count, height, width, _ = images.shape
     if count < 2:
         raise ValueError(f"images: a zoom has at least 2 levels, got {count}; connect a batch, outermost level first.")
+    if pixels_per_cell < 1:
+        raise ValueError(
+            f"pixels_per_cell: must be at least 1, got {pixels_per_cell}; set 8 for most models, 1 for pictures from "
+            "elsewhere."
+        )
     if height % pixels_per_cell or width % pixels_per_cell:
         raise ValueError(
             f"pixels_per_cell: the levels must be a multiple of it, {pixels_per_cell}, but are {width} x {height} "

@@ -1,8 +1,8 @@
 """Ready-made prompts for zoom stacks, each from far to near.
 
 What they keep to (Generative Powers of Ten, appendix C to E): the subject of the next level stands in the middle of
-this one; the viewpoint never changes on the way in; a step is as large as p says, with a level added where the
-subject would jump; and every level names the scene that it is part of.
+this one; the viewpoint never changes on the way in; a step is as large as the zoom factor says, with a level added
+where the subject would jump; and every level names the scene that it is part of.
 """
 
 from typing import NamedTuple

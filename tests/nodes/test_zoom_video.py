@@ -95,7 +95,7 @@ def test_frames_are_taken_one_at_a_time_and_a_file_that_fails_is_removed(tmp_pat
     ("name", "frames", "message"),
     [
         ("zoom.avi", [torch.zeros(3, 16, 16)], r"path: a video ends in mp4 or webm, got zoom\.avi"),
-        ("zoom.mp4", [torch.zeros(3, 15, 16)], r"frames: sides must be even, got 15 x 16"),
+        ("zoom.mp4", [torch.zeros(3, 15, 16)], r"frames: sides must be even, got 16 x 15"),
         ("zoom.mp4", [], r"frames: a video needs at least one frame, got none"),
     ],
 )

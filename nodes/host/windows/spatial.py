@@ -206,8 +206,8 @@ def _in_cells_of(what: str, window: Window, canvas: Size, size: Size) -> Window:
     cells = [divmod(value * ratios[axis % 2][0], ratios[axis % 2][1]) for axis, value in enumerate(window)]
     if any(rest for _, rest in cells):
         raise ValueError(
-            f"{NODE}: {what} has {size.height} x {size.width} cells for a canvas of "
-            f"{canvas.height} x {canvas.width} and cannot be cut at {window}. Choose a window size and stride that "
+            f"{NODE}: {what} has {size.width} x {size.height} cells for a canvas of "
+            f"{canvas.width} x {canvas.height} and cannot be cut at {window}. Choose a window size and stride that "
             f"fall on its cells, or remove the node that adds it."
         )
     return Window(*(cell for cell, _ in cells))

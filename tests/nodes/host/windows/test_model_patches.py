@@ -275,7 +275,7 @@ def test_pictures_work_with_guidance_by_gradients():
 def test_windows_that_cut_through_a_token_are_refused():
     family, patch = PATCHES["DiffSynth"]
     windows = WindowParams(window=Size(8, 8), stride=Size(3, 3))
-    message = r"the picture of a model patch has 4 x 8 cells for a canvas of 8 x 16 and cannot be cut .*Choose a window"
+    message = r"the picture of a model patch has 8 x 4 cells for a canvas of 16 x 8 and cannot be cut .*Choose a window"
     with pytest.raises(ValueError, match=message):
         sampled(patch(model_of(family), whole), family, windows)
 
