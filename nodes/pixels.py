@@ -43,11 +43,10 @@ def size_in_cells(
     return Size(**sides)
 
 
-def size_inputs(of: str) -> list:
-    """width and height for `size_or_native`."""
-    return [
-        pixels_input(side, f"{side.title()} of {of}; 0 is the model's own.", most=16384) for side in ("width", "height")
-    ]
+def size_inputs(of: str, otherwise: str = "") -> list:
+    """width and height for `size_or_native`; `otherwise` is what else 0 can mean."""
+    native = f"in pixels. 0: the size that the model was trained on{otherwise}."
+    return [pixels_input(side, f"{side.title()} of {of} {native}", most=16384) for side in ("width", "height")]
 
 
 def size_or_native(model, height: int, width: int, prefix: str = "") -> Size:

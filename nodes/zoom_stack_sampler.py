@@ -40,7 +40,7 @@ class ZoomStackSampler(io.ComfyNode):
                     "noise join the levels best.",
                 ),
                 denoise_input("keeps the structure of latent_image, to refine a finished stack."),
-                *size_inputs("each level"),
+                *size_inputs("each level", ", or that of latent_image"),
                 io.Combo.Input(
                     "blending",
                     options=list(SPACES),
