@@ -84,6 +84,7 @@ def wanted(node, models):
         (JointUpscale, "structure", NAN, STRUCTURE),
         (JointUpscale, "structure", -0.5, STRUCTURE),
         (ZoomFrames, "fps", NAN, "fps: must be a number above 0, got {}; 2 seconds and 30 fps are usual."),
+        (ZoomFrames, "pixels_per_cell", 0, "pixels_per_cell: must be at least 1, got {}; set 8 for most models"),
         (ZoomVideo, "seconds_per_level", INFINITY, "seconds_per_level: must be a number above 0, got {}; 2 seconds"),
     ],
 )
