@@ -12,7 +12,9 @@ import tiny_models
 import torch
 from joint_diffusion.nodes.host.gradients.saved_tensors import saved_tensors_survive_writes
 
-POOLED = {"sdxl": 1280, "flux": 32}
+POOLED = {"sdxl": 1280, "sd3": 32, "flux": 32}
+# The last layer of a network, by its name: of U-Nets, Qwen-Image, most transformers, Wan, models that paint in pixels.
+LAST = ("out.2", "proj_out", "final_layer.linear", "head.head", "nerf_final_layer_conv.conv")
 
 
 def prompts(family="sd15", **options):
@@ -24,12 +26,9 @@ def prompts(family="sd15", **options):
 
 def lively(model):
     """The same model, whose network says thirty times as much: else most of a random model's prediction is x itself."""
-    network = model.model.diffusion_model
-    last = (
-        network.out[-1] if hasattr(network, "out") else getattr(network, "proj_out", None) or network.final_layer.linear
-    )
+    modules = dict(model.model.diffusion_model.named_modules())
     with torch.no_grad():
-        last.weight.mul_(30)
+        next(modules[name] for name in LAST if name in modules).weight.mul_(30)
     return model
 
 

@@ -3,6 +3,8 @@
 Import only from tests/nodes: this needs ComfyUI. Every builder gives a ModelPatcher.
 """
 
+from functools import partial
+
 import comfy.cldm.cldm
 import comfy.controlnet
 import comfy.model_base
@@ -126,9 +128,11 @@ def _transformer(settings, base, dtype):
     return _patcher(base(settings, device=CPU))
 
 
-def flux(dtype=torch.float32):
-    """16 channels, flow model, patch 2; context (B, tokens, 64), pooled text (B, 32)."""
-    return _transformer(comfy.supported_models.Flux({**FLUX, "dtype": dtype}), comfy.model_base.Flux, dtype)
+def flux(dtype=torch.float32, inpaint=False):
+    """16 channels, flow model, patch 2; context (B, tokens, 64), pooled text (B, 32). `inpaint=True`: Flux Fill."""
+    channels = 16 + 16 + 64 if inpaint else 16  # with the picture, and a mask of 8 x 8 pixels for each cell
+    config = {**FLUX, "in_channels": channels, "dtype": dtype}
+    return _transformer(comfy.supported_models.Flux(config), comfy.model_base.Flux, dtype)
 
 
 def qwen_image(dtype=torch.float32):
@@ -168,11 +172,16 @@ def z_image(dtype=torch.float32):
     return _transformer(comfy.supported_models.ZImage(config), comfy.model_base.Lumina2, dtype)
 
 
-def wan(dtype=torch.float32):
-    """Films: 16 channels, flow model, latents of 5 dimensions (B, 16, T, h, w), patch 2; context (B, tokens, 64)."""
+def wan(dtype=torch.float32, inpaint=False):
+    """Films: 16 channels, flow model, latents of 5 dimensions (B, 16, T, h, w), patch 2; context (B, tokens, 64).
+
+    `inpaint=True`: image to video, which is shown pictures and a mask.
+    """
+    family = comfy.supported_models.WAN21_I2V if inpaint else comfy.supported_models.WAN21_T2V
     config = {
         "image_model": "wan2.1",
         "model_type": "t2v",
+        "in_dim": 16 + 16 + 4 if inpaint else 16,
         "dim": 64,
         "ffn_dim": 128,
         "freq_dim": 32,
@@ -181,7 +190,7 @@ def wan(dtype=torch.float32):
         "num_layers": 2,
         "dtype": dtype,
     }
-    return _transformer(comfy.supported_models.WAN21_T2V(config), comfy.model_base.WAN21, dtype)
+    return _transformer(family(config), partial(comfy.model_base.WAN21, image_to_video=inpaint), dtype)
 
 
 def anima(dtype=torch.float32):
@@ -208,8 +217,45 @@ def anima(dtype=torch.float32):
     return _transformer(comfy.supported_models.Anima(config), comfy.model_base.Anima, dtype)
 
 
-def control_net():
-    """A ControlNet for `sd15`: hints are images (B, 3, 8 h, 8 w)."""
+def chroma_radiance(dtype=torch.float32):
+    """Paints in pixels: latents are pictures (B, 3, H, W) in -1..1, flow model, patch 16; context (B, tokens, 64)."""
+    config = {
+        "image_model": "chroma_radiance",
+        "in_channels": 3,
+        "out_channels": 3,
+        "patch_size": 16,
+        "context_in_dim": 64,
+        "hidden_size": 64,
+        "mlp_ratio": 2.0,
+        "num_heads": 2,
+        "depth": 1,
+        "depth_single_blocks": 1,
+        "axes_dim": [8, 12, 12],
+        "theta": 10000,
+        "qkv_bias": True,
+        "vec_in_dim": None,
+        "txt_ids_dims": [],
+        "in_dim": 64,  # the model has these numbers of its own
+        "out_dim": 64,
+        "hidden_dim": 64,
+        "n_layers": 1,
+        "nerf_hidden_size": 8,
+        "nerf_mlp_ratio": 2,
+        "nerf_depth": 1,
+        "nerf_max_freqs": 4,
+        "nerf_tile_size": 512,
+        "nerf_final_head_type": "conv",
+        "nerf_embedder_dtype": torch.float32,
+        "use_x0": False,
+        "use_sequential_txt_ids": False,
+        "dtype": dtype,
+    }
+    return _transformer(comfy.supported_models.ChromaRadiance(config), comfy.model_base.ChromaRadiance, dtype)
+
+
+def control_net(xl=False):
+    """A ControlNet for `sd15`, or for `sdxl`: hints are images (B, 3, 8 h, 8 w)."""
+    more = {"num_classes": "sequential", "adm_in_channels": 2816} if xl else {}
     net = comfy.cldm.cldm.ControlNet(
         image_size=32,
         in_channels=4,
@@ -225,6 +271,7 @@ def control_net():
         legacy=False,
         dtype=torch.float32,
         operations=comfy.ops.disable_weight_init,
+        **more,
     )
     generator = torch.Generator().manual_seed(3)
     net.load_state_dict({k: torch.randn(v.shape, generator=generator) * 0.05 for k, v in net.state_dict().items()})
@@ -304,6 +351,11 @@ def video_vae() -> comfy.sd.VAE:
     return _vae(WanVAE(**shape), 0.2)
 
 
+def pixel_space_vae() -> comfy.sd.VAE:
+    """The host's VAE of models that paint in pixels, which changes nothing but the range."""
+    return comfy.sd.VAE(sd={"pixel_space_vae": torch.ones(())}, device=CPU, dtype=torch.float32)
+
+
 def louder(model, by: float):
     """The model with a patch: what attention to the prompt says counts so many times as much."""
     model = model.clone()
@@ -312,11 +364,11 @@ def louder(model, by: float):
 
 
 def lora_weights(model) -> dict[str, torch.Tensor]:
-    """A LoRA on every attention query of a U-Net, in the common file format."""
+    """A LoRA on what makes every attention query, in the common file format."""
     generator = torch.Generator().manual_seed(4)
     weights = {}
     for name, value in model.model.diffusion_model.state_dict().items():
-        if name.endswith("to_q.weight"):
+        if name.endswith(("to_q.weight", "qkv.weight", "attn.q.weight")):
             key = "diffusion_model." + name.removesuffix(".weight")
             weights[f"{key}.lora_up.weight"] = torch.randn(value.shape[0], 2, generator=generator)
             weights[f"{key}.lora_down.weight"] = torch.randn(2, value.shape[1], generator=generator)

@@ -12,6 +12,7 @@ from comfy.ldm.modules.attention import attention_pytorch
 from comfy.patcher_extension import WrapperExecutor, WrappersMP, add_wrapper
 from comfy.samplers import CFGGuider
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from ..replaced import replaced
 from .dead_ends import complaints_with_a_way_out, is_cut_off
@@ -39,6 +40,8 @@ def input_gradients(guider: CFGGuider, model_options: dict, checkpoint: bool) ->
         stack.enter_context(replaced((vars(c), name, thawed(v)) for c in controls for name, v in list(vars(c).items())))
         stack.enter_context(replaced([(vars(guider), "conds", thawed(guider.conds))]))
         stack.enter_context(differentiable(_models(guider, controls), checkpoint))
+        for network in _networks(controls):
+            stack.callback(network.register_forward_hook(_without_views).remove)
         yield _differentiable_options(model_options)
 
 
@@ -62,10 +65,20 @@ def _controls(guider: CFGGuider) -> list[ControlBase]:
 
 def _models(guider: CFGGuider, controls: list[ControlBase]) -> list[nn.Module]:
     """The diffusion model and what runs along with it: ControlNets, and models in patches (e.g. DiffSynth's)."""
+    patches = [patcher.model for patcher in guider.model_patcher.model_patches_models()]
+    patches = [model for model in patches if isinstance(model, nn.Module)]
+    return list({id(model): model for model in (guider.inner_model, *_networks(controls), *patches)}.values())
+
+
+def _networks(controls: list[ControlBase]) -> list[nn.Module]:
     attached = [value for control in controls for value in vars(control).values()]
-    attached += [patcher.model for patcher in guider.model_patcher.model_patches_models()]
-    models = [guider.inner_model, *(model for model in attached if isinstance(model, nn.Module))]
-    return list({id(model): model for model in models}.values())
+    return list({id(network): network for network in attached if isinstance(network, nn.Module)}.values())
+
+
+def _without_views(_network: nn.Module, _args: tuple, output: Any) -> Any:
+    """The host multiplies what a ControlNet says by its strength in place, which autograd forbids for one of several
+    views of a tensor (Qwen-Image Fun's)."""
+    return tree_map(lambda leaf: leaf.clone() if isinstance(leaf, Tensor) and leaf._is_view() else leaf, output)
 
 
 def _differentiable_options(model_options: dict) -> dict:

@@ -13,6 +13,7 @@ import comfy.model_management
 import comfy.ops
 import comfy.samplers
 import pytest
+import tiny_control_nets
 import tiny_models
 import torch
 from comfy.ldm.modules.attention import BasicTransformerBlock, SpatialTransformer
@@ -25,7 +26,13 @@ from joint_diffusion.nodes.host.gradients.saved_tensors import Backpropagation, 
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-LATENTS = {"sd15": (4, 16, 16), "sdxl": (4, 16, 16), "flux": (16, 8, 8), "qwen_image": (16, 1, 8, 8)}
+LATENTS = {
+    "sd15": (4, 16, 16),
+    "sdxl": (4, 16, 16),
+    "flux": (16, 8, 8),
+    "qwen_image": (16, 1, 8, 8),
+    "chroma_radiance": (3, 32, 32),
+}
 
 
 def randn(*shape: int, seed: int = 0) -> Tensor:
@@ -42,6 +49,7 @@ class Case:
     batch: int = 2
     cfg: float = 3.0
     dtype: torch.dtype = torch.float32
+    step: float = 1e-2  # of finite differences
 
     def predict(self, wrapper: Callable) -> Any:
         """What `wrapper(executor, x, timestep, model_options, seed)` makes of the one prediction of a sampler."""
@@ -95,8 +103,9 @@ class Case:
 
         return self.predict(wrapper)
 
-    def slope(self, direction: Tensor, step: float = 1e-2) -> float:
+    def slope(self, direction: Tensor) -> float:
         """The derivative of `score` along `direction`, by central differences."""
+        step = self.step
 
         def wrapper(executor, x, timestep, model_options, seed):
             ahead, behind = x + step * direction, x - step * direction
@@ -123,6 +132,13 @@ def training() -> Iterator[None]:
 
 def control() -> dict:
     net = tiny_models.control_net().set_cond_hint(randn(1, 3, 128, 128, seed=4), 20.0)
+    return {"control": net, "control_apply_to_uncond": True}
+
+
+def control_in_views() -> dict:
+    """Its network hands out parts of one tensor, which the host then multiplies by the strength in place."""
+    net = tiny_control_nets.qwen_fun()
+    net.set_cond_hint(randn(1, 3, 64, 64, seed=4), 4.0, vae=tiny_control_nets.VideoVAE())
     return {"control": net, "control_apply_to_uncond": True}
 
 
@@ -201,8 +217,10 @@ def fp8_linear(ops: Any, layer: nn.Linear) -> nn.Module:
 
 CASES = {
     **{kind: Case(kind) for kind in LATENTS},
+    "chroma_radiance": Case("chroma_radiance", step=2.5e-3),  # bends more
     "one prompt": Case(cfg=1.0),
     "controlnet": Case(options=control),
+    "controlnet, views": Case("qwen_image", options=control_in_views),
     "bf16 weights": Case(change=cast_from(torch.bfloat16, (nn.Linear, nn.Conv2d, nn.GroupNorm, nn.LayerNorm))),
     "fp16 weights": Case(change=cast_from(torch.float16, (nn.Linear, nn.Conv2d))),
     "fp8 weights": Case(change=cast_from(torch.float8_e4m3fn, nn.Linear)),
@@ -222,13 +240,13 @@ def test_gradient_agrees_with_finite_differences(name: str):
     assert (gradient * direction).sum().item() == pytest.approx(CASES[name].slope(direction), rel=5e-4)
 
 
-@pytest.mark.parametrize("name", ["sd15", "sdxl", "flux", "qwen_image", "controlnet", "merged LoRA", "seamless"])
+@pytest.mark.parametrize("name", [*LATENTS, "controlnet", "merged LoRA", "seamless"])
 def test_gradient_is_that_of_ordinary_tensors(name: str):
     expected = CASES[name].gradient_of_ordinary_tensors()
     assert relative_error(CASES[name].gradient(), expected) < 3e-6
 
 
-@pytest.mark.parametrize("name", [*LATENTS, "controlnet", "streamed LoRA", "wrapped blocks"])
+@pytest.mark.parametrize("name", [*LATENTS, "controlnet", "controlnet, views", "streamed LoRA", "wrapped blocks"])
 def test_checkpoint_does_not_change_the_gradient(name: str):
     assert relative_error(CASES[name].gradient(checkpoint=True), CASES[name].gradient(checkpoint=False)) < 3e-6
 

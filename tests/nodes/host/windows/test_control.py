@@ -1,22 +1,18 @@
 """ControlNet hints cut to windows against the host itself on hints that were cropped beforehand."""
 
-import comfy.cldm.dit_embedder
-import comfy.cldm.mmdit
 import comfy.controlnet
 import comfy.latent_formats
-import comfy.ldm.flux.controlnet
-import comfy.ldm.qwen_image.controlnet
-import comfy.ops
-import comfy.t2i_adapter.adapter
 import comfy.utils
 import pytest
+import tiny_models
 import torch
-from comfy_extras.nodes_controlnet import SetUnionControlNetType
 from joint_diffusion.core.canvas.resample import downsample
 from joint_diffusion.core.canvas.windows import Size, Window, crop
 from joint_diffusion.nodes.host.windows.control import Hints, WindowControl
 from joint_diffusion.nodes.host.windows.spatial import Views
-from tiny_models import CPU, FLUX, QWEN_IMAGE, SD3, control_net, flux, prompt, qwen_image, sd3, sd15
+from sampling_run import POOLED
+from tiny_control_nets import KINDS, TinyVAE, VideoVAE, control_net, flux_control, t2i_adapter
+from tiny_models import CPU, flux, prompt, qwen_image, sd15
 from window_run import predict, predict_views
 
 CANVAS = Size(16, 48)
@@ -52,14 +48,6 @@ def controlled(net, both=True, **options):
     return prompt(1, control=net, control_apply_to_uncond=both, **options), prompt(2, **options)
 
 
-def fill(module, seed=3, scale=0.05):
-    generator = torch.Generator().manual_seed(seed)
-    module.load_state_dict(
-        {name: torch.randn(value.shape, generator=generator) * scale for name, value in module.state_dict().items()}
-    )
-    return module
-
-
 def check(patcher, make, x, sigma=3.0, **options):
     """One window is what the host makes of the cropped hint; many at once, twice, are what they are one by one.
 
@@ -83,10 +71,6 @@ def check(patcher, make, x, sigma=3.0, **options):
 
 
 HINT = rand(1, 3, 128, 384)
-
-
-def test_hint_of_the_size_of_the_canvas():
-    check(sd15(), lambda cut: control_net().set_cond_hint(cut(HINT), 0.9, (0.0, 1.0)), noise(1, 4, *CANVAS))
 
 
 def test_chained_nets_have_their_own_hints():
@@ -168,25 +152,6 @@ def test_coarser_canvas_of_odd_size():
     assert predict_views(sd15(), *controlled(net), x, 3.0, windows, factor=2).shape == (2, 2, 4, 8, 16)
 
 
-class ShortAdapter(comfy.t2i_adapter.adapter.Adapter):
-    """For the tiny U-Net, with one residual block a scale in place of two."""
-
-    def forward(self, x):
-        features = super().forward(x)["input"]
-        return {"input": [feature for index, feature in enumerate(features) if index % 3 != 2]}
-
-
-def t2i_adapter(xl=False):
-    model = ShortAdapter(
-        cin=768 if xl else 192, channels=[32, 64, 64, 64], nums_rb=2, ksize=1, sk=True, use_conv=False, xl=xl
-    )
-    return comfy.controlnet.T2IAdapter(fill(model), model.input_channels, 8, "nearest-exact", CPU)
-
-
-def test_t2i_adapter():
-    check(sd15(), lambda cut: t2i_adapter().set_cond_hint(cut(HINT), 0.9, (0.0, 1.0)), noise(1, 4, *CANVAS))
-
-
 def test_t2i_adapter_forgets_what_it_saw_on_a_canvas():
     x = noise(1, 4, *CANVAS)
     net = t2i_adapter().set_cond_hint(HINT, 0.9, (0.0, 1.0))
@@ -201,146 +166,21 @@ def test_t2i_adapter_refuses_windows_that_it_cannot_unshuffle():
         predict_views(sd15(), *controlled(net), noise(1, 4, *CANVAS), 3.0, [Window(0, 0, 16, 15)])
 
 
-class TinyVAE:
-    """As much of a VAE as a ControlNet asks for: 8 x 8 means of the picture, in every channel another mixture."""
-
-    encoded = 0
-
-    def spacial_compression_encode(self):
-        return 8
-
-    def encode(self, images):
-        self.encoded += 1
-        means = torch.nn.functional.avg_pool2d(images.movedim(-1, 1), 8)
-        return torch.einsum("bchw,kc->bkhw", means, noise(16, 3, seed=4, scale=1.0))
-
-
-class VideoVAE(TinyVAE):
-    """The same for latents of five dimensions."""
-
-    def encode(self, images):
-        return super().encode(images).unsqueeze(2)
-
-
-def flux_control(concat_mask=False):
-    net = comfy.ldm.flux.controlnet.ControlNetFlux(
-        latent_input=True,
-        num_union_modes=0,
-        control_latent_channels=17 if concat_mask else 16,
-        **FLUX,
-        dtype=torch.float32,
-        operations=comfy.ops.disable_weight_init,
-    )
-    return comfy.controlnet.ControlNet(
-        fill(net),
-        compression_ratio=1,
-        latent_format=comfy.latent_formats.Flux(),
-        concat_mask=concat_mask,
-        load_device=CPU,
-        extra_conds=["y", "guidance"],
-    )
-
-
-NETWORK = {"dtype": torch.float32, "operations": comfy.ops.disable_weight_init}
-
-
-def flux_union():
-    net = comfy.ldm.flux.controlnet.ControlNetFlux(
-        latent_input=True, num_union_modes=8, control_latent_channels=16, **FLUX, **NETWORK
-    )
-    options = {"compression_ratio": 1, "latent_format": comfy.latent_formats.Flux(), "extra_conds": ["y", "guidance"]}
-    control = comfy.controlnet.ControlNet(fill(net), load_device=CPU, **options)
-    return SetUnionControlNetType.execute(control, "tile").args[0].set_cond_hint
-
-
-def flux_of_pixels(mistoline=False):
-    """XLabs' and MistoLine's: the network itself brings pixels to cells."""
-    net = fill(comfy.ldm.flux.controlnet.ControlNetFlux(mistoline=mistoline, **FLUX, **NETWORK), scale=0.3)
-    return comfy.controlnet.ControlNet(net, load_device=CPU, extra_conds=["y", "guidance"]).set_cond_hint
-
-
-def qwen_instantx(concat_mask=False):
-    net = comfy.ldm.qwen_image.controlnet.QwenImageControlNetModel(
-        extra_condition_channels=4 * concat_mask, **QWEN_IMAGE, **NETWORK
-    )
-    options = {"compression_ratio": 1, "latent_format": comfy.latent_formats.Wan21(), "extra_conds": []}
-    return comfy.controlnet.ControlNet(fill(net), concat_mask=concat_mask, load_device=CPU, **options).set_cond_hint
-
-
-def qwen_fun():
-    net = comfy.ldm.qwen_image.controlnet.QwenImageFunControlNetModel(
-        132, 64, 2, 32, num_control_blocks=2, injection_layers=(0, 1), **NETWORK
-    )
-    options = {"compression_ratio": 1, "latent_format": comfy.latent_formats.Wan21(), "extra_conds": []}
-    return comfy.controlnet.QwenFunControlNet(fill(net), load_device=CPU, **options).set_cond_hint
-
-
-def sd3_control(concat_mask=False):
-    net = comfy.cldm.mmdit.ControlNet(
-        num_blocks=1, control_latent_channels=16 + concat_mask, operations=comfy.ops.disable_weight_init,
-        dtype=torch.float32, **SD3,
-    )  # fmt: skip
-    options = {"compression_ratio": 1, "latent_format": comfy.latent_formats.SD3()}
-    return comfy.controlnet.ControlNet(fill(net), concat_mask=concat_mask, load_device=CPU, **options).set_cond_hint
-
-
-def sd35_control():
-    """Its blur and tile kinds take the picture as it is, others change it first."""
-    net = comfy.cldm.dit_embedder.ControlNetEmbedder(
-        img_size=None, patch_size=2, in_chans=16, attention_head_dim=64, num_attention_heads=2, adm_in_channels=32,
-        num_layers=1, main_model_double=2, double_y_emb=False, device=CPU, **NETWORK,
-    )  # fmt: skip
-    options = {"compression_ratio": 1, "latent_format": comfy.latent_formats.SD3()}
-    control = comfy.controlnet.ControlNetSD35(fill(net), load_device=CPU, preprocess_image=lambda a: 1 - a, **options)
-    return control.set_cond_hint
-
-
-def control_lora():
-    """Its network is made of the model's weights when a run begins, and is gone afterwards."""
-    model = sd15().model.diffusion_model.state_dict()
-    own = {name: value for name, value in control_net().control_model.state_dict().items() if name not in model}
-    return comfy.controlnet.ControlLora({**own, "lora_controlnet": torch.zeros(())}).set_cond_hint
-
-
-KINDS = {
-    "Flux Union": (flux, flux_union, TinyVAE, None),
-    "Flux XLabs": (flux, flux_of_pixels, None, None),
-    "Flux MistoLine": (flux, lambda: flux_of_pixels(mistoline=True), None, None),
-    "Qwen InstantX": (qwen_image, qwen_instantx, VideoVAE, None),
-    "Qwen InstantX inpainting": (qwen_image, lambda: qwen_instantx(True), VideoVAE, "mask"),
-    "Qwen Fun": (qwen_image, qwen_fun, VideoVAE, None),
-    "SD3": (sd3, sd3_control, TinyVAE, None),
-    "SD3 inpainting": (sd3, lambda: sd3_control(True), TinyVAE, "mask"),
-    "SD3.5": (sd3, sd35_control, TinyVAE, None),
-    "Control-LoRA": (sd15, control_lora, None, None),
-}
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_net(kind):
-    family, apply, vae, extra = KINDS[kind]
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_of_net(name):
+    kind = KINDS[name]
     mask = (rand(1, 1, 128, 384) > 0.5).float()
 
     def make(cut):
-        options = {"vae": vae()} if vae else {}
-        return apply()(cut(HINT), 0.9, (0.0, 1.0), extra_concat=[cut(mask)] if extra else [], **options)
+        options = {"vae": kind.vae()} if kind.vae else {}
+        extra = [cut(mask)] if kind.masked else []
+        return kind.build().set_cond_hint(cut(HINT), 0.9, (0.0, 1.0), extra_concat=extra, **options)
 
-    channels = {sd15: (4,), qwen_image: (16, 1)}.get(family, (16,))
-    sigma = 3.0 if family is sd15 else 0.7
-    options = {"pooled_output": rand(1, 32)} if family in (flux, sd3) else {}
-    check(family(), make, noise(1, *channels, *CANVAS, scale=1.0 if family is not sd15 else 3.0), sigma, **options)
-
-
-@pytest.mark.parametrize("concat_mask", [False, True])
-def test_hint_through_a_vae(concat_mask):
-    """With a mask besides, too: the inpainting kind gets it as another channel of its hint."""
-    mask = (rand(1, 1, 128, 384) > 0.5).float()
-
-    def make(cut):
-        extra = [cut(mask)] if concat_mask else []
-        return flux_control(concat_mask).set_cond_hint(cut(HINT), 0.9, (0.0, 1.0), vae=TinyVAE(), extra_concat=extra)
-
-    check(flux(), make, noise(1, 16, *CANVAS, scale=1.0), 0.7, pooled_output=rand(1, 32))
+    is_unet = kind.family in ("sd15", "sdxl")
+    channels = (4,) if is_unet else {"qwen_image": (16, 1)}.get(kind.family, (16,))
+    options = {"pooled_output": rand(1, POOLED[kind.family])} if kind.family in POOLED else {}
+    x = noise(1, *channels, *CANVAS, scale=3.0 if is_unet else 1.0)
+    check(getattr(tiny_models, kind.family)(), make, x, 3.0 if is_unet else 0.7, **options)
 
 
 def test_the_hint_is_encoded_once_for_a_canvas():

@@ -3,11 +3,11 @@
 from functools import cache
 
 import comfy.ldm.anima.lllite
-import comfy.ldm.lumina.controlnet
 import comfy.model_patcher
 import comfy.ops
 import comfy.utils
 import pytest
+import tiny_control_nets
 import tiny_models
 import torch
 from comfy_extras.nodes_model_patch import (
@@ -26,6 +26,7 @@ from joint_diffusion.core.methods.syncdiffusion import SyncParams
 from joint_diffusion.nodes.host.windows.model_patches import PICTURES
 from joint_diffusion.nodes.host.windows.patch import with_settings
 from sampling_run import POOLED, lively, run
+from tiny_control_nets import fill
 from tiny_models import CPU, prompt
 from window_run import sampled_by_hand
 
@@ -54,14 +55,8 @@ def rand(*shape, seed=9):
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def filled(module, seed=3, scale=0.3):
-    generator = torch.Generator().manual_seed(seed)
-    state = {
-        name: torch.randn(value.shape, generator=generator) * scale + ("norm" in name and name.endswith("weight"))
-        for name, value in module.state_dict().items()
-    }
-    module.load_state_dict(state)
-    return comfy.model_patcher.ModelPatcher(module, CPU, CPU)
+def filled(module):
+    return comfy.model_patcher.ModelPatcher(fill(module, scale=0.3, norms=1.0), CPU, CPU)
 
 
 OPTIONS = {"device": CPU, "dtype": torch.float32, "operations": comfy.ops.disable_weight_init}
@@ -113,11 +108,7 @@ def diffsynth(inpaint=False):
     return "qwen_image", patch
 
 
-@cache
-def z_image_net(inpaint):
-    sizes = {"dim": 256, "n_heads": 8, "n_kv_heads": 8, "multiple_of": 32, "ffn_dim_multiplier": 2.0}
-    more = {"n_control_layers": 15, "additional_in_dim": 17, "refiner_control": True} if inpaint else {}
-    return filled(comfy.ldm.lumina.controlnet.ZImage_Control(**sizes, **more, **OPTIONS), scale=0.05)
+z_image_net = cache(tiny_control_nets.z_image_fun)
 
 
 def z_image_fun(inpaint=False):
