@@ -1,4 +1,4 @@
-"""Write docs/what_works.md: every cell of the tables of tests/support/what_works.py is run. `make matrix` runs it.
+"""Write docs/what_works.md: every cell of the tables of tests/support/what_works is run. `make matrix` runs it.
 
 A cell that does not hold ends it with 1, and has a cross in the document.
 """
@@ -8,18 +8,6 @@ import sys
 from pathlib import Path
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "what_works.md"
-HEADS = {
-    "models": "Models and methods",
-    "conditions": "Conditions, options of a run, and methods",
-    "patches": "Patches of ComfyUI's own nodes, and methods",
-}
-SAID = {
-    "models": "A tick: the numbers are finite, and the method makes another picture than MultiDiffusion "
-    "(MultiDiffusion: than the model on the whole canvas).",
-    "conditions": "On SD 1.5. A tick: without the condition, and without the method, the picture is another. What is "
-    "marked with = must change nothing but the rounding, and a tick says that it does not.",
-    "patches": "On SD 1.5. A tick: with the patch the picture is another than without it.",
-}
 INTRODUCTION = """# What works together
 
 Each tick comes from a run of the real ComfyUI {version} with a tiny model of the family, on {date}
@@ -29,24 +17,35 @@ the host says of cropped pictures is tested number by number elsewhere: [all tog
 [reference latents]({tests}/test_references.py), [pictures of model patches]({tests}/test_model_patches.py),
 [compiled models]({tests}/test_overhead.py).
 
-No run here is on a GPU, and none has trained weights. Models that paint in pixels were not run.
+No run here is on a GPU, and none has trained weights. Chroma Radiance stands for the models that paint in pixels.
 """
 TESTS = "../tests/nodes/host/windows"
 
 
 def document(results: dict, version: str, date: str) -> str:
-    """The page; `results` has for each cell whether it holds, or why it cannot be."""
-    import what_works
+    """The page; `results` has for each cell that there is whether it holds, or why it cannot be."""
+    from what_works.cells import NOTHING, Cell
+    from what_works.features import SAME
+    from what_works.tables import TABLES
 
     parts = [INTRODUCTION.format(version=version, date=date, tests=TESTS)]
-    for table, (rows, columns) in what_works.TABLES.items():
-        lines = ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
-        for row in rows:
-            cells = [results[what_works.Cell(table, row, column)] for column in columns]
-            mark = "= " if row in what_works.SAME else ""
-            lines.append(f"| {mark}{row} | " + " | ".join(cells) + " |")
-        parts.append(f"## {HEADS[table]}\n\n{SAID[table]}\n\n" + "\n".join(lines) + "\n")
+    for name, table in TABLES.items():
+        lines = ["| | " + " | ".join(table.columns) + " |", "|---" * (len(table.columns) + 1) + "|"]
+        for row in table.rows:
+            cells = [results.get(Cell(name, row, column), NOTHING) for column in table.columns]
+            lines.append(f"| {'= ' * (row in SAME)}{row} | " + " | ".join(cells) + " |")
+        parts += [f"## {table.title}\n\n{table.tick}\n", "\n".join(lines) + "\n"]
+        if table.nothing:
+            parts.append(f"{NOTHING} There is no such thing:\n\n" + "\n".join(_reasons(table.nothing)) + "\n")
     return "\n".join(parts)
+
+
+def _reasons(nothing: dict[tuple[str, str], str]) -> list[str]:
+    """A line for each reason, with the rows that it is for."""
+    rows: dict[str, dict[str, None]] = {}
+    for (row, _), why in nothing.items():
+        rows.setdefault(why, {})[row] = None
+    return [f"- {', '.join(names)}: {why}" for why, names in rows.items()]
 
 
 def main() -> None:
@@ -58,12 +57,12 @@ def main() -> None:
     import conftest  # noqa: F401  (the host in this process)
 
     load_pack()
-    import what_works
+    from what_works.cells import NO, run_all
 
-    results, version = what_works.run_all()
+    results, version = run_all()
     date = datetime.datetime.now(datetime.UTC).date().isoformat()
     DOCUMENT.write_text(document(results, version, date), encoding="utf-8")
-    sys.exit(what_works.NO in results.values())
+    sys.exit(NO in results.values())
 
 
 if __name__ == "__main__":

@@ -5,12 +5,15 @@ import re
 
 import pytest
 import torch
-import what_works
 from host import ROOT
-from what_works import CELLS, TABLES, Cell, refused, require
+from what_works import features
+from what_works.cells import CELLS, NOTHING, Cell, in_place, require
+from what_works.runs import sampled
+from what_works.tables import TABLES
 
 PAGE = (ROOT / "docs" / "what_works.md").read_text(encoding="utf-8")
-SAMPLE = random.Random(1).sample(CELLS, 24)
+OF_TABLES = [[cell for cell in CELLS if cell.table == name] for name in TABLES]
+SAMPLE = [cell for cells in OF_TABLES for cell in random.Random(2).sample(cells, min(len(cells) // 2, 7))]
 
 
 @pytest.fixture(autouse=True)
@@ -28,14 +31,22 @@ def table_of(section):
 
 def test_the_page_has_the_cells_that_there_are_and_each_one_holds():
     sections = re.split("^## .*$", PAGE, flags=re.MULTILINE)[1:]
-    for (table, (rows, columns)), section in zip(TABLES.items(), sections, strict=True):
+    for (name, table), section in zip(TABLES.items(), sections, strict=True):
         found = table_of(section)
-        assert [*found] == rows, "make matrix"
+        assert [*found] == table.rows, "make matrix"
         for row, cells in found.items():
-            assert [*cells] == columns, "make matrix"
+            assert [*cells] == table.columns, "make matrix"
             for column, text in cells.items():
-                why = refused(Cell(table, row, column))
-                assert text == (f"no: {why[0]}" if why else what_works.YES)
+                assert text == in_place(Cell(name, row, column))
+
+
+def test_what_there_is_not_has_its_reason_on_the_page():
+    for table in TABLES.values():
+        for (row, column), why in table.nothing.items():
+            assert row in table.rows
+            assert column in table.columns
+            assert why in PAGE
+    assert sum(len(table.nothing) for table in TABLES.values()) == len(re.findall(rf"(?<=\| ){NOTHING} (?=\|)", PAGE))
 
 
 @pytest.mark.parametrize("cell", SAMPLE, ids=lambda cell: f"{cell.row}, {cell.column}")
@@ -44,12 +55,12 @@ def test_a_sample_of_the_cells_holds(cell):
 
 
 def test_what_makes_no_difference_and_what_is_not_refused_is_no_tick(monkeypatch):
-    monkeypatch.setitem(what_works.FEATURES, "ControlNet", lambda asked: asked)
+    monkeypatch.setitem(features.FEATURES, "ControlNet", lambda asked: asked)
     with pytest.raises(AssertionError, match="makes no difference"):
         require(Cell("conditions", "ControlNet", "MultiDiffusion"))
-    monkeypatch.setitem(what_works.SAME, "previews", lambda asked: 2 * what_works.sampled(asked))
+    monkeypatch.setitem(features.SAME, "previews", lambda asked: 2 * sampled(asked))
     with pytest.raises(AssertionError, match="not close"):
         require(Cell("conditions", "previews", "MultiDiffusion"))
-    monkeypatch.setitem(what_works.CANNOT, ("mask", "Sync"), ("no reason", "never"))
+    monkeypatch.setitem(TABLES["conditions"].cannot, ("mask", "Sync"), ("no reason", "never"))
     with pytest.raises(AssertionError, match="was not refused"):
         require(Cell("conditions", "mask", "Sync"))
