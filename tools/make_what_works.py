@@ -36,7 +36,7 @@ def document(results: dict, version: str, date: str) -> str:
             lines.append(f"| {'= ' * (row in SAME)}{row} | " + " | ".join(cells) + " |")
         parts += [f"## {table.title}\n\n{table.tick}\n", "\n".join(lines) + "\n"]
         if table.nothing:
-            parts.append(f"{NOTHING} There is no such thing:\n\n" + "\n".join(_reasons(table.nothing)) + "\n")
+            parts.append(f"{NOTHING} says that there is no such thing:\n\n" + "\n".join(_reasons(table.nothing)) + "\n")
     return "\n".join(parts)
 
 
