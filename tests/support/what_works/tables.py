@@ -168,7 +168,7 @@ TABLES: dict[str, Table] = {
         "Compiled models",
         "By ComfyUI's node TorchCompileModel, with a backend that runs the graphs in PyTorch. A tick: the model was "
         "compiled, and the picture is the same but for rounding.",
-        ["SD 1.5"],  # one takes a third of the time of all other cells
+        ["SD 1.5"],  # to compile one takes as long as a hundred other cells
         ["MultiDiffusion"],
         _compiled,
     ),
