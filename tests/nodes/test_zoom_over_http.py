@@ -67,7 +67,8 @@ def test_a_zoom_stack_arrives_with_previews_and_progress(server):
     assert images.shape == (3, 128, 128, 3)
     assert images.std() > 0.05
     for outer, inner in pairwise(images):
-        np.testing.assert_allclose(outer[32:96, 32:96], shrunk(inner), atol=1.5 / 255)
+        # All but the finest band, of which each level has its own.
+        np.testing.assert_allclose(shrunk(outer[32:96, 32:96]), shrunk(shrunk(inner)), atol=1.5 / 255)
     assert [step for node, step, _ in run.progress if node == "sampler"][:4] == [1, 2, 3, 4]
     sheet = np.asarray(run.previews[0].convert("RGB"), dtype=float)
     half = len(sheet) // 2  # levels two by two, and the fourth place empty

@@ -294,7 +294,7 @@ def test_tensors_at_another_scale_are_cropped_on_their_own_cells():
     tensor, x = rand(1, 4, 4, 12), noise(1, 4, *CANVAS)
     cut = cut_one(sd15(), x, "lq_latent", comfy.conds.CONDRegular(tensor))
     assert torch.equal(cut, tensor[..., 1:5])
-    with pytest.raises(ValueError, match=r"'lq_latent'.*4 x 12 cells.*16 x 48.*Choose a window size and stride"):
+    with pytest.raises(ValueError, match=r"'lq_latent'.*12 x 4 cells.*48 x 16.*Choose a window size and stride"):
         cut_one(sd15(), x, "lq_latent", comfy.conds.CONDRegular(tensor), [Window(0, 2, 16, 16)])
 
 
