@@ -69,9 +69,14 @@ def test_there_are_workflows_for_the_demo_model_and_for_checkpoints():
     assert {"upscale_tile_sd15", "upscale_sdxl", "upscale_flux", "refine_sdxl", "texture_sd15"} <= set(CHECKPOINTS)
 
 
+@pytest.fixture(scope="module")
+def known(server):
+    """All nodes of the server."""
+    return server.get_json("/object_info")
+
+
 @pytest.mark.parametrize("name", PROMPTS)
-def test_the_server_knows_every_node_and_input(server, name):
-    known = server.get_json("/object_info")
+def test_the_server_knows_every_node_and_input(known, name):
     for node in PROMPTS[name].values():
         fields = known[node["class_type"]]["input"]
         required, optional = fields.get("required", {}), fields.get("optional", {})
