@@ -1,10 +1,8 @@
 """The benchmark of faults in its short form, and that it sees what is wrong."""
 
-import subprocess
-import sys
-
 import pytest
-from host import HOST, ROOT
+from commands import python
+from host import HOST
 from joint_diffusion.benchmarks.table import read
 
 pytestmark = pytest.mark.skipif(HOST is None, reason="needs ComfyUI")
@@ -42,8 +40,7 @@ memory.BatchSize.attempt = leaky
 
 
 def test_a_few_of_each_end_well(tmp_path):
-    run = [sys.executable, "-m", "benchmarks.faults", "--short", "--results", str(tmp_path)]
-    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True)
+    done = python("-m", "benchmarks.faults", "--short", "--results", str(tmp_path))
     assert done.returncode == 0, done.stderr
     lines = read(tmp_path / "faults.csv")[1]
     values = {(line["row"], line["metric"]): float(line["value"]) for line in lines}
@@ -62,7 +59,6 @@ def test_a_few_of_each_end_well(tmp_path):
     ],
 )
 def test_what_is_wrong_is_seen(of, change, seen):
-    code = LAX.format(change=change, subject="MultiDiffusion", count=24)
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    done = python("-c", LAX.format(change=change, subject="MultiDiffusion", count=24))
     assert done.returncode == 0, done.stderr
     assert seen in done.stdout

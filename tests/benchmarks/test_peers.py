@@ -1,11 +1,11 @@
 """The benchmark against peers: it loads packs from folders, compares in a small form, and sees what is wrong."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from host import HOST, ROOT
+from commands import python
+from host import HOST
 from joint_diffusion.benchmarks.peers.packs import TiledDiffusion, UltimateUpscale, named
 from joint_diffusion.benchmarks.table import read
 
@@ -121,8 +121,7 @@ def test_a_pack_is_named_with_its_version_and_its_commit(tmp_path):
 
 def compared(folder: Path, *arguments: str) -> dict[str, dict[str, dict[str, str]]]:
     """The tables of one run, by their names: what the cells hold, by row and column."""
-    command = [sys.executable, "-m", "benchmarks.peers", "--results", str(folder), *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = python("-m", "benchmarks.peers", "--results", str(folder), *arguments)
     assert done.returncode == 0, done.stderr
     tables = {}
     for path in folder.glob("*.csv"):

@@ -111,7 +111,7 @@ for line in json.loads(sys.argv.pop()):
 
 
 def test_what_cannot_be_painted_is_refused_before_the_model_is_loaded():
-    tried = subprocess.run([sys.executable, "-c", TRY_THEM, json.dumps([*REFUSED])], cwd=ROOT, capture_output=True)
+    tried = python("-c", TRY_THEM, json.dumps([*REFUSED]))
     assert not tried.stderr, tried.stderr
     refusals = dict(map(json.loads, tried.stdout.splitlines()))
     assert refusals.keys() == REFUSED.keys()

@@ -1,11 +1,9 @@
 """The bundled model in processes of their own, which share the windows of a panorama."""
 
 import json
-import subprocess
-import sys
 
 import pytest
-from host import ROOT
+from commands import python
 from PIL import Image
 from torchvision.transforms.functional import to_tensor
 
@@ -13,7 +11,7 @@ COMMAND = ["-m", "demo", "panorama", "--height", "128", "--width", "512", "--ste
 
 
 def painted(path, *options):
-    done = subprocess.run([sys.executable, *COMMAND, "--out", path, *options], cwd=ROOT, capture_output=True, text=True)
+    done = python(*COMMAND, "--out", str(path), *options)
     assert done.returncode == 0, done.stderr
     return to_tensor(Image.open(path)), json.loads(done.stdout.splitlines()[-1])
 
@@ -43,7 +41,7 @@ def test_workers_paint_the_same_panorama(tmp_path):
 )
 @pytest.mark.usefixtures("ray")
 def test_messages(options, message):
-    done = subprocess.run([sys.executable, *COMMAND, *options], cwd=ROOT, capture_output=True, text=True)
+    done = python(*COMMAND, *options)
     assert done.returncode == 1
     assert message in done.stderr
 
@@ -51,11 +49,11 @@ def test_messages(options, message):
 def test_without_ray_it_says_how_to_install_it():
     code = "import sys; sys.modules['ray'] = None; import runpy; sys.argv = ['demo', 'panorama', '--workers', '1']; "
     code += "runpy.run_module('demo', run_name='__main__')"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    done = python("-c", code)
     assert done.returncode == 1
     assert "pip install ray" in done.stderr
 
 
 def test_a_demo_without_workers_imports_no_ray():
     code = "import sys, demo.__main__; sys.exit('ray' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+    assert python("-c", code).returncode == 0

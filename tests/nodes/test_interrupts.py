@@ -1,8 +1,6 @@
 """Interrupts at any moment of a guided run: nothing is left behind, and the next picture is that of a fresh process."""
 
 import random
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +12,7 @@ import pytest
 import tiny_models
 import torch
 from comfy.model_management import InterruptProcessingException
+from commands import python
 from host import ROOT
 from joint_diffusion.core.canvas.windows import Size
 from joint_diffusion.core.methods.multidiffusion import WindowParams
@@ -116,7 +115,8 @@ def fresh(weights, tmp_path_factory):
     picture = tmp_path_factory.mktemp("fresh") / "picture.safetensors"
     nodes, support = ROOT / "tests" / "nodes", ROOT / "tests" / "support"
     code = FRESH.format(nodes=str(nodes), support=str(support), weights=str(weights), picture=str(picture))
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+    done = python("-c", code)
+    assert done.returncode == 0, done.stderr
     return load_file(picture)["picture"]
 
 

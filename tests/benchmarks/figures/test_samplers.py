@@ -1,10 +1,8 @@
 """The benchmark of samplers runs; what it shows is in benchmarks/README.md."""
 
-import subprocess
-import sys
-
 import pytest
-from host import HOST, ROOT
+from commands import python
+from host import HOST
 from joint_diffusion.benchmarks.table import read
 
 FEW = "--seeds 2 --steps 2 --width 512 --samplers euler euler_cfg_pp"
@@ -12,8 +10,7 @@ FEW = "--seeds 2 --steps 2 --width 512 --samplers euler euler_cfg_pp"
 
 @pytest.mark.skipif(HOST is None, reason="needs ComfyUI")
 def test_every_sampler_is_measured_with_every_method(tmp_path):
-    run = [sys.executable, "-m", "benchmarks.figures.samplers", *FEW.split(), "--results", str(tmp_path)]
-    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True)
+    done = python("-m", "benchmarks.figures.samplers", *FEW.split(), "--results", str(tmp_path))
     assert done.returncode == 0, done.stderr
     values = {(line["row"], line["metric"]): float(line["value"]) for line in read(tmp_path / "samplers.csv")[1]}
     assert len(values) == 2 * 6

@@ -1,12 +1,10 @@
 """The speed benchmark counts right, and its loops are those of the papers; times are for an idle machine."""
 
-import subprocess
-import sys
-
 import oracles
 import pytest
 import torch
-from host import HOST, ROOT
+from commands import python
+from host import HOST
 from joint_diffusion.benchmarks.speed import literal
 from joint_diffusion.benchmarks.table import read
 from joint_diffusion.core.canvas.windows import Size, Window, plan_windows
@@ -60,8 +58,7 @@ def test_the_loop_of_sync_diffusion(canvas):
 
 
 def speed(*arguments):
-    run = [sys.executable, "-m", "benchmarks.speed", "--window", "8", *arguments]
-    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True)
+    done = python("-m", "benchmarks.speed", "--window", "8", *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
