@@ -50,15 +50,16 @@ def render_image(levels: Tensor, zoom_factor: int, pixels_per_cell: int = 1, dec
     Raises:
         ValueError: as `levels_nesting`.
     """
-    levels_nesting(levels, zoom_factor, pixels_per_cell)
-    # The block of the centre that has coarser cells; a small centre has none.
-    blocks = [inner for _, inner in footprints(canvas_size(levels), zoom_factor, pixels_per_cell)[1:2] if decoded]
+    # Where the centre has coarser cells; a small one has none.
+    coarser = footprints(canvas_size(levels), zoom_factor, pixels_per_cell)[1:] if decoded else ()
 
     def shown(centre: Tensor, inside: Tensor) -> Tensor:
-        if not blocks:
+        if not coarser:
             return inside
-        own, deeper = (split(image, zoom_factor, blocks[0]) for image in (centre, inside))
-        return join(own.band, deeper.coarse, zoom_factor, blocks[0])
+        block = coarser[0].inner
+        return join(
+            split(centre, zoom_factor, block).band, split(inside, zoom_factor, block).coarse, zoom_factor, block
+        )
 
     return _render(levels, zoom_factor, pixels_per_cell, shown)
 

@@ -22,12 +22,8 @@ from joint_diffusion.core.perception.vgg import vgg_shapes
 
 CPU = torch.device("cpu")
 
-# A Flux of one double and one single block, as its configuration says it.
-FLUX = {
-    "image_model": "flux",
-    "in_channels": 16,
-    "out_channels": 16,
-    "vec_in_dim": 32,
+# One double and one single block of Flux, and of what is built like it, as its configuration says it.
+BLOCKS = {
     "context_in_dim": 64,
     "hidden_size": 64,
     "mlp_ratio": 2.0,
@@ -36,10 +32,17 @@ FLUX = {
     "depth_single_blocks": 1,
     "axes_dim": [8, 12, 12],
     "theta": 10000,
-    "patch_size": 2,
     "qkv_bias": True,
-    "guidance_embed": True,
     "txt_ids_dims": [],
+}
+FLUX = {
+    **BLOCKS,
+    "image_model": "flux",
+    "in_channels": 16,
+    "out_channels": 16,
+    "vec_in_dim": 32,
+    "patch_size": 2,
+    "guidance_embed": True,
 }
 
 
@@ -220,21 +223,12 @@ def anima(dtype=torch.float32):
 def chroma_radiance(dtype=torch.float32):
     """Paints in pixels: latents are pictures (B, 3, H, W) in -1..1, flow model, patch 16; context (B, tokens, 64)."""
     config = {
+        **BLOCKS,
         "image_model": "chroma_radiance",
         "in_channels": 3,
         "out_channels": 3,
         "patch_size": 16,
-        "context_in_dim": 64,
-        "hidden_size": 64,
-        "mlp_ratio": 2.0,
-        "num_heads": 2,
-        "depth": 1,
-        "depth_single_blocks": 1,
-        "axes_dim": [8, 12, 12],
-        "theta": 10000,
-        "qkv_bias": True,
         "vec_in_dim": None,
-        "txt_ids_dims": [],
         "in_dim": 64,  # the model has these numbers of its own
         "out_dim": 64,
         "hidden_dim": 64,

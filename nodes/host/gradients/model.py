@@ -67,12 +67,12 @@ def _models(guider: CFGGuider, controls: list[ControlBase]) -> list[nn.Module]:
     """The diffusion model and what runs along with it: ControlNets, and models in patches (e.g. DiffSynth's)."""
     patches = [patcher.model for patcher in guider.model_patcher.model_patches_models()]
     patches = [model for model in patches if isinstance(model, nn.Module)]
-    return list({id(model): model for model in (guider.inner_model, *_networks(controls), *patches)}.values())
+    return list(dict.fromkeys((guider.inner_model, *_networks(controls), *patches)))
 
 
 def _networks(controls: list[ControlBase]) -> list[nn.Module]:
     attached = [value for control in controls for value in vars(control).values()]
-    return list({id(network): network for network in attached if isinstance(network, nn.Module)}.values())
+    return list(dict.fromkeys(value for value in attached if isinstance(value, nn.Module)))
 
 
 def _without_views(_network: nn.Module, _args: tuple, output: Any) -> Any:
