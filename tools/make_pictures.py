@@ -41,13 +41,20 @@ def templates(editor: FrontEnd) -> Image.Image:
     """The pack's workflows in the template browser."""
     editor.page.evaluate("app.extensionManager.command.execute('Comfy.BrowseTemplates')")
     press(editor.page.get_by_text(PACK))
-    editor.page.get_by_text(FIRST_WORKFLOW, exact=True).wait_for()
+    look_for(editor, "demo")
     return screenshot(editor)
+
+
+def look_for(editor: FrontEnd, words: str) -> None:
+    """In the template browser, which lists files in the order of the disk and shows the first few."""
+    editor.page.get_by_placeholder("Search ...").last.fill(words)
+    editor.page.get_by_text(words).first.wait_for()
 
 
 def after_run(editor: FrontEnd) -> Image.Image:
     """The first workflow, opened from there and run."""
     templates(editor)
+    look_for(editor, FIRST_WORKFLOW)
     press(editor.page.get_by_text(FIRST_WORKFLOW, exact=True))
     editor.page.wait_for_function("app.graph.nodes.some(node => node.type === 'MultiScaleSampler')")
     press(editor.page.get_by_role("button", name="Run", exact=True).first)
