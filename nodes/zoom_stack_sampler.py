@@ -102,7 +102,7 @@ class ZoomStackSampler(io.ComfyNode):
                 io.Image.Output(
                     "image",
                     display_name="IMAGE",
-                    tooltip="The levels. Each one is the exact centre of the level before.",
+                    tooltip="The levels. Each one is the centre of the level before.",
                 ),
             ],
         )

@@ -92,7 +92,7 @@ def sdxl() -> dict:
         "note": note(
             "## A zoom with SDXL\n\n"
             "Seven prompts of a *preset*, from an island in the ocean to its crater lake. They make seven pictures of "
-            "1024 x 1024 pixels, sampled together (Generative Powers of Ten). Each is the exact centre of the one "
+            "1024 x 1024 pixels, sampled together (Generative Powers of Ten). Each is the centre of the one "
             "before.\n\n"
             "**Change:** the checkpoint; the *preset*, or *own prompts* with one prompt per line (the help of **Zoom "
             "Prompts** says how to write them). *blending*: *pixel* goes through the VAE at every step, as in the "
@@ -113,7 +113,7 @@ GRAPHS = {
         "note": note(
             "## A zoom without a checkpoint\n\n"
             "Eight prompts, one per line, from far to near. They make eight pictures, sampled together (Generative "
-            "Powers of Ten). Each is the exact centre of the one before. **Zoom Video** saves one smooth zoom through "
+            "Powers of Ten). Each is the centre of the one before. **Zoom Video** saves one smooth zoom through "
             "them. In **Explore Zoom Stack**, click into the picture and turn the wheel.\n\n"
             "**Change:** the lines (two or more); *zoom_factor* in **Zoom Prompts**; the seed; *blending* (*latent* "
             f"needs no VAE, but borders of levels may show). {WORDS}\n\n"
