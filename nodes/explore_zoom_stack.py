@@ -55,6 +55,6 @@ class ExploreZoomStack(io.ComfyNode):
         }
         # A name of its own: browsers keep pictures by name, and the host counts from 1 again after every start.
         name = f"zoom_{uuid4().hex}"
-        saved = ui.ImageSaveHelper.save_images(images[..., :3], name, io.FolderType.temp, cls, compress_level=1)
+        saved = ui.ImageSaveHelper.save_images(levels.movedim(1, -1), name, io.FolderType.temp, cls, compress_level=1)
         # Under names of our own: the front end would show `images` a second time, below the explorer.
         return io.NodeOutput(ui={"zoom_levels": saved, "zoom_view": [view]})

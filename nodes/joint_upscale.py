@@ -3,6 +3,7 @@
 from comfy_api.latest import io
 
 from ..core.canvas.windows import Wrap
+from .colours import colours_of
 from .host.windows.enlarge import Enlargement, enlarge
 from .ksampler_inputs import denoise_input, ksampler_inputs
 from .panorama_windows import MOVING, WINDOWS
@@ -110,6 +111,7 @@ class JointUpscale(io.ComfyNode):
         **ksampler,
     ):
         require_choice("windows", windows, WINDOWS)
+        image = colours_of("image", image)
         enlargement = Enlargement(
             size=target_size(image.shape[1], image.shape[2], upscale_by, height, width),
             structure=structure,

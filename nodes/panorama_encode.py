@@ -5,6 +5,7 @@ from functools import partial
 from comfy_api.latest import io
 
 from ..core.canvas.windows import Size
+from .colours import colours_of
 from .host.vae import encode_canvas, encodes_in_memory
 from .search_words import WRAP
 from .vae_windows import window_inputs, window_params
@@ -40,4 +41,5 @@ class PanoramaEncode(io.ComfyNode):
             )
         canvas = Size(height // per_cell, width // per_cell)
         params = window_params(canvas, per_cell, partial(encodes_in_memory, vae), **asked)
-        return io.NodeOutput({"samples": encode_canvas(vae, image, params.wrap, params, progress=True)})
+        pixels = colours_of("image", image)
+        return io.NodeOutput({"samples": encode_canvas(vae, pixels, params.wrap, params, progress=True)})

@@ -6,6 +6,7 @@ from comfy_api.latest import io
 
 from ..core.canvas.placement import fit_inside, mask_outside, place
 from ..core.canvas.windows import Size, Wrap, crop
+from .colours import colours_of
 from .host.latents import LatentSpace, empty, encode, latent_space
 from .host.settings import wrap_of
 from .pixels import cells, size_in_cells
@@ -95,6 +96,7 @@ class PanoramaLatent(io.ComfyNode):
             images = len(settings["image"])
             if images not in (1, batch_size):
                 raise ValueError(f"image: must be 1 picture or batch_size ({batch_size}) pictures, got {images}.")
+            settings["image"] = colours_of("image", settings["image"])
         if kind == OUTPAINT:
             outpaint(latent, space, canvas, wrap_of(model), **settings)
         elif kind == IMG2IMG:

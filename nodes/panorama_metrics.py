@@ -11,6 +11,7 @@ from ..core.canvas.windows import Size, Window
 from ..core.measure.panorama import Metrics, panorama_metrics
 from ..core.measure.seams import PIXELS_PER_CELL
 from ..core.methods.multidiffusion import WindowParams
+from .colours import colours_of
 from .drawings.measured_panorama import MeasuredPanorama
 from .drawings.metrics import draw_metrics
 from .host.latents import latent_space
@@ -94,10 +95,11 @@ class PanoramaMetrics(io.ComfyNode):
 
     @classmethod
     def execute(cls, images, model):
+        images = colours_of("images", images)
         plan, cell = joint_params(model).windows, latent_space(model).pixels_per_cell
         windows, whole_cells = windows_in_pixels(images, plan, cell), -(-PIXELS_PER_CELL // cell) * cell
         about = partial(MeasuredPanorama, canvas=Size(*images.shape[1:3]), windows=windows, wrap=plan.wrap)
-        pictures = images[..., :3].movedim(-1, 1)
+        pictures = images.movedim(-1, 1)
         each = [panorama_metrics(picture[None], windows, plan.wrap, whole_cells) for picture in pictures]
         note = [] if windows_of(model) else [NO_WINDOWS]
         drawn = [_drawn(image, about(metrics=one), note) for image, one in zip(images, each, strict=True)]
@@ -126,8 +128,8 @@ def windows_in_pixels(images: torch.Tensor, plan: WindowParams, pixels_per_cell:
 
 
 def _drawn(image: torch.Tensor, measured: MeasuredPanorama, note: list[str]) -> torch.Tensor:
-    """The picture of one panorama (H, W, C), as the host has pictures."""
-    picture = Image.fromarray((image[..., :3].clamp(0, 1) * 255).round().byte().cpu().numpy())
-    worst = measured.worst_spot(image[..., :3].movedim(-1, 0))
+    """The picture of one panorama (H, W, 3), as the host has pictures."""
+    picture = Image.fromarray((image.clamp(0, 1) * 255).round().byte().cpu().numpy())
+    worst = measured.worst_spot(image.movedim(-1, 0))
     sheet = draw_metrics(picture, measured.rows(), measured.columns(), measured.lines() + note, worst)
     return torch.from_numpy(np.array(sheet)).float() / 255

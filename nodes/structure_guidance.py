@@ -2,6 +2,7 @@
 
 from comfy_api.latest import io
 
+from .colours import colours_of
 from .host.gradients.vae import load_along
 from .host.settings import Picture
 from .host.windows.patch import with_settings
@@ -33,6 +34,7 @@ class StructureGuidance(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, image, vae, structure, structure_end=END):
-        guided = with_settings(model, picture=Picture(image=image, vae=vae, strength=structure, end=structure_end))
+        picture = Picture(image=colours_of("image", image), vae=vae, strength=structure, end=structure_end)
+        guided = with_settings(model, picture=picture)
         load_along(guided, vae)
         return io.NodeOutput(guided)

@@ -3,6 +3,7 @@
 from comfy_api.latest import io
 from torch import Tensor
 
+from .colours import colours_of
 from .shared_inputs import ADVANCED
 
 IMAGES = io.Image.Input("images", tooltip="The levels of the zoom, outermost first, as Zoom Stack Sampler gives them.")
@@ -26,7 +27,7 @@ PIXELS_PER_CELL = io.Int.Input(
 
 
 def zoom_levels(images: Tensor, pixels_per_cell: int) -> Tensor:
-    """IMAGE (N, H, W, C) as a zoom stack (N, 3, H, W); a view. An alpha channel is left out.
+    """IMAGE (N, H, W, C) as a zoom stack (N, 3, H, W); a view, with the colours of `colours_of`.
 
     Raises:
         ValueError: one level, `pixels_per_cell` below 1, or sides that are no multiple of it.
@@ -44,4 +45,4 @@ def zoom_levels(images: Tensor, pixels_per_cell: int) -> Tensor:
             f"pixels_per_cell: the levels must be a multiple of it, {pixels_per_cell}, but are {width} x {height} "
             "pixels; set it to 1 for pictures that no latent model painted."
         )
-    return images[..., :3].movedim(-1, 1)
+    return colours_of("images", images).movedim(-1, 1)

@@ -3,6 +3,7 @@
 from comfy_api.latest import io
 
 from ..core.canvas.windows import canvas_size
+from .colours import colours_of
 from .host.joined.level_blending import SPACES, ZoomBlending
 from .host.joined.zoom_stack import sample_zoom_stack
 from .host.latents import empty, latent_space, stack_latent
@@ -153,7 +154,7 @@ class ZoomStackSampler(io.ComfyNode):
             zoom_prompts.negative,
             how,
             vae=vae,
-            photograph=photograph,
+            photograph=None if photograph is None else colours_of("photograph", photograph),
             seed=seed,
             steps=steps,
             cfg=cfg,

@@ -59,13 +59,13 @@ def encode_canvas(
 
     Args:
         vae: the host's VAE.
-        image: sides are multiples of the pixels of a cell; what is beyond three channels is not encoded.
+        image: sides are multiples of the pixels of a cell.
         wrap: edges that meet.
         params: the windows; None finds the largest that fit.
         progress: whether the node shows how many windows are done.
     """
     per_cell = vae.spacial_compression_encode()
-    pixels = image[..., :3].movedim(-1, 1)
+    pixels = image.movedim(-1, 1)
     canvas = Size(pixels.shape[-2] // per_cell, pixels.shape[-1] // per_cell)
     if params is None:
         params = DecodeParams(window=canvas, wrap=wrap)

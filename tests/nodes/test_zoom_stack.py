@@ -143,6 +143,19 @@ def test_the_outermost_level_shows_the_photograph(demo, blending):
     torch.testing.assert_close(none, plain)
 
 
+@pytest.mark.parametrize("blending", ["pixel", "latent"])
+def test_transparency_that_the_vae_paints_is_kept(blending):
+    prompts = StackPrompts([prompt(1), prompt(2)], prompt(3), ("a", "b"), P)
+    vae = tiny_models.video_vae(transparent=True)
+    latent, image = sample(
+        tiny_models.qwen_image(), prompts, vae, blending=blending, steps=2, width=64, height=64, sampler_name="euler"
+    )
+    assert image.shape == (2, 64, 64, 4)
+    shown = vae.decode(latent["samples"][:1]).reshape(64, 64, 4)
+    assert shown[..., 3].std() > 0
+    torch.testing.assert_close(image[0, :8, ..., 3], shown[:8, :, 3], rtol=0, atol=1e-3)
+
+
 def test_a_photograph_is_cropped_to_the_proportions_of_a_level(demo):
     photograph = torch.zeros(1, 60, 180, 3)
     photograph[:, :, 60:120] = 1

@@ -329,8 +329,11 @@ def vae(latent_channels=4) -> comfy.sd.VAE:
     return result
 
 
-def video_vae() -> comfy.sd.VAE:
-    """Wan's and Qwen-Image's autoencoder with 8 channels: latents (B, 16, T, h, w), 8 pixels per cell."""
+def video_vae(transparent: bool = False) -> comfy.sd.VAE:
+    """Wan's and Qwen-Image's autoencoder with 8 channels: latents (B, 16, T, h, w), 8 pixels per cell.
+
+    `transparent` is that of Qwen-Image-Layered, whose pictures have an alpha channel.
+    """
     shape = {
         "dim": 8,
         "z_dim": 16,
@@ -338,8 +341,8 @@ def video_vae() -> comfy.sd.VAE:
         "num_res_blocks": 2,
         "attn_scales": [],
         "temperal_downsample": [False, True, True],
-        "image_channels": 3,
-        "conv_out_channels": 3,
+        "image_channels": 3 + transparent,
+        "conv_out_channels": 3 + transparent,
         "dropout": 0.0,
     }
     return _vae(WanVAE(**shape), 0.2)

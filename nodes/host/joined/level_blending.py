@@ -144,16 +144,16 @@ class StackBlender:
         return blend(levels, how.zoom_factor, pixels_per_cell, decoded=pixels_per_cell > 1)
 
     def _decoded(self, latent: Tensor, decode: Decoder) -> Tensor:
-        """(N, 3, H, W) in -1..1, decoded one level after the other."""
+        """(N, 3, H, W) in -1..1, decoded one level after the other; 4 channels if the VAE paints transparency."""
         pictures = [decode(level[None]).flatten(0, -4) for level in latent]
-        return 2 * torch.cat(pictures)[:, :3] - 1
+        return 2 * torch.cat(pictures) - 1
 
     def _encoded(self, pixels: Tensor, size: Size) -> Tensor:
         return encode(self._vae, _to_image(pixels), self._space, size)
 
     def _fitting(self, photograph: Tensor, size: Size) -> Photograph:
         height, width = size.height * self._space.pixels_per_cell, size.width * self._space.pixels_per_cell
-        pixels = comfy.utils.common_upscale(photograph[..., :3].movedim(-1, 1), width, height, "lanczos", "center")
+        pixels = comfy.utils.common_upscale(photograph.movedim(-1, 1), width, height, "lanczos", "center")
         latent = encode(self._vae, pixels.movedim(1, -1), self._space, size)
         return Photograph(2 * pixels[0] - 1, self._model.process_latent_in(latent)[0])
 

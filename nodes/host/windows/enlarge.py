@@ -45,7 +45,7 @@ class Enlargement:
 def enlarge(
     model: ModelPatcher, vae, image: Tensor, how: Enlargement, upscale_model=None, *, denoise: float, **as_in_ksampler
 ) -> tuple[Tensor, Tensor]:
-    """The enlarged pictures (B, H, W, 3), and the latent that they were decoded from.
+    """Pictures (B, h, w, 3) enlarged, (B, H, W, 3), and the latent that they were decoded from.
 
     Raises:
         ValueError: no picture; other edges that meet than those of Panorama Windows; or edges that meet on a size that
@@ -54,7 +54,6 @@ def enlarge(
     if not len(image):
         raise ValueError("image: must be at least 1 picture, got an empty batch; connect one.")
     _require_edges_of(model, how)
-    image = _three_channels(image)
     space = latent_space(model)
     enlargement = max(how.size[0] / image.shape[1], 1.0)
     step = lcm(space.grid, FACTOR ** (scales_for(enlargement) - 1)) * space.pixels_per_cell
@@ -89,10 +88,6 @@ def _require_edges_of(model: ModelPatcher, how: Enlargement) -> None:
             f"wrap_x, wrap_y: must be as in Panorama Windows of the model, {windows.wrap.x} and {windows.wrap.y}, got "
             f"{how.wrap.x} and {how.wrap.y}; set both nodes alike."
         )
-
-
-def _three_channels(image: Tensor) -> Tensor:
-    return (image.expand(*image.shape[:3], 3) if image.shape[-1] == 1 else image[..., :3]).contiguous()
 
 
 def _windows(model: ModelPatcher, how: Enlargement) -> dict[str, Any]:
