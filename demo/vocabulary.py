@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 
@@ -30,13 +30,24 @@ class Vocabulary:
         return {word: 1 + i for i, word in enumerate(self.words)}
 
     def known_words(self, prompt: str) -> list[str]:
-        """The words of a prompt that are known, in order, each once. A warning names the words that are ignored."""
-        words = {raw: self.synonyms.get(raw, raw) for raw in re.findall(r"[a-z]+", prompt.lower())}
+        """The words of a prompt that are known, in order, each once, at most LENGTH.
+
+        Warnings name what is ignored: words that are not known, numbers and other scripts too, and words beyond LENGTH.
+        """
+        words = {raw: self.synonyms.get(raw, raw) for raw in re.findall(r"[^\W_]+", prompt.lower())}
         unknown = [raw for raw, word in words.items() if word not in self.ids and raw not in self.silent]
         if unknown:
             log.warning("The demo model does not know %s; ignored.", ", ".join(unknown))
             _list_words(self)
-        return list(dict.fromkeys(word for word in words.values() if word in self.ids))[:LENGTH]
+        return self.within_length(dict.fromkeys(word for word in words.values() if word in self.ids))
+
+    def within_length(self, words: Iterable[str]) -> list[str]:
+        """The first LENGTH of known words. A warning names the others."""
+        words = [*words]
+        if len(words) > LENGTH:
+            beyond = ", ".join(words[LENGTH:])
+            log.warning("The demo model reads the first %d words that it knows; ignored: %s.", LENGTH, beyond)
+        return words[:LENGTH]
 
     def padded_ids(self, words: list[str]) -> list[int]:
         """The ids of at most LENGTH known words, padded with PAD."""

@@ -90,7 +90,7 @@ class LandscapeTokenizer:
         for part, weight in comfy.sd1_clip.token_weights(comfy.sd1_clip.escape_important(text), 1.0):
             for word in LANDSCAPE_WORDS.known_words(comfy.sd1_clip.unescape_important(part)):
                 weights.setdefault(word, weight)
-        pairs = [(LANDSCAPE_WORDS.ids[word], weight) for word, weight in weights.items()][:LENGTH]
+        pairs = [(LANDSCAPE_WORDS.ids[word], weights[word]) for word in LANDSCAPE_WORDS.within_length(weights)]
         pairs += [(PAD, 1.0)] * (LENGTH - len(pairs))
         return {"landscape": [[(*pair, place) for place, pair in enumerate(pairs)] if return_word_ids else pairs]}
 

@@ -31,6 +31,20 @@ def test_unknown_words_are_ignored_with_a_message_and_the_known_ones_listed_once
     assert all(word in words for word in LANDSCAPE_WORDS.words)
 
 
+def test_numbers_and_other_scripts_are_unknown_words_too(caplog):
+    assert known_words("winter, 4k, 山, été, 360") == ["winter"]
+    assert "does not know 4k, 山, été, 360; ignored" in caplog.text
+
+
+def test_words_beyond_the_length_are_ignored_with_a_message(caplog):
+    words = LANDSCAPE_WORDS.words[: LENGTH + 2]
+    assert known_words(" ".join(words[:LENGTH])) == [*words[:LENGTH]]
+    assert not caplog.messages
+    assert known_words(" ".join(words)) == [*words[:LENGTH]]
+    (message,) = caplog.messages
+    assert message.endswith(f"reads the first {LENGTH} words that it knows; ignored: {words[-2]}, {words[-1]}.")
+
+
 @pytest.mark.parametrize("prompt", ["", "   ", "a panorama of the landscape"])
 def test_an_empty_prompt_is_a_context_of_zeros(prompt):
     torch.manual_seed(0)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from joint_diffusion.demo.pipeline import LandscapePipeline
 from joint_diffusion.demo.sampling import euler, karras_sigmas, starting_noise
-from joint_diffusion.demo.vocabulary import LANDSCAPE_WORDS
+from joint_diffusion.demo.vocabulary import LANDSCAPE_WORDS, LENGTH
 from joint_diffusion.nodes.load_demo_model import LoadDemoModel
 
 import nodes as host_nodes
@@ -72,6 +72,13 @@ def test_word_weights_scale_the_word(loaded):
 def test_unknown_words_are_reported(loaded, caplog):
     encode(loaded[1], "a spaceship over a lake")
     assert "does not know spaceship" in caplog.text
+
+
+def test_words_beyond_the_length_are_reported_however_they_are_weighted(loaded, caplog):
+    words = LANDSCAPE_WORDS.words[: LENGTH + 2]
+    text = f"({' '.join(words[:8])}:1.2) {' '.join(words[8:])}"
+    assert loaded[1].tokenize(text) == loaded[1].tokenize(f"({' '.join(words[:8])}:1.2) {' '.join(words[8:LENGTH])}")
+    assert [text for text in caplog.messages if f"ignored: {words[-2]}, {words[-1]}." in text]
 
 
 def test_the_preview_shows_the_colours(loaded):
