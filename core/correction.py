@@ -22,7 +22,7 @@ class RollOff:
 
     def __post_init__(self) -> None:
         if not 0 < self.none < self.full < math.inf:
-            raise ValueError(f"roll-off: must be 0 < none < full, got none {self.none} and full {self.full}.")
+            raise ValueError(f"none, full: must be 0 < none < full < infinity, got {self.none} and {self.full}.")
 
     def at(self, noise: float) -> float:
         """The strength, 0..1, at a value of `Step.noise`."""

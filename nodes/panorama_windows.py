@@ -102,6 +102,8 @@ class PanoramaWindows(io.ComfyNode):
         if not 0 <= overlap < 1:
             raise ValueError(f"overlap: must be at least 0 and below 1 (a part of the window), got {overlap}.")
         require_choice("windows", windows, WINDOWS)
+        if windows_per_batch < 0:
+            raise ValueError(f"windows_per_batch: must be at least 0, got {windows_per_batch}; 0 is automatic.")
         window, step = size_or_native(model, window_height, window_width, "window_"), grid(model)
         params = WindowParams(
             window=window,

@@ -101,6 +101,9 @@ class SyncGuidance(io.ComfyNode):
         anchor_y=DEFAULT.anchor_place[0],
         **guidance,
     ):
+        for name, place in (("anchor_x", anchor_x), ("anchor_y", anchor_y)):
+            if not 0 <= place <= 1:
+                raise ValueError(f"{name}: must be in 0..1 (a part of the canvas), got {place}; 0.5 is the middle.")
         params = SyncParams(weight=weight, anchor_place=(anchor_y, anchor_x), **guidance)
         require_choice("loss", loss, ["latent", *LOSSES])
         if loss == "latent":

@@ -108,9 +108,8 @@ def answer(text: str) -> str:
 def lacking(said: str, bad: Bad) -> list[str]:
     """Which of field, rule, value and way out an answer does not have."""
     field = bad.field.rpartition(".")[2]
-    names = rf"\b({field}|{field.replace('_', ' ')}|{SHOWN_AS.get(field, field)})\b"
     wanted = {
-        "the field": re.search(names, said.partition(": ")[0]),
+        "the field": re.search(rf"\b{field}\b", said.partition(": ")[0]),
         "a rule": re.search(RULES, said, re.IGNORECASE),
         "the value": bad.value is None or bad.value in said,
         "a way out": re.search(WAYS_OUT, said),
@@ -118,7 +117,6 @@ def lacking(said: str, bad: Bad) -> list[str]:
     return [name for name, found in wanted.items() if not found]
 
 
-SHOWN_AS = {"adjacency": "lambda"}
 ANY_PIXELS = {"border"}  # of lengths in steps of 8, those that may lie off the grid
 LEFT_OUT = object()
 Input = tuple[str | list, dict[str, Any], bool]

@@ -49,7 +49,7 @@ class WindowParams:
         if self.weights not in WEIGHT_SHAPES:
             raise ValueError(f"weights: must be one of {', '.join(WEIGHT_SHAPES)}, got {self.weights!r}.")
         if self.batch < 0:
-            raise ValueError(f"windows per batch: must be 0 (automatic) or more, got {self.batch}.")
+            raise ValueError(f"batch: must be 0 (automatic) or more windows in one model call, got {self.batch}.")
 
     def plan(self, canvas: Size) -> tuple[Window, ...]:
         """The windows on a canvas of this size."""

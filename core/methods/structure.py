@@ -47,7 +47,7 @@ class StructureParams:
         if not 2 <= self.scales <= MOST_SCALES:
             raise ValueError(f"scales: must be in 2..{MOST_SCALES}, got {self.scales}.")
         if not 0 <= self.strength <= 1:
-            raise ValueError(f"structure: must be in 0..1, got {self.strength}.")
+            raise ValueError(f"strength: must be in 0..1, got {self.strength}.")
 
     def strength_at(self, step: Step) -> float:
         """The strength in this step, 0..1."""
@@ -77,7 +77,7 @@ def scales_for(enlargement: float) -> int:
         ValueError: an enlargement below 1 or above 8.
     """
     if not 1 <= enlargement <= FACTOR ** (MOST_SCALES - 1):
-        raise ValueError(f"upscale_by: must be in 1..{FACTOR ** (MOST_SCALES - 1)}, got {enlargement:g}.")
+        raise ValueError(f"enlargement: must be in 1..{FACTOR ** (MOST_SCALES - 1)}, got {enlargement:g}.")
     return 1 + max(1, ceil(log2(enlargement) - 1e-9))
 
 

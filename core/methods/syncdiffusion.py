@@ -82,7 +82,7 @@ class SyncParams:
             raise ValueError(f"anchors: must be {' or '.join(ANCHORS)}, got {self.anchors!r}.")
         for axis, place in zip("yx", self.anchor_place, strict=True):
             if not 0 <= place <= 1:
-                raise ValueError(f"anchor {axis}: must be in 0..1 (a part of the canvas), got {place}.")
+                raise ValueError(f"anchor_place {axis}: must be in 0..1 (a part of the canvas), got {place}.")
 
     @property
     def needs_gradients(self) -> bool:

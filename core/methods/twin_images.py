@@ -95,8 +95,8 @@ class TwinImages:
         mu = lam / (1 + lam)
         if mu ** (count / 2) < SMALLEST:
             raise ValueError(
-                f"lambda: {lam} in {count} steps makes the difference between the pictures too small for float32 "
-                "numbers; choose a larger lambda or fewer steps, or stop earlier."
+                f"adjacency (lambda): {lam} in {count} steps makes the difference between the pictures too small for "
+                "float32 numbers; choose a larger lambda or fewer steps, or stop earlier."
             )
         return mu ** (min(done, count) - count / 2)
 

@@ -35,7 +35,7 @@ class CropFusionParams:
     def __post_init__(self) -> None:
         if not 0 < self.adjacency < float("inf"):
             raise ValueError(
-                f"lambda: must be a number above 0, got {self.adjacency}; "
+                f"adjacency (lambda): must be a number above 0, got {self.adjacency}; "
                 "small values copy the neighbour, large ones leave the window as it is."
             )
         if not 0 <= self.stop <= 1:
@@ -63,7 +63,7 @@ class CrossSamplingParams:
         if self.groups < 2:
             raise ValueError(f"groups: must be at least 2 sets of windows that take turns, got {self.groups}.")
         if self.cross_stride is not None and not min(self.cross_stride) >= 1:
-            raise ValueError(f"cross stride: must be at least 1 latent cell, got {tuple(self.cross_stride)}.")
+            raise ValueError(f"cross_stride: must be at least 1 latent cell, got {tuple(self.cross_stride)}.")
 
     def offset_at(self, step: Step, windows: WindowParams) -> Size:
         """The offset of the inner windows in this step."""
@@ -92,7 +92,7 @@ class CrossSamplingParams:
                 )
             if (self.groups - 1) * cells >= stride:
                 raise ValueError(
-                    f"cross stride {name}: {self.groups} sets of windows must lie within one stride of {stride} latent "
+                    f"cross_stride {name}: {self.groups} sets of windows must lie within one stride of {stride} latent "
                     f"cells, so at most {(stride - 1) // (self.groups - 1)} apart, got {cells}."
                 )
 

@@ -27,7 +27,7 @@ def test_it_never_rises_and_has_no_jump():
 @pytest.mark.parametrize("limits", [(0.1, 1.0), (1.0, 1.0), (1.0, 0.0), (1.0, -1.0), (math.inf, 1.0), (math.nan, 0.1)])
 def test_limits_in_the_wrong_order_are_refused(limits):
     full, none = limits
-    with pytest.raises(ValueError, match=r"roll-off: must be 0 < none < full, got none \S+ and full \S+\."):
+    with pytest.raises(ValueError, match=r"none, full: must be 0 < none < full < infinity, got \S+ and \S+\."):
         RollOff(full=full, none=none)
 
 

@@ -141,7 +141,7 @@ def test_the_plan_counts_the_windows_of_every_set(sd15):
             {"groups": 4},
             r"groups: with a stride of 4 latent cells .* a grid of 2 .* 2 sets of windows, got 4; use fewer groups",
         ),
-        ({"cross_stride": 64}, r"cross stride width: 2 sets of windows must lie within one stride of 4 .*, got 8"),
+        ({"cross_stride": 64}, r"cross_stride width: 2 sets of windows must lie within one stride of 4 .*, got 8"),
     ],
 )
 def test_sets_that_do_not_fit_are_refused_before_the_first_step(sd15, options, message):

@@ -240,8 +240,11 @@ def test_the_overlap_lies_on_the_grid_of_the_model(sd15):
     [
         ({"overlap": 0.0}, r"overlap: must be at least 0\.25, one step of the model's grid.*got 0\.0; the pictures"),
         ({"width": 100}, r"width: must be a multiple of 32 pixels.*got 100; nearest: 96 or 128"),
-        ({"adjacency": 0.0}, r"lambda: must be a number above 0, got 0\.0"),
-        ({"adjacency": 1e-20, "steps": 8}, r"lambda: 1e-20 in 4 steps makes the difference.*; choose a larger lambda"),
+        ({"adjacency": 0.0}, r"adjacency \(lambda\): must be a number above 0, got 0\.0"),
+        (
+            {"adjacency": 1e-20, "steps": 8},
+            r"adjacency \(lambda\): 1e-20 in 4 steps makes the difference.*; choose a larger lambda",
+        ),
         ({"stop": 1.5}, r"stop: must be in 0\.\.1 .*, got 1\.5"),
     ],
 )

@@ -93,7 +93,7 @@ def test_the_effective_denoised_makes_an_euler_step_land_where_the_moved_windows
         ({"stride": Size(4, 9)}, r"stride width: must be in 1\.\.8 \(the window\), got 9"),
         ({"window": Size(8, 10), "grid": 4}, r"window width: must be a positive multiple of 4 latent cells, got 10"),
         ({"window": Size(0, 8)}, r"window height: must be a positive multiple of 1 latent cells, got 0"),
-        ({"batch": -1}, r"windows per batch: must be 0 \(automatic\) or more, got -1"),
+        ({"batch": -1}, r"batch: must be 0 \(automatic\) or more windows in one model call, got -1"),
     ],
 )
 def test_wrong_parameters_are_refused(options, message):

@@ -153,11 +153,11 @@ def test_at_its_own_size_what_is_smaller_than_two_pixels_is_the_image_s():
 
 
 def test_bad_input():
-    with pytest.raises(ValueError, match=r"upscale_by: must be in 1\.\.8, got 9"):
+    with pytest.raises(ValueError, match=r"enlargement: must be in 1\.\.8, got 9"):
         scales_for(9)
     with pytest.raises(ValueError, match=r"scales: must be in 2\.\.4, got 1"):
         StructureParams(scales=1)
-    with pytest.raises(ValueError, match=r"structure: must be in 0\.\.1, got 2"):
+    with pytest.raises(ValueError, match=r"strength: must be in 0\.\.1, got 2"):
         StructureParams(strength=2)
     with pytest.raises(
         ValueError, match=r"structure: with 2 scales the picture must be 16 x 12 latent cells, got 5 x 5"

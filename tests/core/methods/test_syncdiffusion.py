@@ -303,7 +303,7 @@ def test_it_runs_under_inference_mode_and_on_latents_with_time(params):
         ({"decay": 1.5}, r"decay: must be in 0\.\.1 \(a factor\), got 1\.5"),
         ({"guidance": "free"}, r"guidance: must be direct or gradient, got 'free'"),
         ({"anchors": "two"}, r"anchors: must be one per row or one, got 'two'"),
-        ({"anchor_place": (0.5, 2.0)}, r"anchor x: must be in 0\.\.1 \(a part of the canvas\), got 2"),
+        ({"anchor_place": (0.5, 2.0)}, r"anchor_place x: must be in 0\.\.1 \(a part of the canvas\), got 2"),
     ],
 )
 def test_wrong_parameters_are_refused(options, message):

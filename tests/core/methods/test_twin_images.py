@@ -93,7 +93,9 @@ def test_fifty_fusions_with_a_small_lambda_stay_in_the_range_of_float32():
 
 def test_what_numbers_cannot_hold_is_refused():
     twin = twins(lam=0.01, stop=1.0)
-    with pytest.raises(ValueError, match=r"lambda: 0\.01 in 100 steps .*; choose a larger lambda or fewer steps"):
+    with pytest.raises(
+        ValueError, match=r"adjacency \(lambda\): 0\.01 in 100 steps .*; choose a larger lambda or fewer steps"
+    ):
         twin.pictures(noise(), 0, 100)
 
 

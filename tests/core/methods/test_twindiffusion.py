@@ -229,10 +229,10 @@ def test_a_pointwise_model_does_not_notice_cross_sampling_nor_crop_fusion():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: CropFusionParams(adjacency=0.0), r"lambda: must be a number above 0, got 0"),
+        (lambda: CropFusionParams(adjacency=0.0), r"adjacency \(lambda\): must be a number above 0, got 0"),
         (lambda: CropFusionParams(stop=2.0), r"stop: must be in 0\.\.1 .*, got 2"),
         (lambda: CrossSamplingParams(groups=1, cross_stride=Size(4, 4)), r"groups: must be at least 2 .*, got 1"),
-        (lambda: CrossSamplingParams(groups=2, cross_stride=Size(4, 0)), r"cross stride: must be at least 1 latent"),
+        (lambda: CrossSamplingParams(groups=2, cross_stride=Size(4, 0)), r"cross_stride: must be at least 1 latent"),
         (
             lambda: check(groups=4),
             r"groups: with a stride of 6 latent cells \(height\) and a grid of 2 there is room for 3 sets of windows, "
@@ -242,7 +242,7 @@ def test_a_pointwise_model_does_not_notice_cross_sampling_nor_crop_fusion():
             lambda: check(windows=replace(ON_A_GRID, stride=Size(6, 2))),
             r"groups: with a stride of 2 latent cells \(width\) and a grid of 2 .* one set of windows, got 2; use less",
         ),
-        (lambda: check(groups=3, cross_stride=Size(2, 4)), r"cross stride width: 3 sets .* at most 2 apart, got 4"),
+        (lambda: check(groups=3, cross_stride=Size(2, 4)), r"cross_stride width: 3 sets .* at most 2 apart, got 4"),
     ],
 )
 def test_wrong_parameters_are_refused(make, message):

@@ -63,7 +63,7 @@ class TinyVAE:
         ({"overlap": NAN}, r"overlap: must be at least 0 and below 1 .*got nan"),
         ({"windows": "round"}, r"windows: must be one of overlapping, moving, got 'round'"),
         ({"weights": "round"}, r"weights: must be one of uniform, feathered, gaussian, got 'round'"),
-        ({"windows_per_batch": -1}, r"windows per batch: must be 0 \(automatic\) or more, got -1"),
+        ({"windows_per_batch": -1}, r"windows_per_batch: must be at least 0, got -1; 0 is automatic"),
     ],
 )
 def test_panorama_windows(sd15, changes, message):
@@ -114,8 +114,8 @@ def use_folder(folder, monkeypatch):
         ({"loss": "lpips", "vae": TinyVAE()}, r'(?s)The loss "lpips" needs .*Put vgg16.* into .*Put vgg\.pth .* into '),
         ({"loss": "style", "vae": TinyVAE()}, r'The loss "style" needs weights that are missing'),
         ({"guidance": "matched"}, r"guidance: must be direct or gradient, got 'matched'"),
-        ({"anchor_x": -0.5}, r"anchor x: must be in 0\.\.1 .*got -0\.5"),
-        ({"anchor_y": 2.0}, r"anchor y: must be in 0\.\.1 .*got 2"),
+        ({"anchor_x": -0.5}, r"anchor_x: must be in 0\.\.1 .*got -0\.5"),
+        ({"anchor_y": 2.0}, r"anchor_y: must be in 0\.\.1 .*got 2"),
     ],
 )
 def test_sync_guidance(sd15, changes, message, tmp_path, monkeypatch):
@@ -127,8 +127,8 @@ def test_sync_guidance(sd15, changes, message, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"adjacency": 0.0}, r"lambda: must be a number above 0, got 0.*small values copy the neighbour"),
-        ({"adjacency": INFINITY}, r"lambda: must be a number above 0, got inf"),
+        ({"adjacency": 0.0}, r"adjacency \(lambda\): must be a number above 0, got 0.*small values copy the neighbour"),
+        ({"adjacency": INFINITY}, r"adjacency \(lambda\): must be a number above 0, got inf"),
         ({"stop": 1.5}, r"stop: must be in 0\.\.1 .*got 1\.5"),
         ({"groups": 1}, r"groups: must be at least 2 sets of windows that take turns, got 1"),
         ({"cross_stride": 20}, r"cross_stride: must be a multiple of 16 pixels.*got 20; nearest: 16 or 32"),
