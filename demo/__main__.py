@@ -6,6 +6,7 @@ Progress goes to stderr. The last line on stdout is one JSON object with the mea
 import argparse
 import dataclasses
 import json
+import logging
 import sys
 import time
 from collections.abc import Callable
@@ -23,6 +24,8 @@ from .panorama import METHODS, Panorama, PanoramaParams, measure_panorama, paint
 from .pipeline import LandscapePipeline
 from .workers import workers_for
 from .zoom import BLENDINGS, SAMPLERS, ZoomParams, measure_zoom, paint_zoom, write_zoom_video
+
+log = logging.getLogger(__name__)
 
 METHOD_OPTIONS = {  # option: the part of the method that it belongs to, its field there, and help
     "scales": ("multiscale", "scales", "msd: number of scales, 0 chooses it by the canvas"),
@@ -123,6 +126,10 @@ def enlarge(args: argparse.Namespace) -> dict:
     params = EnlargeParams(**given(args, EnlargeParams))
     check_image_path(args.out)
     with Image.open(args.image) as file:
+        if file.has_transparency_data:
+            log.warning(
+                "--image: %s has transparency, which is left out: what is transparent becomes opaque.", args.image
+            )
         picture = torch.from_numpy(np.asarray(file.convert("RGB"))).permute(2, 0, 1)[None] / 255
 
     def paint(pipeline: LandscapePipeline, *rest: Any) -> Panorama:

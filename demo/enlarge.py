@@ -37,6 +37,8 @@ class EnlargeParams:
             raise ValueError(f"upscale_by: must be 1, 2, 4 or 8, got {self.upscale_by}.")
         if not 0 < self.denoise <= 1:
             raise ValueError(f"denoise: must be above 0 and at most 1, got {self.denoise}.")
+        if not 0 <= self.structure <= 1:
+            raise ValueError(f"structure: must be in 0..1, got {self.structure}; 0 is plain img2img.")
 
 
 def enlarge_picture(

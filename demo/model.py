@@ -64,7 +64,6 @@ class LandscapeUNet(nn.Module):
         operations=nn,
         device=None,
         dtype=None,
-        **_unused,
     ) -> None:
         super().__init__()
         self.dtype = dtype or torch.get_default_dtype()

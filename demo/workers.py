@@ -79,6 +79,8 @@ def workers_for(count: int, address: str = "") -> Iterator[Workers | None]:
     if count < 0:
         raise ValueError(f"--workers: must be 0 or more, got {count}.")
     if count == 0:
+        if address:
+            raise ValueError(f"--address: belongs to --workers, got {address!r} and no workers; set --workers as well.")
         yield None
         return
     try:

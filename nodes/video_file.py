@@ -10,6 +10,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from torch import Tensor
 
 BT709, SRGB = 1, 13  # what ffmpeg calls these primaries and this matrix, and this transfer
+SLOWEST = 0.001  # frames per second; rates are fractions of thousandths and 1001ths
 GBR = (1, 2, 0)  # the order of ffmpeg's colour planes
 
 # What a file name's ending means: the encoder, and what it needs to be told beside the quality.
@@ -44,7 +45,7 @@ def write_video(
     Memory does not grow with the number of frames. If `frames` raises, the unfinished file is removed.
 
     Raises:
-        ValueError: another ending, an odd side, or no frames.
+        ValueError: another ending, an odd side, no frames, or less than `SLOWEST` of them a second.
     """
     write_pictures(path, map(picture_of, frames), fps, crf, metadata)
 
@@ -81,6 +82,8 @@ def _add_stream(container, codec: str, fps: float, picture: av.VideoFrame, optio
         raise ValueError(
             f"frames: sides must be even, got {picture.width} x {picture.height}; `even` rounds them down."
         )
+    if not fps >= SLOWEST:  # the encoders would take 24 for a rate that is rounded to 0
+        raise ValueError(f"fps: must be at least {SLOWEST} frames per second, got {fps}; 30 are usual.")
     stream = container.add_stream(codec, rate=Fraction(fps).limit_denominator(1001), options=options)
     stream.width, stream.height, stream.pix_fmt, stream.bit_rate = picture.width, picture.height, "yuv420p", 0
     context = stream.codec_context

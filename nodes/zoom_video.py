@@ -33,6 +33,7 @@ PATH = [
     ),
     io.Combo.Input("direction", options=list(DIRECTIONS), default=DIRECTIONS[0], tooltip="Which way to zoom."),
 ]
+BEST, WORST = 0, 51  # of crf
 
 
 def frames_of(
@@ -83,8 +84,8 @@ class ZoomVideo(io.ComfyNode):
                 io.Int.Input(
                     "crf",
                     default=20,
-                    min=0,
-                    max=51,
+                    min=BEST,
+                    max=WORST,
                     advanced=True,
                     tooltip="Quality: 0 is the best and largest, 51 the worst.",
                 ),
@@ -99,6 +100,8 @@ class ZoomVideo(io.ComfyNode):
     @classmethod
     def execute(cls, images, zoom_factor, fps, format, crf, filename_prefix="video/zoom", **path_of_zoom):
         require_choice("format", format, ENCODERS)
+        if not BEST <= crf <= WORST:  # the encoders would take the nearest in silence
+            raise ValueError(f"crf: must be in {BEST}..{WORST}, got {crf}; 20 hardly differs from the original.")
         frames, count, size = frames_of(images, zoom_factor, fps=fps, **path_of_zoom)
         path, saved = output_file(filename_prefix, format, size)
         with written_whole(path) as unfinished:

@@ -82,6 +82,9 @@ REFUSED = {
     "panorama --cfg nan": "cfg: must be a finite number, got nan; 1 is no guidance",
     "panorama --out picture.foo": "--out: must end in an image format, such as .png, .jpg or .webp, got picture.foo",
     "panorama --device nowhere": "--device: must be one that PyTorch can use here, got 'nowhere' (",
+    "panorama --method twin --adjacency 0": "adjacency (lambda): must be a number above 0, got 0.0",
+    "panorama --address 10.0.0.1:6379": "--address: belongs to --workers, got '10.0.0.1:6379' and no workers; set",
+    "enlarge --image picture.png --structure 2": "structure: must be in 0..1, got 2.0; 0 is plain img2img",
     "zoom --device nowhere": "--device: must be one that PyTorch can use here, got 'nowhere' (",
     "zoom --cfg inf": "cfg: must be a finite number, got inf",
     "zoom --steps 0": "steps: must be at least 1, got 0",
@@ -134,4 +137,8 @@ def test_a_picture_is_enlarged_and_kept(tmp_path):
         assert done.returncode == 0, done.stderr
         psnr[structure] = json.loads(done.stdout.splitlines()[-1])["psnr"]
     assert Image.open(large).size == (384, 256)
+    assert "transparency" not in done.stderr
+    Image.open(small).convert("RGBA").save(small)
+    done = python("-m", "demo", "enlarge", "--image", str(small), "--steps", "1", "--out", str(large))
+    assert f"--image: {small} has transparency, which is left out" in done.stderr
     assert psnr["1"] > psnr["0"] + 5

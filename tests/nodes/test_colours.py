@@ -3,6 +3,7 @@
 import logging
 from types import SimpleNamespace
 
+import folder_paths
 import numpy as np
 import pytest
 import torch
@@ -20,7 +21,6 @@ from joint_diffusion.nodes.zoom_stack_sampler import ZoomStackSampler
 from joint_diffusion.nodes.zoom_video import ZoomFrames
 from PIL import Image
 
-import folder_paths
 import nodes as host_nodes
 
 KSAMPLER = {"seed": 1, "steps": 1, "cfg": 1.0, "sampler_name": "euler", "scheduler": "karras", "denoise": 1.0}

@@ -105,6 +105,13 @@ def test_what_the_file_refuses(tmp_path, name, frames, message):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("fps", [0.0004, 0.0, float("nan")])
+def test_a_rate_that_no_file_can_have(tmp_path, fps):
+    with pytest.raises(ValueError, match=rf"fps: must be at least 0\.001 frames per second, got {fps}; 30 are usual"):
+        write_video(tmp_path / "zoom.mp4", [torch.zeros(3, 16, 16)], fps)
+    assert not list(tmp_path.iterdir())
+
+
 def test_memory_does_not_grow_with_the_length(tmp_path):
     """In a process of its own, past the frames that the encoder looks ahead: five times as long, not a frame more."""
     code = (
