@@ -40,8 +40,8 @@ DECAYS: tuple[Decay, ...] = get_args(Decay)
 FACTOR = 2  # between neighbouring scales; the paper's setting
 MOST_SCALES = 4
 PAPER_WEIGHT = 10.0  # MSD Fig. 5
-# The coarse canvas has no fine texture, so a correction at low noise blurs. `python -m benchmarks.figures msd`, 18
-# panoramas of 2 x 8 windows: order violations 0.071, FID 17.6. With full=1, none=0.1: 0.058 and 23.5.
+# The coarse canvas has no fine texture, so a correction at low noise blurs: `python -m benchmarks.figures msd-roll-off`
+# compares.
 ROLL_OFF = RollOff(full=2.0, none=0.5)
 
 

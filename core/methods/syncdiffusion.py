@@ -40,11 +40,11 @@ ANCHORS: tuple[Anchors, ...] = get_args(Anchors)
 
 PAPER_WEIGHT = 20.0  # of Fig. 4
 PAPER_STEPS = 50  # of Fig. 3; the weight decays once per step (section 5.1)
-# k of `direct` divided by the weight. `python -m benchmarks.figures sync`, 16 panoramas of 1 x 8 windows: `direct` has
-# palette distance 0.015 and FID 35.0, `gradient` 0.059 and 32.1, MultiDiffusion 0.253 and 35.1.
+# k of `direct` divided by the weight. With it palettes are nearer to each other than by `gradient`, and FID is that of
+# MultiDiffusion (`python -m benchmarks.figures sync`).
 DIRECT = 3.0
-# As late as palettes drift apart again. Held to 0.1 of the noise, with Multi-Scale Diffusion, the distance
-# of palettes is 0.034 in place of 0.024 (`python -m benchmarks.figures msd-sync`).
+# As late as palettes drift apart again: if it ends at 0.1, the distance of palettes is larger, with Multi-Scale
+# Diffusion by a half (`python -m benchmarks.figures msd-sync`).
 ROLL_OFF = RollOff(full=0.3, none=0.03)
 
 

@@ -23,8 +23,7 @@ class CropFusionParams:
 
     Attributes:
         adjacency: lambda, > 0: the weight of a window's own prediction against those of its neighbours. Best near 1
-            in the paper's Fig. 7; `python -m benchmarks.figures twin-lambda` shows hardly any effect (seam energy 1.17
-            to 1.18 for 0.1 to 100).
+            in the paper's Fig. 7; `python -m benchmarks.figures twin-lambda` shows hardly any effect.
         stop: tau, the `Step.progress` from which windows are only averaged, 0..1. Best at half in the paper's Fig. 6;
             see `python -m benchmarks.figures twin-tau`.
     """
@@ -52,8 +51,8 @@ class CrossSamplingParams:
     Attributes:
         groups: c, the number of sets of windows, >= 2; each step uses one set.
         cross_stride: s_c, latent cells between one set and the next; None spaces the sets evenly within the stride.
-            Best at a half or a third of the stride in the paper's Table 1, and at a twelfth in `python -m
-            benchmarks.figures twin-cross-stride` (seam energy 1.03; s / 2: 1.09; no Cross Sampling: 1.35).
+            Best at a half or a third of the stride in the paper's Table 1; in `python -m benchmarks.figures
+            twin-cross-stride` all that were tried are nearly as good as one another.
     """
 
     groups: int = 2
