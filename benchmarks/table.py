@@ -91,17 +91,19 @@ def read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
 def markdown(path: Path, columns: Sequence[str] = (), digits: int | None = None, beside: Path | None = None) -> str:
     """The table of a CSV file, its metrics `columns` or all; `digits` behind the point, else three that count.
 
-    `beside` is the same table for another world: its metrics stand beside those of the first, with its name.
+    `beside` is the same table for another world: its metrics stand beside those of the first, with its name. What is
+    the same in both, such as views denoised, stands once.
     """
     rows, known, first_column = _rows(path)
     columns = columns or known
     if unknown := set(columns) - set(known):
         raise ValueError(f"{path.name}: metrics must be among {', '.join(known)}, got {', '.join(sorted(unknown))}.")
     if beside:
-        world = beside.stem.rpartition("-")[2]
-        for label, row in _rows(beside)[0].items():
+        world, others = beside.stem.rpartition("-")[2], _rows(beside)[0]
+        same = {metric for metric in columns if _column(rows, metric) == _column(others, metric)}
+        for label, row in others.items():
             rows.setdefault(label, {}).update({f"{metric}, {world}": value for metric, value in row.items()})
-        columns = [name for metric in columns for name in (metric, f"{metric}, {world}")]
+        columns = [name for metric in columns for name in (metric, f"{metric}, {world}")[: 1 + (metric not in same)]]
     return markdown_table(first_column, rows, columns, digits)
 
 
@@ -112,6 +114,10 @@ def _rows(path: Path) -> tuple[dict[str, dict[str, Cell]], list[str], str]:
     for line in lines:
         rows.setdefault(line["row"], {})[line["metric"]] = _value(line)
     return rows, list(dict.fromkeys(line["metric"] for line in lines)), lines[0]["first column"]
+
+
+def _column(rows: Mapping[str, Mapping[str, Cell]], metric: str) -> dict[str, Cell]:
+    return {label: row[metric] for label, row in rows.items() if metric in row}
 
 
 def markdown_table(

@@ -52,6 +52,15 @@ def saved(tmp_path):
     return table.save(tmp_path)
 
 
+@pytest.fixture
+def beside(saved):
+    """The same for the town."""
+    command = "python -m benchmarks.two --world town"
+    table = Table("two-town", "method", ["FID", "calls"], note="Of the town.", command=command)
+    table.row("plain", {"FID": 9.5, "calls": 900})
+    return table.save(saved.parent)
+
+
 def test_a_table_is_printed_as_it_is_read(tmp_path, capsys):
     table = Table("one", "method", ["FID", "calls"])
     table.row("plain", {"FID": (12.345, 11.0, 14.5)})
@@ -59,12 +68,7 @@ def test_a_table_is_printed_as_it_is_read(tmp_path, capsys):
     assert markdown(table.save(tmp_path)) in capsys.readouterr().out
 
 
-def test_the_town_stands_beside_the_landscapes(saved):
-    town = Table(
-        "two-town", "method", ["FID", "calls"], note="Of the town.", command="python -m benchmarks.two --world town"
-    )
-    town.row("plain", {"FID": 9.5, "calls": 800})
-    town.save(saved.parent)
+def test_the_town_stands_beside_the_landscapes(saved, beside):
     code = "from tools.fill_tables import _table; print(_table(Path(sys.argv[1]), 'FID'))"
     done = run(f"import sys; from pathlib import Path; {code}", str(saved))
     assert done.stdout.split("\n\n")[-2].strip().splitlines() == [
@@ -75,6 +79,10 @@ def test_the_town_stands_beside_the_landscapes(saved):
     ], done.stderr
     assert "`python -m benchmarks.two`" in done.stdout
     assert "`python -m benchmarks.two --world town`" in done.stdout
+
+
+def test_what_is_the_same_in_both_worlds_stands_once(saved, beside):
+    assert markdown(saved, beside=beside).splitlines()[0] == "| method | FID | FID, town | calls |"
 
 
 def test_numbers_have_three_digits_that_count(saved):
