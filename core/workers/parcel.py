@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-MOST_KEPT = 2**30  # bytes of tensors that each worker keeps
+MOST_KEPT = 2**30  # bytes of tensors that each worker keeps, or what one parcel wants if that is more
 ALWAYS = {"uuid.UUID", "uuid.SafeUUID", "torch.Size", "torch.device", "torch.dtype"}  # beside what pickle knows itself
 HALF = torch.float16
 
@@ -47,13 +47,13 @@ class Stowage:
         """
         kept = self._kept.setdefault(worker, OrderedDict())
         sent: dict[str, Any] = {}
+        wanted: dict[str, int] = {}
 
         def keep(tensor: Tensor) -> str:
             digest = self._digest(tensor)
-            if digest not in kept:
+            if digest not in kept and digest not in sent:
                 sent[digest] = _flat(tensor)
-                kept[digest] = tensor.nbytes
-            kept.move_to_end(digest)
+            wanted[digest] = tensor.nbytes
             return digest
 
         def pass_on(tensor: Tensor) -> str:
@@ -62,8 +62,11 @@ class Stowage:
             return name
 
         bodies = [_body(lasting, keep, self._allowed), _body(passing, pass_on, self._allowed)]
+        for digest, size in wanted.items():  # only now: what cannot be packed is not sent either
+            kept[digest] = size
+            kept.move_to_end(digest)
         forgotten: list[str] = []
-        while sum(kept.values()) > MOST_KEPT and (oldest := next(iter(kept))) not in sent:
+        while sum(kept.values()) > MOST_KEPT and (oldest := next(iter(kept))) not in wanted:
             forgotten.append(oldest)
             del kept[oldest]
         return pickle.dumps((bodies, sent, [name for name in sent if name in kept], forgotten))

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from contextvars import ContextVar, copy_context
 from threading import Condition, Thread
-from time import monotonic
+from time import perf_counter
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -22,6 +22,7 @@ Worker = Hashable
 
 AT_ONCE = 2  # batches that a worker is given: one in work, and one on its way
 AHEAD = 4  # batches for each that may be done before those in front of them: their answers wait in memory
+LEAST = 1e-6  # seconds that a batch counts as, on a clock that has not moved meanwhile
 TICK = 0.2  # seconds after which one who waits looks whether workers have come, and whether to go on at all
 
 _at_work: ContextVar[Any] = ContextVar("at_work", default=None)
@@ -144,14 +145,14 @@ class _Round(Generic[S, T]):
         return None
 
     def _do(self, worker: Worker | None, index: int) -> None:
-        begun = monotonic()
+        begun = perf_counter()
         try:
             answer = self._work(self._items[index])
         finally:
             with self._changed:
                 self._begun[worker] -= 1
         with self._changed:
-            self._pool.seconds[worker] = monotonic() - begun
+            self._pool.seconds[worker] = max(perf_counter() - begun, LEAST)
             self._done[index] = answer
             self._left -= 1
             self._changed.notify_all()

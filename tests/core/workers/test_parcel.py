@@ -79,8 +79,27 @@ def test_a_worker_keeps_only_so_much(monkeypatch):
         assert sum(kept.nbytes for kept in unpacker._kept.values()) <= 1000
 
 
+def test_what_one_parcel_wants_is_kept_even_if_it_is_more(monkeypatch):
+    monkeypatch.setattr(parcel, "MOST_KEPT", 1000)
+    stowage, unpacker = Stowage(), Unpacker()
+    tensors = [random(150, seed=number) for number in range(3)]
+    for wanted in (tensors[:1], tensors, tensors[:1]):
+        got, _ = unpacker.unpack(stowage.pack("w", wanted))
+        assert all(map(torch.equal, got, wanted))
+    assert sum(kept.nbytes for kept in unpacker._kept.values()) <= 1000
+
+
 class Patch:
     pass
+
+
+def test_what_was_refused_is_not_taken_for_sent():
+    stowage, prompt = Stowage(), random(3)
+    with pytest.raises(CannotBeSent):
+        stowage.pack("w", [prompt, Patch()])
+    with pytest.raises(CannotBeSent):
+        stowage.pack("w", prompt, Patch())
+    assert torch.equal(Unpacker().unpack(stowage.pack("w", prompt))[0], prompt)
 
 
 @pytest.mark.parametrize("thing", [Patch(), lambda: None, Patch, Fraction(1, 2), torch.nn.Linear(1, 1)])

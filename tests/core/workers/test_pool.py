@@ -3,6 +3,7 @@ import time
 
 import pytest
 import torch
+from joint_diffusion.core.workers import pool as pool_file
 from joint_diffusion.core.workers.pool import AHEAD, AT_ONCE, Lost, Pool, at_work
 
 
@@ -104,6 +105,13 @@ def test_a_process_that_is_much_slower_than_its_workers_leaves_all_to_them():
     squares(pool, 12, None, meanwhile)
     squares(pool, 12, who, meanwhile)
     assert None not in {worker for _, worker in who}
+
+
+def test_a_clock_that_stands_still_for_a_batch(monkeypatch):
+    """As the clocks of some machines do for 15 ms."""
+    monkeypatch.setattr(pool_file, "perf_counter", lambda: 5.0)
+    answers = squares(Pool(lambda: ["a"]), 12, None, lambda _: time.sleep(0.002))
+    assert answers == [number * number for number in range(12)]
 
 
 def test_only_so_many_answers_wait_in_memory():
