@@ -33,7 +33,7 @@ from .methods.gradient_guidance import Term, window_shifts
 from .methods.multidiffusion import Each, WindowParams, denoise_jointly
 from .methods.multiscale import FACTOR, MultiScaleParams, check_scales, multiscale_term, projection
 from .methods.scale_map import ScaleMap
-from .methods.structure import StructureParams
+from .methods.structure import StructureParams, check_structure
 from .methods.syncdiffusion import SyncParams, anchors_first, sync_term, synchronised
 from .methods.twindiffusion import CropFusionParams, CrossSamplingParams, crop_fusion_weights
 from .perception.similarity import LatentSimilarity, Similarity
@@ -135,8 +135,9 @@ def check_canvas(canvas: Size, params: JointParams) -> None:
     """Check that all methods can work on this canvas. Call it before the first step.
 
     Raises:
-        ValueError: SyncDiffusion with a single window; moving windows with Cross Sampling; and the errors of
-            `plan_windows`, `CrossSamplingParams.check` and `check_scales`.
+        ValueError: SyncDiffusion with a single window; moving windows with Cross Sampling; a picture with Multi-Scale
+            Diffusion; and the errors of `plan_windows`, `CrossSamplingParams.check`, `check_scales` and
+            `check_structure`.
     """
     windows = params.windows.plan(canvas)
     if params.sync is not None and params.sync.is_on and len(windows) == 1:
@@ -159,6 +160,8 @@ def check_canvas(canvas: Size, params: JointParams) -> None:
         )
     if params.multiscale is not None and params.multiscale.is_on:
         check_scales(canvas, params.windows, params.multiscale)
+    if params.structure is not None and params.structure.strength > 0:
+        check_structure(canvas, params.windows, params.structure)
 
 
 def denoise_step(x: Tensor, step: Step, denoise: Denoiser, params: JointParams, aids: Aids = NO_AIDS) -> Tensor:

@@ -18,6 +18,7 @@ from ..canvas.resample import enlarge_bicubic
 from ..canvas.windows import NO_WRAP, Size, Wrap, canvas_size
 from ..correction import RollOff
 from ..step import Step
+from .multidiffusion import WindowParams
 from .multiscale import FACTOR, MOST_SCALES, scale_sizes
 from .multiscale import ROLL_OFF as BETWEEN
 
@@ -68,6 +69,22 @@ class StructureParams:
     def picture_size(self, canvas: Size) -> Size:
         """The size in latent cells at which the picture must be encoded for this canvas: twice the coarsest scale."""
         return scale_sizes(canvas, self.scales)[-2]
+
+
+def check_structure(canvas: Size, windows: WindowParams, params: StructureParams) -> None:
+    """Check that the canvases between this one and the picture are large enough for the windows.
+
+    Raises:
+        ValueError: one of them is smaller than a window along an axis that wraps.
+    """
+    for between in scale_sizes(canvas, params.scales - 1)[1:]:
+        for axis, side, window, wraps in zip(("height", "width"), between, windows.window, windows.wrap, strict=True):
+            if wraps and side < window:
+                raise ValueError(
+                    f"structure: an enlargement by more than 2 is painted at smaller sizes too, and here the {axis} "
+                    f"comes down to {side} latent cells and must be at least {window}, a window (it wraps); enlarge by "
+                    "at most 2 at a time, make the windows smaller, or turn wrap off."
+                )
 
 
 def scales_for(enlargement: float) -> int:

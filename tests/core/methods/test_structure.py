@@ -170,6 +170,26 @@ def test_bad_input():
         check_canvas(Size(16, 24), both)
 
 
+@pytest.mark.parametrize("scales", [3, 4])
+def test_edges_meet_on_the_canvases_in_between_only_if_a_window_fits(scales):
+    """The smallest that is painted has 7 cells, or 8 once the size is rounded up, and a window 8."""
+    windows = WindowParams(window=Size(8, 8), stride=Size(4, 4), wrap=Wrap(x=True))
+    params = JointParams(windows=windows, structure=StructureParams(scales=scales, roll_off=ALWAYS))
+    smallest = 2 ** (scales - 2)
+
+    def painted(canvas):
+        picture = randn(1, 3, *params.structure.picture_size(canvas))
+        return denoise_step(randn(1, 3, *canvas), STEP, convolution(), params, Aids(picture=picture))
+
+    too_small, enough = Size(8, 7 * smallest), Size(8, 7 * smallest + 1)
+    with pytest.raises(ValueError, match="structure: an enlargement by more than 2 .* comes down to 7 .* at least 8"):
+        check_canvas(too_small, params)
+    with pytest.raises(ValueError, match="a wrapping canvas must be at least as large as the window"):
+        painted(too_small)
+    check_canvas(enough, params)
+    assert painted(enough).isfinite().all()
+
+
 def test_the_larger_a_pixel_of_the_picture_the_more_may_be_painted_in_it():
     """A difference that takes the details away at twice the size leaves them at four times the size."""
     details = 0.05 * (-1.0) ** (torch.arange(64)[:, None] + torch.arange(64)).double()
