@@ -4,7 +4,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..core.canvas.placement import fit_inside, mask_outside, place
+from ..core.canvas.outpainting import fit_inside, mask_outside, place
 from ..core.canvas.windows import Size, Wrap, crop
 from .colours import colours_of
 from .host.latents import LatentSpace, empty, encode, latent_space

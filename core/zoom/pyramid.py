@@ -5,6 +5,7 @@ cells that it becomes. So an image that was enlarged k times has nothing in its 
 usual bilinear or Gaussian filters it would have a little in every band.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -54,6 +55,8 @@ def enlarge(coarse: Tensor, zoom_factor: int, block: Window, size: Size) -> Tens
     return rows @ coarse @ columns.T
 
 
+@lru_cache(maxsize=16)  # the same few for all levels, in every step
+@torch.inference_mode(False)  # autograd may save them
 def _enlarging(cells: int, zoom_factor: int, start: int, length: int) -> Tensor:
     """(length, cells) float64: the matrix of `enlarge` along one axis."""
     position = torch.arange(length) - start

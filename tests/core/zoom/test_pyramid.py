@@ -129,3 +129,13 @@ def test_the_rest_that_no_coarse_cell_covers_goes_on_as_the_edge():
 def test_the_dtype_is_kept(dtype):
     image = torch.randn(1, 8, 8).to(dtype)
     assert {part.dtype for part in split(image, 2, Window(0, 0, 8, 8))} == {dtype}
+
+
+def test_autograd_can_use_what_inference_mode_has_made_before():
+    block, size = Window(1, 0, 6, 8), Size(7, 8)
+    with torch.inference_mode():
+        enlarged = enlarge(randn(3, 4), 2, block, size)
+    coarse = randn(3, 4).requires_grad_()
+    enlarge(coarse, 2, block, size).sum().backward()
+    assert enlarged.shape == size
+    assert coarse.grad.sum().item() == pytest.approx(size.height * size.width)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from joint_diffusion.core.canvas.placement import fit_inside, mask_outside, place
+from joint_diffusion.core.canvas.outpainting import fit_inside, mask_outside, place
 from joint_diffusion.core.canvas.windows import Size, Window
 
 
