@@ -14,24 +14,28 @@ from torch import Tensor
 from ..methods.scale_map import ScaleMap
 
 
+HAVE_FLOAT64 = ("cpu", "cuda")  # types of devices; Apple's GPUs and some of Intel's do not
+
+
 def joined_in_one_space(
     levels: Tensor, zoom_factor: int, scale_map: ScaleMap | None, join: Callable[[Tensor], Tensor]
 ) -> Tensor:
     """`join` of the levels (N, C, ..., H, W), in the space of the outermost one.
 
     Without a map, or with a zoom factor that is no power of 2, the scale of the map, the levels are joined as they are.
-    The powers of C span a large range, so everything is computed in float64.
+    The powers of C span a large range, so everything is computed in float64: in main memory for devices without it.
     """
     doublings = zoom_factor.bit_length() - 1
     if scale_map is None or zoom_factor != 2**doublings:
         return join(levels)
-    matrix, offset = scale_map.matrix.to(levels.device).double(), scale_map.offset.to(levels.device).double()
+    place = levels.device if levels.device.type in HAVE_FLOAT64 else torch.device("cpu")
+    whole = levels.to(place, torch.float64)
+    matrix, offset = scale_map.matrix.to(whole), scale_map.offset.to(whole)
     inverse = torch.inverse(matrix)
     to_outside = ScaleMap(inverse, -inverse @ offset)
-    whole = levels.double()
     common = torch.stack([_repeated(to_outside, level, i * doublings) for i, level in enumerate(whole)])
     apart = [_repeated(scale_map, level, i * doublings) for i, level in enumerate(join(common))]
-    return torch.stack(apart).to(levels.dtype)
+    return torch.stack(apart).to(levels)
 
 
 def _repeated(scale_map: ScaleMap, level: Tensor, times: int) -> Tensor:

@@ -13,6 +13,7 @@ from joint_diffusion.core.measure.panorama import panorama_metrics
 from joint_diffusion.core.methods.multidiffusion import WindowParams, predict_jointly
 from joint_diffusion.core.methods.multiscale import MultiScaleParams
 from joint_diffusion.core.methods.powers_of_ten import blend, fit_photograph, render_image, render_noise
+from joint_diffusion.core.methods.scale_map import ScaleMap
 from joint_diffusion.core.methods.syncdiffusion import SyncParams
 from joint_diffusion.core.methods.twin_images import TwinImages
 from joint_diffusion.core.methods.twindiffusion import CropFusionParams, CrossSamplingParams
@@ -21,6 +22,7 @@ from joint_diffusion.core.perception.similarity import PictureSimilarity
 from joint_diffusion.core.perception.style import Style
 from joint_diffusion.core.perception.vgg import vgg_shapes
 from joint_diffusion.core.step import Step
+from joint_diffusion.core.zoom.one_space import joined_in_one_space
 from joint_diffusion.core.zoom.view import render_at
 from two_devices import ELSEWHERE, Elsewhere, second_device
 
@@ -73,6 +75,11 @@ def style_distance(x):
     return panorama_metrics(x, [Window(0, 0, 16, 16), Window(0, 24, 16, 16)]).style_distance
 
 
+def zoom_in_one_space(x):
+    scale_map = ScaleMap(torch.tensor([[0.8, 0.1], [0.1, 0.7]]), torch.ones(2))
+    return joined_in_one_space(x, 2, scale_map, lambda levels: blend(levels, 2))
+
+
 CANVAS, STRIP, LEVELS = random(1, 3, 16, 16), random(1, 3, 8, 16), random(3, 2, 9, 12)
 METHODS = {
     "MultiDiffusion": (joint(), CANVAS),
@@ -91,6 +98,7 @@ METHODS = {
     "blend": (lambda x: blend(x, 2), LEVELS),
     "blend decoded": (lambda x: blend(x, 2, decoded=True), LEVELS),
     "photograph": (lambda x: fit_photograph(x, x[0] + 1, 2), LEVELS),
+    "zoom in one space": (zoom_in_one_space, LEVELS),
     "zoom view": (lambda x: render_at(x, 1.3, 2, Size(20, 22)), LEVELS),
     "metrics": (style_distance, random(1, 3, 16, 40)),
 }
@@ -104,6 +112,15 @@ def test_a_method_computes_where_its_input_is(name):
         result = method(x.to(ELSEWHERE))
     assert isinstance(result, Elsewhere)
     torch.testing.assert_close(result.here, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_needs_no_device_with_float64(name):
+    method, x = METHODS[name]
+    with second_device(has_float64=False):
+        result = method(x.float().to(ELSEWHERE))
+    assert isinstance(result, Elsewhere)
+    torch.testing.assert_close(result.here, method(x.float()), rtol=0, atol=1e-6)
 
 
 def test_an_unguided_step_does_not_wait():
@@ -164,3 +181,11 @@ def test_the_second_device_allows_what_a_gpu_allows():
         assert bool((picked > 0).all())
     torch.testing.assert_close(back, torch.tensor([5.0, 1.0]))
     assert waits == ["index", "_to_copy", "_local_scalar_dense"]
+
+
+def test_a_second_device_without_float64_refuses_it():
+    with second_device(has_float64=False):
+        there = torch.ones(2).to(ELSEWHERE)
+        with pytest.raises(TypeError, match="this device has no float64"):
+            there.double()
+        assert there.to("cpu", torch.float64).dtype == torch.float64

@@ -49,19 +49,26 @@ class Elsewhere(Tensor):
 
 
 @contextmanager
-def second_device() -> Iterator[list[str]]:
-    """Inside, `ELSEWHERE` is a device. Yields the names of the operations that have waited for it, as they come."""
-    with _TwoDevices() as devices:
+def second_device(has_float64: bool = True) -> Iterator[list[str]]:
+    """Inside, `ELSEWHERE` is a device. Yields the names of the operations that have waited for it, as they come.
+
+    Apple's GPUs and some of Intel's have no float64.
+    """
+    with _TwoDevices(has_float64) as devices:
         yield devices.waits
 
 
 class _TwoDevices(TorchDispatchMode):
-    def __init__(self):
+    def __init__(self, has_float64: bool):
         super().__init__()
-        self.waits: list[str] = []
+        self.has_float64, self.waits = has_float64, list[str]()
 
     def __torch_dispatch__(self, operation, _types, args=(), kwargs=None):
-        return _computed(operation, args, kwargs or {}, self.waits)
+        result = _computed(operation, args, kwargs or {}, self.waits)
+        made = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Elsewhere)]
+        if not self.has_float64 and any(tensor.dtype == torch.float64 for tensor in made):
+            raise TypeError(f"{operation.overloadpacket.__name__}: this device has no float64")
+        return result
 
 
 def _computed(operation, args, kwargs, waits: list[str]):
