@@ -13,7 +13,6 @@ from torch import Tensor
 
 from ..methods.scale_map import ScaleMap
 
-
 HAVE_FLOAT64 = ("cpu", "cuda")  # types of devices; Apple's GPUs and some of Intel's do not
 
 

@@ -182,7 +182,7 @@ def test_edges_meet_on_the_canvases_in_between_only_if_a_window_fits(scales):
         return denoise_step(randn(1, 3, *canvas), STEP, convolution(), params, Aids(picture=picture))
 
     too_small, enough = Size(8, 7 * smallest), Size(8, 7 * smallest + 1)
-    with pytest.raises(ValueError, match="structure: an enlargement by more than 2 .* comes down to 7 .* at least 8"):
+    with pytest.raises(ValueError, match=r"structure: an enlargement by more than 2 .* comes down to 7 .* at least 8"):
         check_canvas(too_small, params)
     with pytest.raises(ValueError, match="a wrapping canvas must be at least as large as the window"):
         painted(too_small)
