@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from comfy.ldm.modules.diffusionmodules.openaimodel import TimestepEmbedSequential
 from torch import Tensor, nn
-from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from ..replaced import replaced
 from .inference_tensors import thawed
 from .layers import gradient_rule
+from .nested import put_together, taken_apart
 
 
 @contextmanager
@@ -47,7 +47,7 @@ def _checkpointed_forward(block: nn.Module) -> Callable[..., Any]:
     forward = block.forward
 
     def checkpointed(*args: Any, **kwargs: Any) -> Any:
-        leaves, structure = tree_flatten((args, kwargs))
+        leaves, shape = taken_apart((args, kwargs))
         places = [place for place, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
         tensors = [thawed(leaves[place]) for place in places]
         wants_gradient = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
@@ -55,10 +55,9 @@ def _checkpointed_forward(block: nn.Module) -> Callable[..., Any]:
             return forward(*args, **kwargs)
         for place in places:
             leaves[place] = None
-        call = BlockCall(forward, leaves, structure, places)
+        call = BlockCall(forward, leaves, shape, places)
         outputs = Checkpoint.apply(call, *tensors)
-        assert call.output_structure is not None  # the call has set it
-        return tree_unflatten(outputs, call.output_structure)
+        return put_together(outputs, call.output_shape)
 
     return checkpointed
 
@@ -75,17 +74,17 @@ class BlockCall:
 
     forward: Callable[..., Any]
     leaves: list[Any]  # of (args, kwargs); None where a tensor was
-    structure: TreeSpec
+    shape: Any
     places: list[int]  # of the tensors
-    output_structure: TreeSpec | None = None
+    output_shape: Any = None  # known after a call
 
     def __call__(self, tensors: Sequence[Tensor]) -> list[Any]:
         """The leaves of what the block returns for copies of `tensors`."""
         leaves = list(self.leaves)
         for place, tensor in zip(self.places, tensors, strict=True):
             leaves[place] = tensor.clone()
-        args, kwargs = tree_unflatten(leaves, self.structure)
-        outputs, self.output_structure = tree_flatten(self.forward(*args, **kwargs))
+        args, kwargs = put_together(leaves, self.shape)
+        outputs, self.output_shape = taken_apart(self.forward(*args, **kwargs))
         return outputs
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
 from .layers import gradient_rule
+from .nested import taken_apart
 
 # Parts of the messages of autograd when it cannot differentiate a model, and of our own below and in `layers`.
 NO_GRADIENT = (
@@ -58,5 +58,6 @@ def dead_ends_reported(root: nn.Module) -> Iterator[None]:
 
 def is_cut_off(output: Any) -> bool:
     """Whether `output` holds floating-point tensors, and autograd knows none of them."""
-    results = [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor) and leaf.is_floating_point()]
+    leaves, _ = taken_apart(output)
+    results = [leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.is_floating_point()]
     return bool(results) and not any(result.requires_grad for result in results)

@@ -11,10 +11,10 @@ from typing import Any
 from comfy.conds import CONDRegular
 from comfy.quant_ops import QuantizedTensor
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
 
 from ..replaced import replaced
 from .layers import gradient_rule
+from .nested import changed
 
 
 def thawed(value: Any) -> Any:
@@ -22,7 +22,7 @@ def thawed(value: Any) -> Any:
 
     Looks into dicts, lists, tuples and the host's `model_conds`; other objects are passed on as they are.
     """
-    return tree_map(_thawed_leaf, value)
+    return changed(value, _thawed_leaf)
 
 
 def _thawed_leaf(leaf: Any) -> Any:

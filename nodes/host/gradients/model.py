@@ -12,11 +12,11 @@ from comfy.ldm.modules.attention import attention_pytorch
 from comfy.patcher_extension import WrapperExecutor, WrappersMP, add_wrapper
 from comfy.samplers import CFGGuider
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
 
 from ..replaced import replaced
 from .dead_ends import complaints_with_a_way_out, is_cut_off
 from .inference_tensors import thawed
+from .nested import changed
 from .scope import differentiable, gradient_scope
 
 
@@ -78,7 +78,7 @@ def _networks(controls: list[ControlBase]) -> list[nn.Module]:
 def _without_views(_network: nn.Module, _args: tuple, output: Any) -> Any:
     """The host multiplies what a ControlNet says by its strength in place, which autograd forbids for one of several
     views of a tensor (Qwen-Image Fun's)."""
-    return tree_map(lambda leaf: leaf.clone() if isinstance(leaf, Tensor) and leaf._is_view() else leaf, output)
+    return changed(output, lambda leaf: leaf.clone() if isinstance(leaf, Tensor) and leaf._is_view() else leaf)
 
 
 def _differentiable_options(model_options: dict) -> dict:
