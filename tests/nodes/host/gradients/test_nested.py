@@ -30,7 +30,7 @@ VALUES = [
 ]
 
 
-@pytest.mark.parametrize(("value", "leaves"), VALUES, ids=str)
+@pytest.mark.parametrize(("value", "leaves"), VALUES)
 def test_what_is_taken_apart_comes_together_again(value, leaves):
     found, shape = taken_apart(value)
     assert found == leaves
