@@ -15,6 +15,7 @@ import comfy.options  # noqa: E402
 comfy.options.enable_args_parsing()
 import comfy.model_management  # noqa: E402  (reads the arguments above, once)
 import pytest  # noqa: E402
+import torch  # noqa: E402
 from comfy_server import running_server  # noqa: E402
 
 
@@ -23,6 +24,13 @@ def _no_dead_models():
     """Take models of earlier tests that are gone off the host's list, as the host does when it is about to load one."""
     loaded = comfy.model_management.current_loaded_models
     loaded[:] = [model for model in loaded if model.model is not None]
+
+
+@pytest.fixture(scope="module")
+def inference_mode():
+    """As the host runs nodes."""
+    with torch.inference_mode():
+        yield
 
 
 @pytest.fixture(scope="session")

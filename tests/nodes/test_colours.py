@@ -23,6 +23,8 @@ from PIL import Image
 
 import nodes as host_nodes
 
+pytestmark = pytest.mark.usefixtures("inference_mode")
+
 KSAMPLER = {"seed": 1, "steps": 1, "cfg": 1.0, "sampler_name": "euler", "scheduler": "karras", "denoise": 1.0}
 PATH = {"seconds_per_level": 0.5, "fps": 4.0, "easing": "linear", "direction": "in"}
 
@@ -33,12 +35,6 @@ def demo():
         model, clip, vae = LoadDemoModel.execute().args
         (text,) = host_nodes.CLIPTextEncode().encode(clip, "summer day")
         return SimpleNamespace(model=model, clip=clip, vae=vae, text=text)
-
-
-@pytest.fixture(autouse=True)
-def _inference_mode():
-    with torch.inference_mode():
-        yield
 
 
 def encoded(demo, images):

@@ -20,6 +20,8 @@ from torch import nn
 
 import nodes as host_nodes
 
+pytestmark = pytest.mark.usefixtures("inference_mode")
+
 KSAMPLER = {"seed": 1, "steps": 3, "cfg": 2.0, "sampler_name": "euler", "scheduler": "karras", "denoise": 1.0}
 
 
@@ -30,12 +32,6 @@ def demo():
         (positive,) = host_nodes.CLIPTextEncode().encode(clip, "summer day sky forest meadow")
         (negative,) = host_nodes.CLIPTextEncode().encode(clip, "")
         yield SimpleNamespace(model=model, vae=vae, positive=positive, negative=negative)
-
-
-@pytest.fixture(autouse=True)
-def _inference_mode():
-    with torch.inference_mode():
-        yield
 
 
 def picture(height=128, width=128, batch=1):

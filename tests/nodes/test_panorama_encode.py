@@ -5,11 +5,7 @@ import tiny_models
 import torch
 from joint_diffusion.nodes.panorama_encode import PanoramaEncode
 
-
-@pytest.fixture(autouse=True)
-def _inference_mode():
-    with torch.inference_mode():
-        yield
+pytestmark = pytest.mark.usefixtures("inference_mode")
 
 
 def picture(height=64, width=256, batch=1):

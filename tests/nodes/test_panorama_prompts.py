@@ -26,14 +26,10 @@ from nodes import (
     ConditioningSetTimestepRange,
 )
 
+pytestmark = pytest.mark.usefixtures("inference_mode")
+
 WINDOWS = WindowParams(window=Size(8, 8), stride=Size(4, 4), grid=2)
 CANVAS = Size(8, 24)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _inference_mode():
-    with torch.inference_mode():
-        yield
 
 
 @pytest.fixture(scope="module")

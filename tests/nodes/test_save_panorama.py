@@ -31,15 +31,11 @@ from PIL import Image
 
 import nodes as host_nodes
 
+pytestmark = pytest.mark.usefixtures("inference_mode")
+
 GPANO = "{http://ns.google.com/photos/1.0/panorama/}"
 DEEP_ZOOM = "{http://schemas.microsoft.com/deepzoom/2008}"
 TEXTS = {"prompt": json.dumps({"1": {"class_type": "SavePanorama"}}), "workflow": json.dumps({"title": "Wüste"})}
-
-
-@pytest.fixture(autouse=True)
-def _inference_mode():
-    with torch.inference_mode():
-        yield
 
 
 @pytest.fixture

@@ -28,6 +28,8 @@ from safetensors.torch import save_file
 from sampling_run import lively, prompts, run, run_by_hand
 from traces import changed, traces
 
+pytestmark = pytest.mark.usefixtures("inference_mode")
+
 SHAPES = {"sd15": (1, 4, 4, 8), "flux": (1, 16, 4, 8), "qwen_image": (1, 16, 1, 4, 8)}
 VAES = {"sd15": tiny_models.vae, "flux": lambda: tiny_models.vae(16), "qwen_image": tiny_models.video_vae}
 NETWORKS = {"style": Style, "lpips": Lpips}
@@ -37,12 +39,6 @@ WEAK = 0.02  # what a random model predicts is far from unit variance, and the l
 def windows(**options):
     """Of 32 pixels, the least that VGG-16 can look at."""
     return WindowParams(**{"window": Size(4, 4), "stride": Size(4, 2), "weights": "gaussian", "grid": 2, **options})
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _inference_mode():
-    with torch.inference_mode():
-        yield
 
 
 @pytest.fixture(scope="module", autouse=True)

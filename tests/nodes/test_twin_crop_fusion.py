@@ -15,13 +15,9 @@ from joint_diffusion.nodes.panorama_windows import PanoramaWindows
 from joint_diffusion.nodes.twin_crop_fusion import TwinCropFusion
 from sampling_run import lively, prompts, run, run_by_hand
 
+pytestmark = pytest.mark.usefixtures("inference_mode")
+
 STEPS = 4
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _inference_mode():
-    with torch.inference_mode():
-        yield
 
 
 @pytest.fixture(scope="module")

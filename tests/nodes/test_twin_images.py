@@ -17,14 +17,10 @@ from joint_diffusion.nodes.host.joined.twin_images import overlap_of
 from joint_diffusion.nodes.twin_images import TwinImages
 from tiny_models import prompt
 
+pytestmark = pytest.mark.usefixtures("inference_mode")
+
 STEPS, OVERLAP = 4, 4
 SHAPE = torch.Size((3, 4, 8, 8))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _inference_mode():
-    with torch.inference_mode():
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -4,22 +4,17 @@ import random
 import re
 
 import pytest
-import torch
 from host import ROOT
 from what_works import features
 from what_works.cells import CELLS, NOTHING, Cell, in_place, require
 from what_works.runs import sampled
 from what_works.tables import TABLES
 
+pytestmark = pytest.mark.usefixtures("inference_mode")
+
 PAGE = (ROOT / "docs" / "what_works.md").read_text(encoding="utf-8")
 QUICK = [name for name in TABLES if name != "compiled"]  # `test_overhead` has a compiled model
 SAMPLE = [cell for name in QUICK for cell in random.Random(2).sample([cell for cell in CELLS if cell.table == name], 7)]
-
-
-@pytest.fixture(autouse=True)
-def _inference_mode():
-    with torch.inference_mode():
-        yield
 
 
 def table_of(section):

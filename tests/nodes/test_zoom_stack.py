@@ -33,13 +33,9 @@ from joint_diffusion.nodes.zoom_prompts import StackPrompts, ZoomPrompts
 from joint_diffusion.nodes.zoom_stack_sampler import ZoomStackSampler
 from tiny_models import prompt
 
+pytestmark = pytest.mark.usefixtures("inference_mode")
+
 P = 2
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _inference_mode():
-    with torch.inference_mode():
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -13,15 +13,11 @@ from joint_diffusion.nodes.host.windows.patch import with_settings
 from tiny_models import control_net, prompt
 from window_run import predict
 
+pytestmark = pytest.mark.usefixtures("inference_mode")
+
 SIGMA = 2.0
 FAMILIES = {"sd15": (4,), "sdxl": (4,), "flux": (16,), "qwen_image": (16, 1)}
 POOLED = {"sdxl": 1280, "flux": 32}
-
-
-@pytest.fixture(autouse=True)
-def _inference_mode():
-    with torch.inference_mode():
-        yield
 
 
 @pytest.fixture(scope="module", params=FAMILIES)

@@ -19,16 +19,12 @@ from joint_diffusion.nodes.host.joined.zoom_stack import JoinedStack
 from joint_diffusion.nodes.host.windows.patch import with_settings
 from tiny_models import prompt
 
+pytestmark = pytest.mark.usefixtures("inference_mode")
+
 P, STEPS = 2, 4
 SHAPE, SHAPE_OF_FLUX = (3, 4, 8, 8), (3, 16, 8, 8)
 # They end above the noise level 0, ComfyUI's own rule for them.
 LEAVE_NOISE = {"dpm_fast", "dpm_adaptive", "uni_pc", "uni_pc_bh2"}
-
-
-@pytest.fixture(autouse=True)
-def _inference_mode():
-    with torch.inference_mode():
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -29,18 +29,14 @@ from sampling_run import lively, run
 from tiny_models import prompt
 from window_run import sampled_by_hand
 
+pytestmark = pytest.mark.usefixtures("inference_mode")
+
 CANVAS, CFG = Size(8, 16), 4.0
 WINDOWS = WindowParams(window=Size(8, 8), stride=Size(4, 4), weights="gaussian", grid=2)
 SIGMAS = torch.tensor([14.0, 2.0, 0.5])
 SHAPE = (1, 4, *CANVAS)
 CPU = torch.device("cpu")
 BLOCK = ("middle", 0, 0)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _inference_mode():
-    with torch.inference_mode():
-        yield
 
 
 @cache

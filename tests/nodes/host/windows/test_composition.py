@@ -32,6 +32,8 @@ from joint_diffusion.nodes.twin_crop_fusion import TwinCropFusion
 from sampling_run import POOLED, lively, prompts, run, run_by_hand
 from window_run import predict
 
+pytestmark = pytest.mark.usefixtures("inference_mode")
+
 CANVAS, CFG = Size(8, 16), 4.0
 WINDOWS = WindowParams(window=Size(8, 8), stride=Size(4, 4), weights="gaussian", grid=2, seed=1)
 FLOW = ("flux", "qwen_image")
@@ -103,12 +105,6 @@ def case_of(*parts):
     for part in parts:
         case = PARTS[part](case)
     return case
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _inference_mode():
-    with torch.inference_mode():
-        yield
 
 
 @cache

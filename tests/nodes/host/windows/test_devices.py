@@ -23,6 +23,8 @@ from joint_diffusion.nodes.host.windows.patch import with_settings
 from sampling_run import lively, run
 from tiny_models import prompt
 
+pytestmark = pytest.mark.usefixtures("inference_mode")
+
 DEVICES = torch.device("cpu"), torch.device("cpu", 1)
 LATENT = torch.zeros(2, 4, 8, 28)  # 6 windows
 STEPS, WINDOWS_OF_A_STEP = 3, 6
@@ -30,12 +32,6 @@ STEPS, WINDOWS_OF_A_STEP = 3, 6
 
 def windows(**options):
     return WindowParams(**{"window": Size(8, 8), "stride": Size(4, 4), "grid": 2, **options})
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _inference_mode():
-    with torch.inference_mode():
-        yield
 
 
 def loaded():

@@ -30,6 +30,8 @@ from tiny_control_nets import fill
 from tiny_models import CPU, prompt
 from window_run import sampled_by_hand
 
+pytestmark = pytest.mark.usefixtures("inference_mode")
+
 CANVAS = Size(8, 16)
 WINDOWS = {"window": Size(8, 8), "stride": Size(4, 4), "weights": "gaussian", "grid": 2}
 SIGMAS = torch.tensor([1.0, 0.6, 0.3])
@@ -38,12 +40,6 @@ SETTINGS = {
     "wrap": {"wrap": Wrap(x=True)},
     "multi-scale": {"multiscale": MultiScaleParams(scales=2)},
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _inference_mode():
-    with torch.inference_mode():
-        yield
 
 
 @cache

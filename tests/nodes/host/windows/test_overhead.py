@@ -21,14 +21,10 @@ from moves import Moves
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+pytestmark = pytest.mark.usefixtures("inference_mode")
+
 WINDOWS = WindowParams(window=Size(16, 16), stride=Size(8, 8), batch=8, grid=4)
 WAITS = {f"aten.{name}.default" for name in ("_local_scalar_dense", "item", "is_nonzero", "nonzero", "equal")}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _inference_mode():
-    with torch.inference_mode():
-        yield
 
 
 class Operations(TorchDispatchMode):

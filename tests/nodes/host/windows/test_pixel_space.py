@@ -16,16 +16,12 @@ from sampling_run import lively, run
 from tiny_models import prompt
 from window_run import sampled_by_hand
 
+pytestmark = pytest.mark.usefixtures("inference_mode")
+
 CANVAS, SHAPE = Size(64, 128), (1, 3, 64, 128)
 WINDOWS = {"window": Size(64, 64), "stride": Size(32, 32), "weights": "gaussian", "grid": 16}
 SIGMAS = torch.tensor([1.0, 0.6, 0.3])
 MASK = torch.linspace(-1, 1, 128).clamp(min=0).repeat(1, 64, 1)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _inference_mode():
-    with torch.inference_mode():
-        yield
 
 
 @cache

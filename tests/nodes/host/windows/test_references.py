@@ -19,15 +19,11 @@ from sampling_run import POOLED, lively, run
 from tiny_models import prompt
 from window_run import predict, predict_views, sampled_by_hand
 
+pytestmark = pytest.mark.usefixtures("inference_mode")
+
 CANVAS, WINDOW = Size(16, 48), Window(0, 4, 16, 16)
 WINDOWS = tuple(Window(0, left, 16, 16) for left in (0, 16, 40))  # the last one wraps
 SHAPES = {"flux": (16,), "qwen_image": (16, 1), "z_image": (16,)}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _inference_mode():
-    with torch.inference_mode():
-        yield
 
 
 @cache

@@ -21,18 +21,14 @@ from joint_diffusion.core.methods.twindiffusion import CropFusionParams
 from joint_diffusion.nodes.host.windows.patch import with_settings
 from tiny_models import prompt
 
+pytestmark = pytest.mark.usefixtures("inference_mode")
+
 
 def windows(**options):
     return WindowParams(**{"window": Size(8, 8), "stride": Size(4, 4), "weights": "gaussian", "grid": 2, **options})
 
 
 GRADIENT = MultiScaleParams(guidance="gradient", weight=1.0)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _inference_mode():
-    with torch.inference_mode():
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -30,18 +30,14 @@ from joint_diffusion.nodes.ray_workers import RayWorkers
 from sampling_run import prompts, run
 from tiny_models import prompt
 
+pytestmark = pytest.mark.usefixtures("inference_mode")
+
 LATENT = torch.zeros(2, 4, 8, 60)  # 14 windows
 SECONDS = 600  # that a worker may take to start, on a machine that has other things to do
 
 
 def windows(**options):
     return WindowParams(**{"window": Size(8, 8), "stride": Size(4, 4), "grid": 2, "batch": 1, **options})
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _inference_mode():
-    with torch.inference_mode():
-        yield
 
 
 @pytest.fixture(scope="module")
