@@ -100,10 +100,11 @@ def markdown(path: Path, columns: Sequence[str] = (), digits: int | None = None,
         raise ValueError(f"{path.name}: metrics must be among {', '.join(known)}, got {', '.join(sorted(unknown))}.")
     if beside:
         world, others = beside.stem.rpartition("-")[2], _rows(beside)[0]
-        same = {metric for metric in columns if _column(rows, metric) == _column(others, metric)}
+        apart = {metric for metric in columns if _column(rows, metric) != _column(others, metric)}
         for label, row in others.items():
             rows.setdefault(label, {}).update({f"{metric}, {world}": value for metric, value in row.items()})
-        columns = [name for metric in columns for name in (metric, f"{metric}, {world}")[: 1 + (metric not in same)]]
+        pairs = ([metric, f"{metric}, {world}"] if metric in apart else [metric] for metric in columns)
+        columns = [name for pair in pairs for name in pair]
     return markdown_table(first_column, rows, columns, digits)
 
 

@@ -27,7 +27,7 @@ PIXELS_PER_CELL = io.Int.Input(
 
 
 def zoom_levels(images: Tensor, pixels_per_cell: int) -> Tensor:
-    """IMAGE (N, H, W, C) as a zoom stack (N, 3, H, W); a view, with the colours of `colours_of`.
+    """IMAGE (N, H, W, C) as a zoom stack (N, 3, H, W); the colours are those of `colours_of`.
 
     Raises:
         ValueError: one level, `pixels_per_cell` below 1, or sides that are no multiple of it.

@@ -43,8 +43,8 @@ PAPER_STEPS = 50  # of Fig. 3; the weight decays once per step (section 5.1)
 # k of `direct` divided by the weight. With it palettes are nearer to each other than by `gradient`, and FID is that of
 # MultiDiffusion (`python -m benchmarks.figures sync`).
 DIRECT = 3.0
-# As late as palettes drift apart again: if it ends at 0.1, the distance of palettes is larger, with Multi-Scale
-# Diffusion by a half (`python -m benchmarks.figures msd-sync`).
+# As late as palettes drift apart again. If it ends at 0.1, they end farther apart, most of all with Multi-Scale
+# Diffusion.
 ROLL_OFF = RollOff(full=0.3, none=0.03)
 
 
