@@ -239,6 +239,8 @@ def guidance_shifts(
     x: Tensor, step: Step, denoise: Denoiser, params: JointParams, similarity: Similarity | None = None
 ) -> dict[Window, Tensor] | None:
     """The shifts x^_i - x_i of `guidance: gradient`, (B, C, ..., h, w) for every window of the step; None without."""
+    if step.kept == 1:
+        return None  # a step between two equal noise levels goes nowhere
     windows, canvas = params.windows_at(step), canvas_size(x)
     plan: Sequence[Window] = windows.plan(canvas)
     terms: list[Term] = []

@@ -14,8 +14,8 @@ class Step:
 
     Attributes:
         sigma: noise level of x.
-        kept: r, the factor of x in the step x' = r x + b D, 0 <= r < 1; sigma_next / sigma for Euler. Only guidance by
-            gradients needs it.
+        kept: r, the factor of x in the step x' = r x + b D, 0 <= r <= 1; sigma_next / sigma for Euler. 1 is a step that
+            goes nowhere. Only guidance by gradients needs it.
         index, count: number of the step, from 0, and of all steps; for messages only.
         flow: whether x = (1 - sigma) x0 + sigma n (flow models) or x = x0 + sigma n (all others).
         span: noise levels at the start and the end of the step; None means sigma and kept * sigma (Euler).

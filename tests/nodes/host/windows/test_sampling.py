@@ -17,7 +17,9 @@ from joint_diffusion.core.canvas.fusion import window_weights
 from joint_diffusion.core.canvas.windows import Size, Wrap
 from joint_diffusion.core.methods.multidiffusion import WindowParams
 from joint_diffusion.core.methods.multiscale import MultiScaleParams
+from joint_diffusion.core.methods.syncdiffusion import SyncParams
 from joint_diffusion.core.methods.twindiffusion import CropFusionParams
+from joint_diffusion.nodes.host.settings import settings_of
 from joint_diffusion.nodes.host.windows.patch import with_settings
 from tiny_models import prompt
 
@@ -433,15 +435,30 @@ def test_gradients_refuse_rising_noise_levels(sd15):
         guider.sample(latent, latent, comfy.samplers.sampler_object("euler"), sigmas, disable_pbar=True, seed=1)
 
 
-def test_equal_neighbouring_noise_levels_are_no_trouble(sd15):
+def test_a_second_node_of_a_kind_replaces_the_first_and_says_so(sd15, caplog):
     model = with_settings(sd15, windows=windows(), multiscale=MultiScaleParams())
-    guider = comfy.samplers.CFGGuider(model)
+    with_settings(with_settings(model, windows=windows()), sync=SyncParams())
+    assert not caplog.text
+    replaced = with_settings(model, windows=windows(batch=3))
+    assert "Panorama Windows: this model comes through a second node of this kind; the last one holds" in caplog.text
+    assert settings_of(replaced.model_options).windows == windows(batch=3)
+
+
+@pytest.mark.parametrize("guidance", ["projected", "gradient"])
+def test_a_step_between_equal_noise_levels_goes_nowhere(sd15, guidance):
+    params = MultiScaleParams(guidance=guidance, weight=1.0, scales=3)
+    guider = comfy.samplers.CFGGuider(with_settings(sd15, windows=windows(), multiscale=params))
     guider.set_conds(prompt(1), prompt(2))
-    latent, sigmas = torch.zeros(1, 4, 16, 16), torch.tensor([5.0, 5.0, 1.0, 0.0])
-    result = guider.sample(
-        torch.randn(1, 4, 16, 16), latent, comfy.samplers.sampler_object("euler"), sigmas, disable_pbar=True, seed=1
-    )
-    assert result.isfinite().all()
+    noise = torch.randn(1, 4, 32, 32)
+
+    def sample(*sigmas):
+        euler = comfy.samplers.sampler_object("euler")
+        return guider.sample(noise, torch.zeros_like(noise), euler, torch.tensor(sigmas), disable_pbar=True, seed=1)
+
+    once = sample(5.0, 1.0)
+    assert once.isfinite().all()
+    for sigmas in ((5.0, 5.0, 1.0), (5.0, 1.0, 1.0)):
+        torch.testing.assert_close(sample(*sigmas), once, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("family", ["sd15", "flux"])
