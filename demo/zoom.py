@@ -29,7 +29,7 @@ from .vocabulary import ZOOMS
 
 BLENDINGS = ("pixel", "latent", "mixed", "none")
 SAMPLERS = {"ancestral": 1.0, "euler": 0.0}  # eta of `ancestral_step`
-PROMPTS = tuple(f"summer dusk {zoom} meadow" for zoom in ZOOMS)
+PROMPTS = tuple(f"spring dawn {zoom} meadow" for zoom in ZOOMS)
 
 Merge = Callable[[Tensor, int, int], Tensor]
 

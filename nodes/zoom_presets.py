@@ -122,6 +122,6 @@ PRESETS = {
     ),
     "demo model": Preset(
         2,
-        tuple(f"{zoom} meadow, summer dusk" for zoom in ZOOMS),
+        tuple(f"{zoom} meadow, spring dawn" for zoom in ZOOMS),
     ),
 }

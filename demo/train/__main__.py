@@ -37,11 +37,11 @@ def stored_autoencoder(path: Path, device: str) -> Autoencoder:
 def main(world: World = LANDSCAPES, kept: Path = Path("out/train")) -> None:
     """Entry point; `kept` is the default of that option."""
     parser = argparse.ArgumentParser(description=f"Train the model of the {world.name}.")
-    parser.add_argument("--pictures", type=int, default=2600, help="drawn pictures in the training set")
+    parser.add_argument("--pictures", type=int, default=4100, help="drawn pictures in the training set")
     parser.add_argument("--autoencoder-steps", type=int, default=1500)
     parser.add_argument("--autoencoder-batch", type=int, default=16)
     parser.add_argument("--decoder-steps", type=int, default=2200, help="further steps of the decoder alone")
-    parser.add_argument("--steps", type=int, default=6400, help="steps of the denoiser")
+    parser.add_argument("--steps", type=int, default=17000, help="steps of the denoiser")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2, help="processes that draw")

@@ -14,7 +14,7 @@ from ..model import SIGMA_MAX, SIGMA_MIN, LandscapeUNet, denoised, scaled_input
 from ..text_encoder import TextEncoder
 from ..worlds import LANDSCAPES, World
 from .fit import fit
-from .pictures import window_batch
+from .pictures import chances, window_batch
 
 PEAK = 1.2e-3  # learning rate
 AVERAGED = 0.999  # factor of the old weights in their running mean, which is what is stored
@@ -55,10 +55,11 @@ def train_denoiser(
     model = Diffusion(world).to(device).to(memory_format=torch.channels_last)
     average = copy.deepcopy(model)
     optimiser = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.99), weight_decay=1e-3)
+    picked = chances(pictures)
 
     def batch_loss(step: int) -> Tensor:
         generator = torch.Generator().manual_seed(step)
-        views, ids = window_batch(pictures, latents, batch, np.random.default_rng((2, step)), world)
+        views, ids = window_batch(pictures, latents, picked, batch, np.random.default_rng((2, step)), world)
         sigma = training_sigmas(batch, generator).to(device)[:, None, None, None]
         noise = torch.randn(views.shape, generator=generator).to(device)
         views, ids = views.to(device), ids.to(device)

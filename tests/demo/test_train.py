@@ -1,6 +1,7 @@
 """The training of the bundled model, a few steps of it: it writes what is read, and goes on where it was stopped."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from joint_diffusion.demo.model import LandscapeUNet
 from joint_diffusion.demo.pipeline import loaded
 from joint_diffusion.demo.train import fit as loop
 from joint_diffusion.demo.train.fit import fit
+from joint_diffusion.demo.train.pictures import PICKED, chances
 from torch import nn
 from torch.testing import assert_close
 
@@ -57,6 +59,14 @@ def test_a_minute_is_the_most_that_is_lost(tmp_path, monkeypatch):
     train(tmp_path, steps=40, until=30)
     stored = torch.load(tmp_path / "line.pt", weights_only=True)
     assert 30 - stored["step"] <= 3, "looks at the clock lie 25 s apart, so the last file is at most 75 s old"
+
+
+def test_each_zoom_word_is_picked_by_its_share():
+    words = ["far"] * 30 + ["micro"] * 2
+    picked = chances([SimpleNamespace(zoom=word) for word in words])
+    assert picked.sum() == pytest.approx(1)
+    assert picked[:30].sum() / picked[30:].sum() == pytest.approx(PICKED["far"] / PICKED["micro"])
+    assert sum(PICKED.values()) == pytest.approx(1)
 
 
 def command(folder, *options):

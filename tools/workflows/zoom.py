@@ -5,7 +5,7 @@ from typing import Any
 from .parts import SDXL, SDXL_FILE, WORDS, checkpoint_loader, node, note, prompts, second_row
 
 DISTANCES = ("far", "wide", "near", "close", "detail", "fine", "macro", "micro")
-MEADOW = tuple(f"summer dusk {distance} meadow" for distance in DISTANCES)
+MEADOW = tuple(f"spring dawn {distance} meadow" for distance in DISTANCES)
 INTO_THE_PICTURE = ("summer day far sky mountains lake forest", "summer day wide lake forest", "summer day near forest")
 
 
@@ -117,9 +117,9 @@ GRAPHS = {
             "them. In **Explore Zoom Stack**, click into the picture and turn the wheel.\n\n"
             "**Change:** the lines (two or more); *zoom_factor* in **Zoom Prompts**; the seed; *blending* (*latent* "
             f"needs no VAE, but borders of levels may show). {WORDS}\n\n"
-            "**Expect:** grass in front of an evening sky comes nearer without a jump, down to its fibres. The tiny "
-            "model knows the scale from the eight words for distance. For a real model, describe what is seen on each "
-            "level.",
+            "**Expect:** grass in front of a morning sky comes nearer without a jump, down to its blades and most "
+            "often to a pink flower. The tiny model knows the scale from the eight words for distance. For a real "
+            "model, describe what is seen on each level.",
             420,
         ),
         "model": node("LoadDemoModel", 0),
