@@ -134,15 +134,15 @@ def twins() -> dict:
         "note": note(
             "## Two pictures that fit\n\n"
             "**Twin Images** paints a first picture, a second one that overlaps its right half, and the second once "
-            "more: the twin. In the first half of the steps the twin is aligned with the first picture (Crop Fusion). "
+            "more: the twin. In the first 70 % of the steps the twin is aligned with the first picture (Crop Fusion). "
             "The saved image shows, above, the second picture laid over the first; below, the twin laid over the "
             "first.\n\n"
             "**Change:** *lambda* (small: the twin copies the first; large: it is the second), *stop*, the prompt, the "
             "seed, the model. With another *overlap* or size, change also *right* in the padding and *x* in both "
             f"composites to (1 - overlap) x width. {WORDS}\n\n"
-            "**Expect:** an edge in the upper pair, and a much weaker edge in the lower pair. With other seeds more of "
-            "it may remain; *stop* 0.6 makes it weaker. **Twin Crop Fusion** does the same to all neighbours of a "
-            "panorama.",
+            "**Expect:** an edge in the upper pair, and a weaker edge in the lower pair: over eight seeds, less than a "
+            "third of it. A larger *stop* makes it weaker still, but the twin may break in its middle. **Twin Crop "
+            "Fusion** does the same to all neighbours of a panorama.",
             460,
         ),
         "model": node("LoadDemoModel", 0),
@@ -159,6 +159,7 @@ def twins() -> dict:
             scheduler="karras",
             positive=["positive", 0],
             negative=["negative", 0],
+            stop=0.7,
         )
         | {"size": [300, 520]},
         "decode": node("VAEDecode", 3, samples=["twins", 0], vae=["model", 2]),
