@@ -18,7 +18,7 @@ from ..worlds import LANDSCAPES, World
 
 SHARD = 100  # pictures in a file: less than a minute of drawing
 # Of the windows that the denoiser learns from. More close-ups than are drawn: they are harder to learn.
-PICKED = dict(zip(ZOOMS, (0.26, 0.18, 0.1, 0.1, 0.09, 0.09, 0.09, 0.09), strict=True))
+PICKED: dict[str, float] = dict(zip(ZOOMS, (0.26, 0.18, 0.1, 0.1, 0.09, 0.09, 0.09, 0.09), strict=True))
 
 
 def draw_pictures(count: int, workers: int, kept: Path | None = None, world: World = LANDSCAPES) -> list[Picture]:
