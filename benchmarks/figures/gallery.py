@@ -51,7 +51,7 @@ class Gallery:
         """The kept picture, or what `paint` gives: an image (3, H, W) in [0, 1] and its model calls."""
         path = self.path(what)
         if not path.exists():
-            # On a CPU those of the process, so that other programs do not count.
+            # On a CPU the time of the process, so that other programs do not count.
             clock = time.perf_counter if torch.cuda.is_available() else time.process_time
             start = clock()
             image, views = paint()
