@@ -44,7 +44,7 @@ class ZoomParams:
     width: int = 128
     seed: int = 0
     steps: int = 30
-    cfg: float = 5.0
+    cfg: float = 3.0
     sampler: str = "ancestral"
     blending: str = "mixed"  # `none` paints every level alone
     pixel_steps: int = 1  # mixed: the last steps, in which levels are joined in pixels

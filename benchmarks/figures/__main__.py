@@ -22,6 +22,7 @@ from demo.pipeline import LandscapePipeline
 
 from ..table import RESULTS, Table, Value
 from ..worlds import WORLDS, add_world, table_name
+from .compiled import Compiled
 from .enlarging import enlarge_figure
 from .features import load_features
 from .gallery import KEPT, Gallery
@@ -88,6 +89,7 @@ def options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--results", type=Path, default=RESULTS, help="where table and plot go")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--bfloat16", action="store_true", help="the model in bfloat16: faster on CPUs that have it")
+    parser.add_argument("--compile", action="store_true", help="and compiled: faster again; needs a C++ compiler")
     return parser.parse_args(arguments)
 
 
@@ -97,7 +99,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = options(arguments)
     world = WORLDS[args.world]
     pipeline = LandscapePipeline(args.device, world)
-    gallery = Gallery(args.out, painted_by(world), device=args.device, bfloat16=args.bfloat16)
+    if args.compile:
+        pipeline.unet = Compiled(pipeline.unet)
+    gallery = Gallery(args.out, painted_by(world), device=args.device, bfloat16=args.bfloat16, compiled=args.compile)
     if args.figure in ZOOMING:
         zoom_figure(pipeline, gallery, args, ZOOMING[args.figure])
     elif args.figure == ZOOM_LEVELS:

@@ -2,7 +2,7 @@
 
 import inspect
 import sys
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -82,7 +82,8 @@ class Painter:
     @cached_property
     def without_map(self) -> LandscapePipeline:
         """The same model, but the latents of small pictures are taken for those of large ones."""
-        pipeline = deepcopy(self.pipeline)
+        pipeline = copy(self.pipeline)
+        pipeline.autoencoder = deepcopy(self.pipeline.autoencoder)
         pipeline.autoencoder.half_matrix.copy_(torch.eye(CHANNELS))
         pipeline.autoencoder.half_offset.zero_()
         return pipeline

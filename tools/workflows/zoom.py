@@ -124,7 +124,7 @@ GRAPHS = {
         ),
         "model": node("LoadDemoModel", 0),
         "prompts": zoom_prompts(1, prompts="\n".join(MEADOW)),
-        "sampler": zoom_sampler(2, seed=3, cfg=5.0, blending="mixed", pixel_every=30),
+        "sampler": zoom_sampler(2, seed=3, cfg=3.0, blending="mixed", pixel_every=30),
         **shown("zoom_demo", 3),
     },
     "zoom_photograph_demo": into_a_photograph(),
