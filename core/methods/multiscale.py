@@ -109,7 +109,8 @@ class MultiScaleParams:
         if self.scales:
             return self.scales
         scales, size = 1, canvas
-        while scales < MOST_SCALES and size.height > windows.window.height:
+        # A side of one cell cannot be halved.
+        while scales < MOST_SCALES and size.height > windows.window.height and min(size) >= FACTOR:
             size = downsampled_size(size, FACTOR)
             if any(side < least for side, least in zip(size, least_coarse(windows), strict=True)):
                 break
@@ -135,11 +136,17 @@ def scale_sizes(canvas: Size, scales: int) -> list[Size]:
     return sizes
 
 
+def least_side(scales: int) -> int:
+    """The fewest cells of a side of the canvas: at every scale but the last there must be two, which become one."""
+    return 1 if scales == 1 else FACTOR ** (scales - 2) + 1
+
+
 def check_scales(canvas: Size, windows: WindowParams, params: MultiScaleParams) -> None:
     """Check that the canvas is large enough for the number of scales.
 
     Raises:
-        ValueError: a coarse canvas smaller than `least_coarse`.
+        ValueError: a coarse canvas smaller than `least_coarse`, a canvas smaller than `least_side`, or windows of one
+            cell, of which `gradient` would compare halves.
     """
     scales = params.scales_of(canvas, windows)
     for coarse in scale_sizes(canvas, scales)[1:]:
@@ -151,6 +158,19 @@ def check_scales(canvas: Size, windows: WindowParams, params: MultiScaleParams) 
                     f"be at least {least}{' (it wraps)' if wraps else ''}. Use fewer scales (0 finds "
                     f"out how many, 1 is plain MultiDiffusion) or a canvas of a larger {axis}."
                 )
+    for axis, side, window in zip(("height", "width"), canvas, windows.window, strict=True):
+        if side < least_side(scales):
+            raise ValueError(
+                f"scales: with {scales} scales, each half of the one before, the {axis} of the canvas must be at least "
+                f"{least_side(scales)} latent cells, got {side}. Use fewer scales (0 finds out how many, 1 is plain "
+                f"MultiDiffusion) or a canvas of a larger {axis}."
+            )
+        if scales > 1 and params.needs_gradients and window < FACTOR:
+            raise ValueError(
+                f"guidance: with gradient, Multi-Scale Diffusion compares windows at half their size, so the {axis} of "
+                f"a window must be at least {FACTOR} latent cells, got {window}. Make the windows larger, or choose "
+                "projected."
+            )
 
 
 def projection(target: Tensor, strength: float, wrap: Wrap = NO_WRAP, scale_map: ScaleMap | None = None) -> Correction:

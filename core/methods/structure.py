@@ -19,7 +19,7 @@ from ..canvas.windows import NO_WRAP, Size, Wrap, canvas_size
 from ..correction import RollOff
 from ..step import Step
 from .multidiffusion import WindowParams
-from .multiscale import FACTOR, MOST_SCALES, scale_sizes
+from .multiscale import FACTOR, MOST_SCALES, least_side, scale_sizes
 from .multiscale import ROLL_OFF as BETWEEN
 
 ROLL_OFF = RollOff(full=0.5, none=0.03)
@@ -72,10 +72,11 @@ class StructureParams:
 
 
 def check_structure(canvas: Size, windows: WindowParams, params: StructureParams) -> None:
-    """Check that the canvases between this one and the picture are large enough for the windows.
+    """Check that the canvas and those between it and the picture are large enough. Call it before anything is encoded.
 
     Raises:
-        ValueError: one of them is smaller than a window along an axis that wraps.
+        ValueError: one of those between is smaller than a window along an axis that wraps, or the canvas is smaller
+            than `least_side`.
     """
     for between in scale_sizes(canvas, params.scales - 1)[1:]:
         for axis, side, window, wraps in zip(("height", "width"), between, windows.window, windows.wrap, strict=True):
@@ -85,6 +86,13 @@ def check_structure(canvas: Size, windows: WindowParams, params: StructureParams
                     f"comes down to {side} latent cells and must be at least {window}, a window (it wraps); enlarge by "
                     "at most 2 at a time, make the windows smaller, or turn wrap off."
                 )
+    for axis, side in zip(("height", "width"), canvas, strict=True):
+        if side < least_side(params.scales):
+            raise ValueError(
+                f"structure: the canvas is compared with the picture at 1/{FACTOR ** (params.scales - 1)} of its size, "
+                f"so its {axis} must be at least {least_side(params.scales)} latent cells, got {side}; choose a canvas "
+                f"of a larger {axis}{' or a larger picture' if params.scales > 2 else ''}, or set structure to 0."
+            )
 
 
 def scales_for(enlargement: float) -> int:

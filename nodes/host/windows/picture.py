@@ -7,11 +7,12 @@ from comfy.model_base import BaseModel
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
-from ....core.canvas.windows import Size, Wrap
+from ....core.canvas.windows import Size
 from ....core.correction import RollOff
 from ....core.joint_step import JointParams
+from ....core.methods.multidiffusion import WindowParams
 from ....core.methods.multiscale import FACTOR, MOST_SCALES
-from ....core.methods.structure import StructureParams, scales_for
+from ....core.methods.structure import StructureParams, check_structure, scales_for
 from ..latents import LatentSpace, encode, latent_space
 from ..settings import Picture, joint_params, settings_of
 from .spatial import same_proportions
@@ -29,17 +30,19 @@ class Followed(NamedTuple):
     latent: Tensor
 
 
-def followed(picture: Picture, model: BaseModel, canvas: Size, batch: int, wrap: Wrap) -> Followed:
+def followed(picture: Picture, model: BaseModel, canvas: Size, batch: int, windows: WindowParams) -> Followed:
     """For a canvas of this size and `batch` rows.
 
     Raises:
-        ValueError: other proportions than those of the canvas, an enlargement beyond 1..8, or another batch size.
+        ValueError: other proportions than those of the canvas, an enlargement beyond 1..8, another batch size, or a
+            canvas that is too small.
     """
     space, count = latent_space(model.current_patcher), len(picture.image)
     params = structure_params(picture, space, canvas)
     if count not in (1, batch):
         raise ValueError(f"image: must be 1 picture or {batch}, one for each row of the latent, got {count}.")
-    latent = encode(picture.vae, picture.image, space, params.picture_size(canvas), wrap=wrap)
+    check_structure(canvas, windows, params)
+    latent = encode(picture.vae, picture.image, space, params.picture_size(canvas), wrap=windows.wrap)
     return Followed(params, model.process_latent_in(latent))
 
 

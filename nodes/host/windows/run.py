@@ -71,8 +71,8 @@ class Run:
             self.picture_loss = self.picture_loss.on(noise.device)
         self.picture = None
         if (picture := settings_of(options).picture) is not None and picture.strength > 0:
-            wrap = self.params.windows.wrap
-            structure, latent = followed(picture, self.model, canvas_size(noise), len(noise), wrap)
+            windows = self.params.windows
+            structure, latent = followed(picture, self.model, canvas_size(noise), len(noise), windows)
             self.params, self.picture = replace(self.params, structure=structure), latent.to(noise)
         self.differs_by_step = self.params.differs_by_step
         refuse_caches(options, self.params.guided)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from analytic import convolution, gaussian, single
@@ -245,6 +247,47 @@ def test_more_scales_than_the_canvas_has_are_refused():
     with pytest.raises(ValueError, match=message):
         check_canvas(Size(16, 64), msd(MultiScaleParams(scales=4)))
     check_canvas(Size(16, 64), msd(MultiScaleParams(scales=4, strength=0.0)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(("scales", "least"), [(2, 2), (3, 3), (4, 5)])
+def test_a_canvas_too_small_to_be_halved_is_refused_and_no_other_one(scales, least, turned, kind):
+    plan = WindowParams(window=Size(2, 2), stride=Size(2, 2))
+    params = msd(replace(KINDS[kind], scales=scales), plan)
+    axis = "width" if turned else "height"
+    message = rf"scales: with {scales} scales, .* the {axis} of the canvas must be at least {least} latent cells, got "
+    for side in range(1, 8):
+        canvas = Size(16, side) if turned else Size(side, 16)
+        x = random_canvas(1, 3, *canvas)
+        if side >= least:
+            check_canvas(canvas, params)
+            assert denoise_step(x, step(), convolution(), params).isfinite().all()
+            continue
+        with pytest.raises(ValueError, match=rf"{message}{side}\. Use fewer scales .* or a canvas of a larger {axis}"):
+            check_canvas(canvas, params)
+        with pytest.raises(ValueError, match=r"downsample: sides must be at least 2 cells"):
+            denoise_step(x, step(), convolution(), params)
+
+
+def test_a_canvas_one_cell_wide_is_not_halved_by_itself():
+    plan = WindowParams(window=Size(2, 2), stride=Size(2, 2))
+    assert MultiScaleParams().scales_of(Size(64, 1), plan) == 1
+    assert MultiScaleParams().scales_of(Size(64, 2), plan) == 2
+    params = msd(KINDS["projected"], plan)
+    assert denoise_step(random_canvas(1, 3, 64, 1), step(), convolution(), params).isfinite().all()
+
+
+def test_windows_of_one_cell_have_no_halves_to_compare():
+    plan = WindowParams(window=Size(1, 8), stride=Size(1, 4))
+    message = (
+        r"guidance: with gradient, .* height of a window must be at least 2 latent cells, got 1\. Make the windows"
+    )
+    with pytest.raises(ValueError, match=message):
+        check_canvas(Size(16, 16), msd(replace(KINDS["gradient"], scales=2), plan))
+    params = msd(replace(KINDS["projected"], scales=2), plan)
+    check_canvas(Size(16, 16), params)
+    assert denoise_step(random_canvas(1, 3, 16, 16), step(), convolution(), params).isfinite().all()
 
 
 @pytest.mark.parametrize("kind", KINDS)

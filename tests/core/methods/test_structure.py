@@ -190,6 +190,29 @@ def test_edges_meet_on_the_canvases_in_between_only_if_a_window_fits(scales):
     assert painted(enough).isfinite().all()
 
 
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(("scales", "least"), [(2, 2), (3, 3), (4, 5)])
+def test_a_canvas_too_small_to_be_halved_is_refused_and_no_other_one(scales, least, turned):
+    params = JointParams(windows=WINDOWS, structure=StructureParams(scales=scales, roll_off=ALWAYS))
+
+    def painted(canvas):
+        picture = randn(1, 3, *params.structure.picture_size(canvas))
+        return denoise_step(randn(1, 3, *canvas), STEP, convolution(), params, Aids(picture=picture))
+
+    axis = "width" if turned else "height"
+    message = rf"structure: .* 1/{2 ** (scales - 1)} of its size, so its {axis} .* at least {least} .* got "
+    for side in range(1, 8):
+        canvas = Size(16, side) if turned else Size(side, 16)
+        if side >= least:
+            check_canvas(canvas, params)
+            assert painted(canvas).isfinite().all()
+            continue
+        with pytest.raises(ValueError, match=rf"{message}{side}; choose .* larger {axis}.*, or set structure to 0"):
+            check_canvas(canvas, params)
+        with pytest.raises(ValueError, match=r"downsample: sides must be at least 2 cells"):
+            painted(canvas)
+
+
 def test_the_larger_a_pixel_of_the_picture_the_more_may_be_painted_in_it():
     """A difference that takes the details away at twice the size leaves them at four times the size."""
     details = 0.05 * (-1.0) ** (torch.arange(64)[:, None] + torch.arange(64)).double()

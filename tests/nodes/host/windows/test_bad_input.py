@@ -16,6 +16,7 @@ from joint_diffusion.nodes.multi_scale import MultiScaleGuidance, MultiScaleSamp
 from joint_diffusion.nodes.panorama_decode import PanoramaDecode
 from joint_diffusion.nodes.panorama_plan import PanoramaPlan
 from joint_diffusion.nodes.panorama_windows import PanoramaWindows
+from joint_diffusion.nodes.structure_guidance import StructureGuidance
 from joint_diffusion.nodes.sync_guidance import SyncGuidance
 from joint_diffusion.nodes.twin_crop_fusion import TwinCropFusion
 from safetensors.torch import save_file
@@ -176,6 +177,27 @@ def test_a_canvas_too_small_for_the_scales(sd15, wrap, size, message):
         sample(model, torch.zeros(1, 4, *size))
     with pytest.raises(ValueError, match=message):
         PanoramaPlan.execute(model, {"samples": torch.zeros(1, 4, *size)})
+
+
+@pytest.mark.parametrize("size", [(1, 64), (64, 1), (1, 1)])
+def test_a_canvas_of_one_cell(sd15, size):
+    """Nothing is halved, and before it is refused nothing is encoded: the VAE is none."""
+    latent = torch.zeros(1, 4, *size)
+    axis = "height" if size[0] == 1 else "width"
+    image = torch.rand(1, 8 * size[0], 8 * size[1], 3)
+    models = {
+        rf"structure: .* its {axis} must be at least 2 latent cells, got 1; choose a canvas of a larger {axis}": (
+            StructureGuidance.execute(windowed(sd15), image, SimpleNamespace(patcher=sd15), 1.0).args[0]
+        ),
+        rf"scales: with 2 scales, .* the {axis} of the canvas must be at least 2 latent cells, got 1\. Use fewer": (
+            MultiScaleGuidance.execute(windowed(sd15, window_width=16, window_height=16), scales=2).args[0]
+        ),
+    }
+    for message, model in models.items():
+        with pytest.raises(ValueError, match=message):
+            sample(model, latent)
+        with pytest.raises(ValueError, match=message):
+            PanoramaPlan.execute(model, {"samples": latent})
 
 
 def test_windows_that_move_twice(sd15):
