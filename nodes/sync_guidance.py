@@ -4,6 +4,7 @@ from comfy_api.latest import io
 
 from ..core.methods.syncdiffusion import ANCHORS, GUIDANCES, SyncParams
 from .host.gradients.vae import load_along
+from .host.latents import latent_space, require_vae_of
 from .host.perceptual_weights import LOSSES, load_perception
 from .host.settings import PictureLoss
 from .host.windows.patch import with_settings
@@ -110,6 +111,7 @@ class SyncGuidance(io.ComfyNode):
             return io.NodeOutput(with_settings(model, sync=params, picture_loss=None))
         if vae is None:
             raise ValueError(f"vae: the loss {loss} compares decoded pictures; connect a VAE, or choose latent.")
+        require_vae_of(latent_space(model), vae)
         guided = with_settings(model, sync=params, picture_loss=PictureLoss(vae=vae, perception=load_perception(loss)))
         load_along(guided, vae)
         return io.NodeOutput(guided)

@@ -105,6 +105,7 @@ def encode(
         pixels = image.movedim(-1, 1)
         pixels = comfy.utils.common_upscale(pixels, width, height, "lanczos", "center" if crop else "disabled")
         image = pixels.movedim(1, -1)
+    _require_frames_of(space, vae)
     latents = encode_canvas(vae, image, wrap, progress=progress)
     if space.has_time and latents.ndim == 4:
         latents = latents.unsqueeze(2)
@@ -115,3 +116,28 @@ def encode(
             "use the VAE that belongs to the model."
         )
     return latents
+
+
+def require_vae_of(space: LatentSpace, vae) -> None:
+    """Refuse a VAE that cannot decode the latents of a model, before anything is sampled.
+
+    Raises:
+        ValueError: other channels, another size of cells, or frames that the model does not have.
+    """
+    channels, pixels_per_cell = vae.latent_channels, vae.spacial_compression_decode()
+    if (channels, pixels_per_cell) != (space.channels, space.pixels_per_cell):
+        raise ValueError(
+            f"vae: works on latents of {channels} channels and {pixels_per_cell} pixels per cell, but the model on "
+            f"{space.channels} channels and {space.pixels_per_cell} pixels per cell; "
+            "use the VAE that belongs to the model."
+        )
+    _require_frames_of(space, vae)
+
+
+def _require_frames_of(space: LatentSpace, vae) -> None:
+    # The other way round it works: a VAE without frames is given the only one.
+    if vae.latent_dim == 3 and not space.has_time:
+        raise ValueError(
+            "vae: works on latents with frames, (B, C, T, H, W), but the model on latents without, (B, C, H, W); use "
+            "the VAE that belongs to the model."
+        )

@@ -7,6 +7,7 @@ import comfy.model_management
 import comfy.utils
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from ...core.canvas.decode import DecodeParams, Decoder, decode_in_windows, decode_plan, largest_window
 from ...core.canvas.encode import encode_in_windows
@@ -74,6 +75,8 @@ def encode_canvas(
 
     def encode(view: Tensor) -> Tensor:
         comfy.model_management.throw_exception_if_processing_interrupted()
+        if vae.output_channels == 4 and view.shape[-3] == 3:  # opaque; the host does so for some VAEs only
+            view = functional.pad(view, (0, 0, 0, 0, 0, 1), value=1.0)
         latent = vae.encode(view.movedim(-3, -1))
         if bar is not None:
             bar.update(1)
@@ -93,7 +96,7 @@ def require_latent_of(vae, latent: Tensor) -> None:
     """Refuse what this VAE cannot decode.
 
     Raises:
-        ValueError: several streams at once, a wrong number of dimensions, or channels of another model.
+        ValueError: several streams at once, a wrong number of dimensions, or channels or dimensions of another model.
     """
     if latent.is_nested:
         raise ValueError("samples: this latent holds several streams, such as video and audio; use VAE Decode.")
@@ -106,4 +109,9 @@ def require_latent_of(vae, latent: Tensor) -> None:
         raise ValueError(
             f"samples: this latent has {latent.shape[1]} channels, but the VAE decodes {vae.latent_channels}; "
             "use the VAE that belongs to the model."
+        )
+    if latent.ndim == 4 and vae.latent_dim == 3:
+        raise ValueError(
+            f"samples: this latent has no frames, got shape {tuple(latent.shape)}, but the VAE decodes (B, C, T, H, "
+            "W); use the VAE that belongs to the model."
         )

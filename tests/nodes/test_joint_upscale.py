@@ -8,14 +8,17 @@ import comfy.model_management
 import comfy.model_patcher
 import comfy.samplers
 import pytest
+import tiny_models
 import torch
 from joint_diffusion.core.canvas.windows import Size, Wrap
 from joint_diffusion.core.methods.multidiffusion import WindowParams
+from joint_diffusion.core.methods.structure import restored
 from joint_diffusion.nodes.host.windows.patch import with_settings
 from joint_diffusion.nodes.joint_upscale import JointUpscale, target_size
 from joint_diffusion.nodes.load_demo_model import LoadDemoModel
 from joint_diffusion.nodes.multi_scale import MultiScaleGuidance
 from joint_diffusion.nodes.structure_guidance import StructureGuidance
+from tiny_models import prompt
 from torch import nn
 
 import nodes as host_nodes
@@ -88,6 +91,40 @@ def test_grey_and_transparent_pictures_are_taken_for_colour(demo):
     assert upscale(demo, grey)[0].shape == (1, 256, 256, 3)
     transparent = torch.cat([picture(), torch.zeros(1, 128, 128, 1)], dim=-1)
     assert torch.equal(upscale(demo, transparent)[0], upscale(demo, picture())[0])
+
+
+@pytest.mark.parametrize("structure", [0.0, 0.5, 1.0])
+def test_transparency_that_the_vae_paints_is_kept(structure):
+    """As the host decodes it. The picture says only which colours there are."""
+    vae, image = tiny_models.video_vae(transparent=True), picture(64, 128)
+    tiny = SimpleNamespace(model=tiny_models.qwen_image(), vae=vae, positive=prompt(1), negative=prompt(2))
+    enlarged, latent = upscale(tiny, image, upscale_by=1.0, structure=structure, scheduler="simple")
+    (shown,) = host_nodes.VAEDecode().decode(vae, latent)
+    assert enlarged.shape == shown.shape == (1, 64, 128, 4)
+    assert shown[..., 3].std() > 0
+    assert torch.equal(enlarged[..., 3], shown[..., 3])
+    colours = shown[..., :3].movedim(-1, 1)
+    expected = restored(colours, image.movedim(-1, 1), structure).movedim(1, -1) if structure else shown[..., :3]
+    torch.testing.assert_close(enlarged[..., :3], expected)
+
+
+@pytest.mark.parametrize(
+    ("make_model", "vae", "message"),
+    [
+        (tiny_models.flux, partial(tiny_models.vae, 4), r"vae: works on latents of 4 channels .* 16 channels"),
+        (
+            tiny_models.flux,
+            tiny_models.video_vae,
+            r"vae: works on latents with frames, .*; use the VAE that belongs to",
+        ),
+    ],
+)
+@pytest.mark.parametrize("structure", [0.0, 1.0])
+def test_the_vae_of_another_model_is_refused_before_it_is_sampled(make_model, vae, message, structure, monkeypatch):
+    tiny = SimpleNamespace(model=make_model(), vae=vae(), positive=prompt(1), negative=prompt(2))
+    monkeypatch.setattr(comfy.samplers.CFGGuider, "sample", lambda *_, **__: pytest.fail("sampled"))
+    with pytest.raises(ValueError, match=message):
+        upscale(tiny, picture(64, 64), upscale_by=1.0, structure=structure)
 
 
 def test_structure_guidance_is_the_same_in_the_host_s_own_sampler(demo):

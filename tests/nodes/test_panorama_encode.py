@@ -23,6 +23,15 @@ def test_what_fits_in_one_window_is_the_plain_encode(make_vae):
     assert torch.equal(encode(vae, images), expected)
 
 
+@pytest.mark.parametrize("padded_by_the_host", [False, True])
+def test_a_picture_is_opaque_for_a_vae_with_transparency(padded_by_the_host):
+    vae, image = tiny_models.video_vae(transparent=True), picture()
+    expected = vae.encode(torch.cat([image, torch.ones(1, 64, 256, 1)], dim=-1))
+    if not padded_by_the_host:
+        vae.pad_channel_value = None
+    assert torch.equal(encode(vae, image), expected)
+
+
 def test_windows_cover_the_picture_and_wrap():
     vae, image = tiny_models.vae(), picture(64, 512)
     whole, windows = encode(vae, image), encode(vae, image, window=320)

@@ -114,6 +114,11 @@ def test_a_picture_around_the_canvas_is_seamless_where_it_wraps(content, height)
     assert change(wrapping) < 0.2 * change(plain)
 
 
+def test_the_vae_of_a_model_with_frames_is_refused_by_another_one():
+    with pytest.raises(ValueError, match=r"vae: works on latents with frames, .* model on latents without, .*; use"):
+        latent(128, 64, model=tiny_models.flux(), image=picture(), vae=tiny_models.video_vae())
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -398,6 +398,7 @@ def test_bad_input(output, inputs, message):
     [
         ((1, 16, 3, 8, 8), r"samples: must be single pictures, got a film of 3 latent frames"),
         ((1, 3, 8, 8), "has 3 channels"),
+        ((1, 16, 8, 8), r"samples: this latent has no frames, got shape \(1, 16, 8, 8\)"),
     ],
 )
 def test_a_latent_that_is_no_picture(output, shape, message):

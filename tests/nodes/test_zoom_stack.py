@@ -20,6 +20,7 @@ from joint_diffusion.core.methods.powers_of_ten import blend, render_image
 from joint_diffusion.core.methods.syncdiffusion import SyncParams
 from joint_diffusion.core.zoom.one_space import joined_in_one_space
 from joint_diffusion.nodes.host.demo_model import LandscapeVAE, demo_clip, demo_model
+from joint_diffusion.nodes.host.joined import level_blending
 from joint_diffusion.nodes.host.joined.level_blending import (
     WORKING_STACKS,
     StackBlender,
@@ -150,6 +151,30 @@ def test_transparency_that_the_vae_paints_is_kept(blending):
     shown = vae.decode(latent["samples"][:1]).reshape(64, 64, 4)
     assert shown[..., 3].std() > 0
     torch.testing.assert_close(image[0, :8, ..., 3], shown[:8, :, 3], rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("blending", ["pixel", "latent", "mixed"])
+def test_a_photograph_is_opaque_for_a_vae_that_paints_transparency(blending):
+    prompts = StackPrompts([prompt(1), prompt(2)], prompt(3), ("a", "b"), P)
+    vae, model, joined = tiny_models.video_vae(transparent=True), tiny_models.qwen_image(), []
+    fit = level_blending.fit_photograph
+
+    def watched(levels, photograph, *arguments, **options):
+        joined.append((levels.shape, photograph))
+        return fit(levels, photograph, *arguments, **options)
+
+    options = {"steps": 2, "width": 64, "height": 64, "sampler_name": "euler", "photograph": torch.rand(1, 64, 64, 3)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(level_blending, "fit_photograph", watched)
+        _, image = sample(model, prompts, vae, blending=blending, **options)
+    assert image.shape == (2, 64, 64, 4)
+    in_pixels = [photograph for shape, photograph in joined if shape[1] == 4]
+    assert len(joined) == 2
+    assert bool(in_pixels) == (blending != "latent")
+    for photograph in in_pixels:
+        expected = 2 * options["photograph"][0].movedim(-1, 0) - 1
+        torch.testing.assert_close(photograph[:3], expected, rtol=0, atol=0.01)  # the host resizes in 8 bits
+        assert (photograph[3] == 1).all()
 
 
 def test_a_photograph_is_cropped_to_the_proportions_of_a_level(demo):

@@ -9,12 +9,13 @@ import comfy.utils
 import torch
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
+from torch.nn import functional
 
 from ....core.canvas.decode import Decoder
 from ....core.canvas.windows import Size, canvas_size
 from ....core.methods.powers_of_ten import blend, fit_photograph, render_image
 from ....core.zoom.one_space import joined_in_one_space
-from ..latents import LatentSpace, encode, latent_space, scale_map_of
+from ..latents import encode, latent_space, require_vae_of, scale_map_of
 from ..vae import decoder
 
 Space = Literal["pixel", "latent", "mixed"]
@@ -88,7 +89,7 @@ class StackBlender:
         self._model = model.model
         self._vae = vae
         self._space = latent_space(model)
-        _require_vae_of(self._space, vae)
+        require_vae_of(self._space, vae)
         self._blending = blending
         self._photograph = None if photograph is None else self._fitting(photograph, size)
 
@@ -99,7 +100,8 @@ class StackBlender:
         # Without a progress of its own: the node shows that of the sampler.
         pixels = self._decoded(self._model.process_latent_out(denoised), decoder(self._vae))
         pixels = where_there_is_room(pixels, denoised.device)
-        pixels = self._joined_pixels(pixels, self._photograph and self._photograph.pixels)
+        photograph = self._photograph and _opaque(self._photograph.pixels, pixels.shape[1])
+        pixels = self._joined_pixels(pixels, photograph)
         latent = self._encoded(pixels, canvas_size(denoised)).to(denoised)
         comfy.model_management.load_models_gpu(self.models)  # the VAE may have pushed them out of memory
         return self._model.process_latent_in(latent)
@@ -164,16 +166,11 @@ def where_there_is_room(pixels: Tensor, device: torch.device) -> Tensor:
     return pixels.to(device) if (1 + WORKING_STACKS) * pixels.nbytes <= free else pixels
 
 
+def _opaque(photograph: Tensor, channels: int) -> Tensor:
+    """A photograph (3, H, W) in -1..1 with as many channels as the levels: the VAE may paint transparency."""
+    return functional.pad(photograph, (0, 0, 0, 0, 0, channels - len(photograph)), value=1.0)
+
+
 def _to_image(pixels: Tensor) -> Tensor:
     """(N, 3, H, W) in -1..1 to IMAGE (N, H, W, 3) in 0..1."""
     return ((pixels + 1) / 2).movedim(1, -1)
-
-
-def _require_vae_of(space: LatentSpace, vae) -> None:
-    channels, pixels_per_cell = vae.latent_channels, vae.spacial_compression_decode()
-    if (channels, pixels_per_cell) != (space.channels, space.pixels_per_cell):
-        raise ValueError(
-            f"vae: works on latents of {channels} channels and {pixels_per_cell} pixels per cell, but the model on "
-            f"{space.channels} channels and {space.pixels_per_cell} pixels per cell; "
-            "use the VAE that belongs to the model."
-        )

@@ -15,7 +15,7 @@ from ....core.methods.multiscale import FACTOR
 from ....core.methods.structure import restored, scales_for
 from ..gradients.vae import load_along
 from ..ksampler import sample
-from ..latents import empty, encode, latent_space
+from ..latents import empty, encode, latent_space, require_vae_of
 from ..settings import Picture, joint_params, windows_of
 from ..vae import decode_canvas
 from .patch import with_settings
@@ -47,14 +47,17 @@ def enlarge(
 ) -> tuple[Tensor, Tensor]:
     """Pictures (B, h, w, 3) enlarged, (B, H, W, 3), and the latent that they were decoded from.
 
+    If the VAE paints transparency, the enlarged pictures have 4 channels, as those of VAE Decode.
+
     Raises:
-        ValueError: no picture; other edges that meet than those of Panorama Windows; or edges that meet on a size that
-            is no whole number of steps of the model's grid.
+        ValueError: no picture; the VAE of another model; other edges that meet than those of Panorama Windows; or edges
+            that meet on a size that is no whole number of steps of the model's grid.
     """
     if not len(image):
         raise ValueError("image: must be at least 1 picture, got an empty batch; connect one.")
     _require_edges_of(model, how)
     space = latent_space(model)
+    require_vae_of(space, vae)
     enlargement = max(how.size[0] / image.shape[1], 1.0)
     step = lcm(space.grid, FACTOR ** (scales_for(enlargement) - 1)) * space.pixels_per_cell
     large = _padded(_resized(image, how, upscale_model), how, step)
@@ -75,8 +78,9 @@ def enlarge(
     latent = sample(model, latent_image={"samples": latent}, denoise=denoise, **as_in_ksampler)["samples"]
     pixels = decode_canvas(vae, latent, how.wrap).clamp(0, 1)[:, : how.size[0], : how.size[1]]
     if how.structure > 0:
-        sizes = pixels.movedim(-1, 1), image.to(pixels).movedim(-1, 1)
-        pixels = restored(*sizes, how.structure, how.wrap).movedim(1, -1)
+        colours = pixels[..., :3]  # the picture says nothing of transparency
+        sizes = colours.movedim(-1, 1), image.to(pixels).movedim(-1, 1)
+        colours.copy_(restored(*sizes, how.structure, how.wrap).movedim(1, -1))
     return pixels, latent
 
 

@@ -50,6 +50,12 @@ class TinyVAE:
     spacial_compression_decode = spacial_compression_encode
 
 
+class TinyVideoVAE(TinyVAE):
+    """Of a model whose latents have frames."""
+
+    latent_dim = 3
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -114,6 +120,8 @@ def use_folder(folder, monkeypatch):
         ({"loss": "style"}, r"vae: the loss style compares decoded pictures; connect a VAE, or choose latent"),
         ({"loss": "lpips", "vae": TinyVAE()}, r'(?s)The loss "lpips" needs .*Put vgg16.* into .*Put vgg\.pth .* into '),
         ({"loss": "style", "vae": TinyVAE()}, r'The loss "style" needs weights that are missing'),
+        ({"loss": "style", "vae": TinyVideoVAE()}, r"vae: works on latents with frames, .*; use the VAE that belongs"),
+        ({"loss": "style", "vae": tiny_models.vae(16)}, r"vae: works on latents of 16 channels .* the model on 4 chan"),
         ({"guidance": "matched"}, r"guidance: must be direct or gradient, got 'matched'"),
         ({"anchor_x": -0.5}, r"anchor_x: must be in 0\.\.1 .*got -0\.5"),
         ({"anchor_y": 2.0}, r"anchor_y: must be in 0\.\.1 .*got 2"),
@@ -311,6 +319,10 @@ def test_a_picture_patched_into_the_model(sd15):
         (
             {"samples": {"samples": torch.zeros(4, 32, 32)}},
             r"samples: must be a latent of 4 .* got shape \(4, 32, 32\)",
+        ),
+        (
+            {"vae": TinyVideoVAE()},
+            r"samples: this latent has no frames, got shape \(1, 4, 32, 32\), but .*; use the VAE that belongs",
         ),
     ],
 )
