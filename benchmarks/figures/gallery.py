@@ -8,7 +8,6 @@ appears whole or not at all, so several runs may fill one folder.
 import hashlib
 import json
 import os
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +16,8 @@ import numpy as np
 import torch
 from PIL import Image, PngImagePlugin
 from torch import Tensor
+
+from ..clock import now
 
 KEPT = Path(__file__).parents[1] / "out"
 
@@ -51,11 +52,9 @@ class Gallery:
         """The kept picture, or what `paint` gives: an image (3, H, W) in [0, 1] and its model calls."""
         path = self.path(what)
         if not path.exists():
-            # On a CPU the time of the process, so that other programs do not count.
-            clock = time.perf_counter if torch.cuda.is_available() else time.process_time
-            start = clock()
+            start = now()
             image, views = paint()
-            self._keep(path, image, {"views": views, "seconds": clock() - start})
+            self._keep(path, image, {"views": views, "seconds": now() - start})
             self.painted += 1
         with Image.open(path) as file:
             pixels, cost = np.array(file), json.loads(file.info["cost"])

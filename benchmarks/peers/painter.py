@@ -5,7 +5,6 @@ Import only after `host.start_host`.
 
 import os
 import sys
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -21,6 +20,7 @@ from joint_diffusion.nodes.load_demo_model import LoadDemoModel
 from joint_diffusion.nodes.panorama_decode import PanoramaDecode
 from torch import Tensor
 
+from ..clock import now
 from ..speed.measuring import DEVICE, peak_memory, peak_resident
 
 WINDOW = 16  # latent cells, the side of the model's window
@@ -79,12 +79,12 @@ class DemoPainter:
         """Measure what is done within; what others print goes to stderr, as the tables are printed."""
         cost = Cost()
         hook = self.model.model.diffusion_model.register_forward_pre_hook(partial(_count, cost.rows))
-        start = _now()
+        start = now()
         try:
             with redirect_stdout(sys.stderr):
                 yield cost
         finally:
-            cost.seconds = _now() - start
+            cost.seconds = now() - start
             hook.remove()
 
     def peak(self, work: Callable[[], object]) -> float:
@@ -101,13 +101,6 @@ class DemoPainter:
             warm()
             return peak_memory(work)
         return _in_a_copy(lambda: (warm(), peak_resident(work))[1])
-
-
-def _now() -> float:
-    if DEVICE == "cuda":
-        torch.cuda.synchronize()
-        return time.perf_counter()
-    return time.process_time()
 
 
 def _count(rows: list[int], _network: torch.nn.Module, inputs: tuple[Tensor, ...]) -> None:

@@ -3,7 +3,6 @@
 import re
 import statistics
 import sys
-import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import pairwise
@@ -12,6 +11,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from ..clock import now
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -30,12 +31,10 @@ class Measured(NamedTuple):
 
 
 class Clock(list[float]):
-    """Moments at which steps ended. On a CPU in seconds of this process: waiting for others does not count."""
+    """Moments at which steps ended."""
 
     def __call__(self) -> None:
-        if DEVICE == "cuda":
-            torch.cuda.synchronize()
-        self.append(time.perf_counter() if DEVICE == "cuda" else time.process_time())
+        self.append(now())
 
     @property
     def steps(self) -> list[float]:
