@@ -14,9 +14,9 @@ from core.canvas.windows import Size, Window
 from core.measure.frames import texture_ratios
 from core.methods.multidiffusion import denoise_jointly
 from core.methods.powers_of_ten import blend, render_image, render_noise
+from core.zoom.between_levels import render_frames
 from core.zoom.one_space import joined_in_one_space
 from core.zoom.path import ZoomPath
-from core.zoom.view import render_frames
 from nodes.video_file import write_video
 
 from .autoencoder import CHANNELS, PIXELS_PER_CELL

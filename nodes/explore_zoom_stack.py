@@ -5,8 +5,8 @@ from uuid import uuid4
 from comfy_api.latest import io, ui
 
 from ..core.canvas.windows import canvas_size
+from ..core.zoom.between_levels import zoom_centre
 from ..core.zoom.geometry import levels_nesting
-from ..core.zoom.view import zoom_centre
 from .prompt_lines import lines_of
 from .search_words import ZOOM
 from .zoom_levels import IMAGES, PIXELS_PER_CELL, ZOOM_FACTOR, zoom_levels
@@ -48,7 +48,7 @@ class ExploreZoomStack(io.ComfyNode):
                 f"prompts: must be one line for each of the {len(levels)} levels, got {len(captions)}; or leave it out."
             )
         size = canvas_size(levels)
-        view = {
+        stack = {
             "zoom_factor": zoom_factor,
             "centre": zoom_centre(levels_nesting(levels, zoom_factor, pixels_per_cell), size, zoom_factor)._asdict(),
             "captions": captions,
@@ -57,4 +57,4 @@ class ExploreZoomStack(io.ComfyNode):
         name = f"zoom_{uuid4().hex}"
         saved = ui.ImageSaveHelper.save_images(levels.movedim(1, -1), name, io.FolderType.temp, cls, compress_level=1)
         # Under names of our own: the front end would show `images` a second time, below the explorer.
-        return io.NodeOutput(ui={"zoom_levels": saved, "zoom_view": [view]})
+        return io.NodeOutput(ui={"zoom_levels": saved, "zoom_stack": [stack]})

@@ -6,8 +6,8 @@ import torch
 from comfy_api.latest import InputImpl, io, ui
 
 from ..core.canvas.windows import Size
+from ..core.zoom.between_levels import render_frames
 from ..core.zoom.path import DIRECTIONS, EASINGS, Direction, Easing, ZoomPath
-from ..core.zoom.view import render_frames
 from .host.files import counted, free_memory, output_file, workflow_of
 from .search_words import ZOOM
 from .shared_inputs import require_choice

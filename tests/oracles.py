@@ -402,7 +402,7 @@ def keys_cubic(t, a=-0.5):
     return a * (t**3 - 5 * t**2 + 8 * t - 4) if t < 2 else 0.0
 
 
-def zoom_view(levels, zoom, p, outer, inner, frame):
+def zoom_frame(levels, zoom, p, outer, inner, frame):
     """A zoom stack at a zoom, pixel by pixel: each pixel asks the levels where it lies on them, coarse to fine.
 
     `outer` and `inner` are where level i + 1 begins in level i, and what of it level i shows: row y of level i + 1 is

@@ -15,7 +15,7 @@ async function picture({ filename, subfolder, type }) {
   return image
 }
 
-/** Let the front end see that the graph has changed, so that the view is there after the page is loaded again. */
+/** Let the front end see that the graph has changed, so that the position is there after the page is loaded again. */
 function noticeChange() {
   app.canvas.emitBeforeChange()
   app.canvas.emitAfterChange()
@@ -27,7 +27,8 @@ function keepTouches(event) {
 }
 
 function attach(node) {
-  const explorer = zoomExplorer((view) => (node.properties.zoomView = view), noticeChange)
+  // Saved workflows have the position under this name.
+  const explorer = zoomExplorer((position) => (node.properties.zoomView = position), noticeChange)
   let shown = null
 
   async function show(output) {
@@ -36,7 +37,7 @@ function attach(node) {
     try {
       const pictures = await Promise.all(output.zoom_levels.map(picture))
       if (shown !== output.zoom_levels) return // queued again meanwhile
-      explorer.show({ ...output.zoom_view[0], pictures }, node.properties.zoomView)
+      explorer.show({ ...output.zoom_stack[0], pictures }, node.properties.zoomView)
     } catch {
       explorer.say('The levels are no longer there. Queue again.')
     }

@@ -1,12 +1,12 @@
 // An element in which one zooms through a stack of pictures: wheel, pinch, drag, double click, keys, and level marks.
 
-import { RAMP, borders, layers, limited, zoomedAt } from './zoom_view.mjs'
+import { RAMP, borders, layers, limited, zoomedAt } from './between_levels.mjs'
 
 const WHEEL = 500 // pixels of wheel that enlarge e times
 const KEY_STEP = 0.25 // levels per + or -
 const PAN_STEP = 0.1 // sides of the frame per arrow key
 const MOVE_MS = 450
-const REST_MS = 500 // after this time without a movement, the view is at rest
+const REST_MS = 500 // after this time without a movement, the picture is at rest
 const MIDDLE = { x: 0.5, y: 0.5 }
 const HELP =
   'Wheel, pinch or + and - zoom; drag or arrow keys move; double click zooms in; Home and End go to the ends.'
@@ -31,10 +31,10 @@ const STYLE = `
 `
 
 /**
- * Make an explorer; `onView` hears of every view that the person chooses, `onRest` when it has stayed for a while.
+ * Make an explorer; `onMove` hears of every position that the person chooses, `onRest` when it has stayed for a while.
  * Ask it to `show` levels, and to `stop`.
  */
-export function zoomExplorer(onView, onRest) {
+export function zoomExplorer(onMove, onRest) {
   const make = (tag, parent, more = {}) => parent.appendChild(Object.assign(document.createElement(tag), more))
   const box = Object.assign(document.createElement('div'), { className: 'zoom-explorer', tabIndex: 0 })
   box.setAttribute('role', 'application')
@@ -44,13 +44,13 @@ export function zoomExplorer(onView, onRest) {
   const canvas = make('canvas', box)
   const marks = make('nav', box)
   const caption = make('p', box)
-  caption.setAttribute('aria-hidden', 'true') // it changes while the view moves; the status speaks of a view at rest
+  caption.setAttribute('aria-hidden', 'true') // it changes at every movement; the status speaks once all is at rest
   const status = make('div', box)
   status.setAttribute('role', 'status')
   const layer = document.createElement('canvas')
 
   let stack = null // {count, zoom_factor, centre, captions, pictures}
-  let view = { zoom: 0, x: 0, y: 0 }
+  let position = { zoom: 0, x: 0, y: 0 }
   let frame = { left: 0, top: 0, width: 1, height: 1 } // of the levels on the canvas, in its pixels
   let pending = 0
   let moving = 0
@@ -71,8 +71,8 @@ export function zoomExplorer(onView, onRest) {
   watcher.observe(box)
 
   function look(next) {
-    view = limited(stack, next)
-    onView(view)
+    position = limited(stack, next)
+    onMove(position)
     redraw()
     clearTimeout(resting)
     resting = setTimeout(() => {
@@ -83,7 +83,7 @@ export function zoomExplorer(onView, onRest) {
 
   function moveTo(next) {
     cancelAnimationFrame(moving)
-    const from = view
+    const from = position
     const to = limited(stack, next)
     if (matchMedia('(prefers-reduced-motion: reduce)').matches) return look(to)
     const begin = performance.now()
@@ -115,7 +115,7 @@ export function zoomExplorer(onView, onRest) {
     context.beginPath()
     context.rect(0, 0, frame.width, frame.height)
     context.clip()
-    for (const one of layers(stack, view)) drawLayer(context, one)
+    for (const one of layers(stack, position)) drawLayer(context, one)
     context.restore()
     tell()
   }
@@ -156,24 +156,24 @@ export function zoomExplorer(onView, onRest) {
 
   /** The zoom and the prompt of the nearest level. */
   function placeInWords() {
-    const place = `${view.zoom.toFixed(1)} of ${stack.count - 1}`
-    const prompt = stack.captions[Math.round(view.zoom)]
+    const place = `${position.zoom.toFixed(1)} of ${stack.count - 1}`
+    const prompt = stack.captions[Math.round(position.zoom)]
     return prompt ? `${place}: ${prompt}` : place
   }
 
   function tell() {
-    const near = Math.round(view.zoom)
+    const near = Math.round(position.zoom)
     const words = placeInWords()
     if (caption.textContent !== words) caption.textContent = caption.title = words
     ;[...marks.children].forEach((mark, level) => mark.setAttribute('aria-current', String(level === near)))
   }
 
-  /** What a person hears who does not see the picture: also where the view is, as arrow keys would else be silent. */
+  /** What a person hears who does not see the picture: also where that is, as arrow keys would else be silent. */
   function tellStatus() {
     const aside = (moved, positive, negative) =>
       Math.round(Math.abs(moved) * 100) ? [`${Math.round(Math.abs(moved) * 100)}% ${moved > 0 ? positive : negative}`] : []
     // The picture moves to the right when the person looks to the left.
-    const places = [...aside(view.x, 'left', 'right'), ...aside(view.y, 'up', 'down')]
+    const places = [...aside(position.x, 'left', 'right'), ...aside(position.y, 'up', 'down')]
     status.textContent = `Zoom ${placeInWords()}. ${places.length ? `Moved ${places.join(', ')}` : 'In the middle'}.`
   }
 
@@ -197,7 +197,7 @@ export function zoomExplorer(onView, onRest) {
   listen(box, 'wheel', (event) => {
     cancelAnimationFrame(moving)
     const pixels = event.deltaY * [1, 16, 400][event.deltaMode] * (event.ctrlKey ? 5 : 1) // ctrl: a pinch on a touchpad
-    look(zoomedAt(stack, view, -pixels / WHEEL / Math.log(stack.zoom_factor), placeOf(event)))
+    look(zoomedAt(stack, position, -pixels / WHEEL / Math.log(stack.zoom_factor), placeOf(event)))
   })
   listen(canvas, 'pointerdown', (event) => {
     if (event.button) return false
@@ -211,13 +211,13 @@ export function zoomExplorer(onView, onRest) {
     const before = grip()
     pointers.set(event.pointerId, placeOf(event))
     const now = grip()
-    const moved = { zoom: view.zoom, x: view.x + now.x - before.x, y: view.y + now.y - before.y }
+    const moved = { zoom: position.zoom, x: position.x + now.x - before.x, y: position.y + now.y - before.y }
     const wider = before.spread ? Math.log(now.spread / before.spread) / Math.log(stack.zoom_factor) : 0
     look(zoomedAt(stack, moved, Number.isFinite(wider) ? wider : 0, now))
   })
   for (const name of ['pointerup', 'pointercancel'])
     listen(canvas, name, (event) => void pointers.delete(event.pointerId))
-  listen(canvas, 'dblclick', (event) => moveTo(zoomedAt(stack, view, event.shiftKey ? -1 : 1, placeOf(event))))
+  listen(canvas, 'dblclick', (event) => moveTo(zoomedAt(stack, position, event.shiftKey ? -1 : 1, placeOf(event))))
 
   /** The middle of the pointers that hold the picture, and how far two of them are apart. */
   function grip() {
@@ -226,12 +226,12 @@ export function zoomExplorer(onView, onRest) {
     return { x: (one.x + other.x) / 2, y: (one.y + other.y) / 2, spread }
   }
 
-  const by = (x, y) => moveTo({ ...view, x: view.x + x * PAN_STEP, y: view.y + y * PAN_STEP })
+  const by = (x, y) => moveTo({ ...position, x: position.x + x * PAN_STEP, y: position.y + y * PAN_STEP })
   const KEYS = {
-    '+': () => moveTo(zoomedAt(stack, view, KEY_STEP, MIDDLE)),
-    '-': () => moveTo(zoomedAt(stack, view, -KEY_STEP, MIDDLE)),
-    PageUp: () => moveTo(zoomedAt(stack, view, 1, MIDDLE)),
-    PageDown: () => moveTo(zoomedAt(stack, view, -1, MIDDLE)),
+    '+': () => moveTo(zoomedAt(stack, position, KEY_STEP, MIDDLE)),
+    '-': () => moveTo(zoomedAt(stack, position, -KEY_STEP, MIDDLE)),
+    PageUp: () => moveTo(zoomedAt(stack, position, 1, MIDDLE)),
+    PageDown: () => moveTo(zoomedAt(stack, position, -1, MIDDLE)),
     ArrowLeft: () => by(1, 0),
     ArrowRight: () => by(-1, 0),
     ArrowUp: () => by(0, 1),
@@ -247,8 +247,8 @@ export function zoomExplorer(onView, onRest) {
 
   return {
     element: box,
-    /** Show a stack {zoom_factor, centre, captions, pictures} from a view on, or as near to that view as it has one. */
-    show(next, from = view) {
+    /** Show a stack {zoom_factor, centre, captions, pictures} from a position on, or as near to it as it has one. */
+    show(next, from = position) {
       cancelAnimationFrame(moving)
       stack = { ...next, count: next.pictures.length }
       marks.replaceChildren()
@@ -258,7 +258,7 @@ export function zoomExplorer(onView, onRest) {
         mark.setAttribute('aria-label', `Go to level ${level}: ${title}`)
         mark.onclick = () => moveTo({ zoom: level, x: 0, y: 0 })
       })
-      view = limited(stack, from)
+      position = limited(stack, from)
       redraw()
       tellStatus()
     },

@@ -174,8 +174,8 @@ def true_zoom(palette: str, seed: int, world: World, zoom_factor: int, levels: i
     """(N, 3, H, W): a scene of the world with what its zooms show in the middle, the most zoomed out first."""
     drawn, size = true_scene(palette, seed, world), (ZoomParams.height, ZoomParams.width)
     centre = (10.0 + seed, PROMPTS[world.name].middle)
-    views = [world.render(drawn, *size, zoom=zoom_factor**level, centre=centre) for level in range(levels)]
-    return torch.stack([torch.from_numpy(level.image).permute(2, 0, 1) for level in views]).clamp(0, 1).float()
+    pictures = [world.render(drawn, *size, zoom=zoom_factor**level, centre=centre) for level in range(levels)]
+    return torch.stack([torch.from_numpy(level.image).permute(2, 0, 1) for level in pictures]).clamp(0, 1).float()
 
 
 def _intervals(measured: Sequence[Tensor]) -> dict[str, Value]:

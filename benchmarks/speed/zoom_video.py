@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 
 from core.methods.powers_of_ten import render_image
+from core.zoom.between_levels import render_frames
 from core.zoom.path import ZoomPath
-from core.zoom.view import render_frames
 from nodes.video_file import ENCODERS, picture_of, write_pictures, write_video
 
 from ..table import RESULTS, Table

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ..canvas.windows import Window, canvas_size
+from ..zoom.between_levels import level_span, render_frames, zoom_centre
 from ..zoom.geometry import levels_nesting
-from ..zoom.view import level_span, render_frames, zoom_centre
 
 BLURS = (1, 3, 7)  # pixels: the sides of the means between which the bands lie
 STRIP = 16  # a strip beside the border is this part of the side of a level wide
@@ -33,7 +33,7 @@ def texture_ratios(levels: Tensor, zoom_factor: int, pixels_per_cell: int = 1) -
 def texture_ratios_between(
     levels: Tensor, zooms: Sequence[float], zoom_factor: int, pixels_per_cell: int = 1
 ) -> Tensor:
-    """The same in frames of the video, as `zoom.view.render_at` shows them: (M,).
+    """The same in frames of the video, as `zoom.between_levels.render_at` shows them: (M,).
 
     Args:
         levels, zoom_factor, pixels_per_cell: as in `texture_ratios`.

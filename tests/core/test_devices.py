@@ -22,8 +22,8 @@ from joint_diffusion.core.perception.similarity import PictureSimilarity
 from joint_diffusion.core.perception.style import Style
 from joint_diffusion.core.perception.vgg import vgg_shapes
 from joint_diffusion.core.step import Step
+from joint_diffusion.core.zoom.between_levels import render_at
 from joint_diffusion.core.zoom.one_space import joined_in_one_space
-from joint_diffusion.core.zoom.view import render_at
 from two_devices import ELSEWHERE, Elsewhere, second_device
 
 WINDOWS = WindowParams(window=Size(8, 8), stride=Size(4, 4), wrap=Wrap(x=True), batch=5)
@@ -99,7 +99,7 @@ METHODS = {
     "blend decoded": (lambda x: blend(x, 2, decoded=True), LEVELS),
     "photograph": (lambda x: fit_photograph(x, x[0] + 1, 2), LEVELS),
     "zoom in one space": (zoom_in_one_space, LEVELS),
-    "zoom view": (lambda x: render_at(x, 1.3, 2, Size(20, 22)), LEVELS),
+    "zoom frame": (lambda x: render_at(x, 1.3, 2, Size(20, 22)), LEVELS),
     "metrics": (style_distance, random(1, 3, 16, 40)),
 }
 

@@ -10,8 +10,8 @@ from browser import READY, front_end, why_not
 from comfy_server import PACK
 from joint_diffusion.core.canvas.windows import Size
 from joint_diffusion.core.methods.powers_of_ten import render_image
+from joint_diffusion.core.zoom.between_levels import appearance, borders, level_span, render_at, zoom_centre
 from joint_diffusion.core.zoom.geometry import nesting
-from joint_diffusion.core.zoom.view import appearance, borders, level_span, render_at, zoom_centre
 from joint_diffusion.nodes.explore_zoom_stack import ExploreZoomStack
 from PIL import Image
 
@@ -52,7 +52,7 @@ def test_it_sends_the_levels_and_how_they_nest(server, graph):
     sent = run.outputs["explore"]
     assert "images" not in sent, "the front end would show them twice"
     centre = zoom_centre(nesting(Size(SIDE, SIDE), P), Size(SIDE, SIDE), P)
-    assert sent["zoom_view"] == [{"zoom_factor": P, "centre": {"y": centre.y, "x": centre.x}, "captions": []}]
+    assert sent["zoom_stack"] == [{"zoom_factor": P, "centre": {"y": centre.y, "x": centre.x}, "captions": []}]
     levels = smooth_levels().permute(0, 2, 3, 1).numpy()
     for level, saved in zip(levels, sent["zoom_levels"], strict=True):
         query = "&".join(f"{key}={value}" for key, value in saved.items())
@@ -94,7 +94,7 @@ def no_complaints(request):
         editor.complaints.clear()
 
 
-MODULE = f"/extensions/{PACK}/zoom_view.mjs"
+MODULE = f"/extensions/{PACK}/between_levels.mjs"
 BOX, NODE_OF = ".zoom-explorer:visible", "app.graph.nodes.find(node => node.type === 'ExploreZoomStack')"
 STILL = 700  # ms: longer than the explorer's own movements
 
@@ -136,7 +136,7 @@ def test_moving_aside_keeps_the_point_under_the_pointer_and_ends_where_the_level
           const stack = {count: 5, zoom_factor: 2, centre: {x: 0.5, y: 0.5}}
           const from = {zoom: 2, x: 0.1, y: -0.2}, at = {x: 0.6, y: 0.4}
           const to = zoomedAt(stack, from, 0.3, at)
-          const point = (view) => (at.x - levelSpan(0.5, 2, view.zoom, 2, view.x).start) / 2 ** (view.zoom - 2)
+          const point = ({zoom, x}) => (at.x - levelSpan(0.5, 2, zoom, 2, x).start) / 2 ** (zoom - 2)
           const uncovered = []
           for (let zoom = 0; zoom <= 4; zoom += 0.13)
             for (const [x, y] of [[9, 9], [-9, 0], [0, 0]]) {
@@ -232,7 +232,7 @@ def test_keys_marks_and_double_click(editor, graph):
 
 
 @needs_browser
-def test_dragging_moves_the_view_and_not_the_node(editor, graph):
+def test_dragging_moves_the_picture_and_not_the_node(editor, graph):
     x, y = explore(editor, graph)
     page = editor.page
     page.mouse.click(x, y)
@@ -245,9 +245,9 @@ def test_dragging_moves_the_view_and_not_the_node(editor, graph):
     page.mouse.move(x + 60, y + 30, steps=4)
     page.mouse.up()
     page.wait_for_timeout(200)
-    view = page.evaluate(f"{NODE_OF}.properties.zoomView")
+    position = page.evaluate(f"{NODE_OF}.properties.zoomView")
     side = seen(editor)[1]
-    assert [view["x"] * side, view["y"] * side] == pytest.approx([60, 30], abs=1.5)
+    assert [position["x"] * side, position["y"] * side] == pytest.approx([60, 30], abs=1.5)
     assert page.evaluate(f"[...{NODE_OF}.pos]") == before
 
 
@@ -281,8 +281,8 @@ def test_fingers_zoom_and_move_the_picture_and_not_the_graph(editor, graph):
     fingers.move([(x - 40 - step, y) for step in steps], [(x + 40 + step, y) for step in steps])
     assert zoom_of(editor) == pytest.approx(math.log(2) / math.log(P), abs=0.02)
     fingers.move([(x + step, y + step / 2) for step in steps])
-    view = page.evaluate(f"{NODE_OF}.properties.zoomView")
-    assert [view["x"] * side, view["y"] * side] == pytest.approx([40, 20], abs=1.5)
+    position = page.evaluate(f"{NODE_OF}.properties.zoomView")
+    assert [position["x"] * side, position["y"] * side] == pytest.approx([40, 20], abs=1.5)
     for _ in range(2):  # a double tap
         fingers.move([(x, y)])
     page.wait_for_timeout(STILL)
@@ -291,7 +291,7 @@ def test_fingers_zoom_and_move_the_picture_and_not_the_graph(editor, graph):
 
 
 @needs_browser
-def test_the_view_survives_queueing_again_and_loading_the_workflow(editor, graph):
+def test_the_position_survives_queueing_again_and_loading_the_workflow(editor, graph):
     explore(editor, graph)
     page = editor.page
     page.locator(BOX).focus()
@@ -303,7 +303,7 @@ def test_the_view_survives_queueing_again_and_loading_the_workflow(editor, graph
     assert differs_from(editor, 1.0) < TOLERANCE
     workflow, prompt = editor.serialised()
     (inputs,) = [node["inputs"] for node in prompt.values() if node["class_type"] == "ExploreZoomStack"]
-    assert inputs.keys() == {"images", "zoom_factor", "pixels_per_cell"}, "the view is no input"
+    assert inputs.keys() == {"images", "zoom_factor", "pixels_per_cell"}, "the position is no input"
     editor.load(workflow)
     page.wait_for_timeout(STILL)
     assert page.locator(BOX).count() == 1
@@ -315,7 +315,7 @@ def test_the_view_survives_queueing_again_and_loading_the_workflow(editor, graph
 
 
 @needs_browser
-def test_the_view_survives_loading_the_page_again(editor, graph):
+def test_the_position_survives_loading_the_page_again(editor, graph):
     explore(editor, graph)
     page = editor.page
     page.locator(BOX).focus()

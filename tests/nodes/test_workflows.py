@@ -244,9 +244,9 @@ def test_a_zoom_nests_and_is_seen_as_a_video_and_in_the_explorer(server, name, c
     prompt = quick(PROMPTS[name])
     run = server.run(prompt)
     shown = run.outputs[node_of(prompt, "ExploreZoomStack")]
-    (view,) = shown["zoom_view"]
-    assert view["zoom_factor"] == 2
-    assert len(view["captions"]) == count
+    (stack,) = shown["zoom_stack"]
+    assert stack["zoom_factor"] == 2
+    assert len(stack["captions"]) == count
     run.outputs["levels"] = {"images": shown["zoom_levels"]}
     levels = server.images(run, "levels")
     assert levels.shape == (count, 128, 128, 3)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 from host import ROOT
+from joint_diffusion.core.zoom.between_levels import render_at
 from joint_diffusion.core.zoom.path import ZoomPath
-from joint_diffusion.core.zoom.view import render_at
 from joint_diffusion.nodes import zoom_video
 from joint_diffusion.nodes.video_file import ENCODERS, write_video
 from joint_diffusion.nodes.zoom_video import ZoomFrames
@@ -117,7 +117,7 @@ def test_memory_does_not_grow_with_the_length(tmp_path):
     code = (
         "import re, sys, torch; torch.set_grad_enabled(False)\n"
         "from pathlib import Path\n"
-        "from core.zoom.view import render_frames\n"
+        "from core.zoom.between_levels import render_frames\n"
         "from nodes.video_file import write_video\n"
         "peak = lambda: int(re.findall(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[0]) / 1024\n"
         "levels = torch.rand(2, 3, 256, 256)\n"

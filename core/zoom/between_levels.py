@@ -2,7 +2,7 @@
 
 All levels share one fixed point, the zoom centre c. Positions are fractions of a side. At zoom z, level k begins at
 c (1 - q) in the frame and has the length q = p^(z - k): 1 is the whole frame, 1 / p is the middle of the level before.
-`web/zoom_view.mjs` has the same formulas.
+`web/between_levels.mjs` has the same formulas.
 """
 
 import math

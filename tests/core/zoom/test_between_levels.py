@@ -7,8 +7,8 @@ import pytest
 import torch
 from joint_diffusion.core.canvas.windows import Size
 from joint_diffusion.core.methods.powers_of_ten import render_image
+from joint_diffusion.core.zoom.between_levels import borders, level_span, render_at, render_frames, zoom_centre
 from joint_diffusion.core.zoom.geometry import nesting
-from joint_diffusion.core.zoom.view import borders, level_span, render_at, render_frames, zoom_centre
 from torch.testing import assert_close
 
 SIZES = [(24, 24), (17, 30)]
@@ -25,7 +25,7 @@ def noise(count, height, width, dtype=torch.float64):
 def test_it_is_the_literal_loop(size, zoom_factor, zoom):
     levels = noise(3, *size)
     (outer, inner), frame = nesting(Size(*size), zoom_factor), Size(13, 21)
-    expected = oracles.zoom_view(levels, zoom, zoom_factor, outer[:2], inner[:2], frame)
+    expected = oracles.zoom_frame(levels, zoom, zoom_factor, outer[:2], inner[:2], frame)
     assert_close(render_at(levels, zoom, zoom_factor, frame), expected, rtol=0, atol=1e-12)
 
 
