@@ -216,7 +216,9 @@ def multiscale_term(
         size = canvas_size(canvas)
         batches = windows.batches(windows.plan(size))
         shifts = window_shifts(canvas, step, denoise, batches, [_distance_term(target, size, step, weight)])
-        # Line 8 of Algorithm 1: the shifted views are denoised, stepped and fused.
+        # Line 8 of Algorithm 1: the shifted views are denoised, stepped and fused. The factor of the shifts is that of
+        # `_stepped`, which adds no noise. `Step.shift_kept` is that of the sampler, which may add some: in flow models
+        # it then differs.
         denoised = denoise_jointly(canvas, step.sigma, denoise, windows, shifts, kept / (1 - kept))
         target = _stepped(canvas, denoised, kept)
     return _distance_term(target, canvas_size(x), step, weight)
