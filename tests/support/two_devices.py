@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from joint_diffusion.nodes.host.gradients.nested import changed, taken_apart
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map_only
 
 ELSEWHERE = torch.device("meta")
 
@@ -65,7 +65,7 @@ class _TwoDevices(TorchDispatchMode):
 
     def __torch_dispatch__(self, operation, _types, args=(), kwargs=None):
         result = _computed(operation, args, kwargs or {}, self.waits)
-        made = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Elsewhere)]
+        made = [leaf for leaf in taken_apart(result)[0] if isinstance(leaf, Elsewhere)]
         if not self.has_float64 and any(tensor.dtype == torch.float64 for tensor in made):
             raise TypeError(f"{operation.overloadpacket.__name__}: this device has no float64")
         return result
@@ -74,7 +74,7 @@ class _TwoDevices(TorchDispatchMode):
 def _computed(operation, args, kwargs, waits: list[str]):
     """What the operation gives on the CPU, as tensors of the device where a GPU would have it."""
     name, device = operation.overloadpacket.__name__, kwargs.get("device")
-    tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+    tensors = [leaf for leaf in taken_apart((args, kwargs))[0] if isinstance(leaf, Tensor)]
     if any(tensor.is_meta and not isinstance(tensor, Elsewhere) for tensor in tensors):
         raise NotImplementedError(f"{name} got a tensor that torch has made elsewhere by itself, so without numbers.")
     away = [tensor for tensor in tensors if isinstance(tensor, Elsewhere)]
@@ -87,13 +87,19 @@ def _computed(operation, args, kwargs, waits: list[str]):
     if name in READING or (name in COPIES and (mixed or lands_away != bool(away))) or (name in INDEXING and mixed):
         waits.append(name)
     known = {id(tensor.here): tensor for tensor in away}  # what is changed in place is given back as it came
-    args, kwargs = tree_map_only(Elsewhere, lambda tensor: tensor.here, (args, kwargs))
+    args, kwargs = changed((args, kwargs), lambda leaf: leaf.here if isinstance(leaf, Elsewhere) else leaf)
     if device is not None:
         kwargs["device"] = torch.device("cpu")
     result = operation(*args, **kwargs)
     if not lands_away or (name == "copy_" and not isinstance(tensors[0], Elsewhere)):
         return result
-    return tree_map_only(Tensor, lambda t: known[id(t)] if id(t) in known else Elsewhere(t), result)
+
+    def there(leaf):
+        if id(leaf) in known:
+            return known[id(leaf)]
+        return Elsewhere(leaf) if isinstance(leaf, Tensor) else leaf
+
+    return changed(result, there)
 
 
 def _refuse_mixture(name: str, args, tensors: list[Tensor]) -> None:

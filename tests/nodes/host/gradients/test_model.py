@@ -22,9 +22,9 @@ from comfy.patcher_extension import CallbacksMP, WrappersMP
 from joint_diffusion.nodes.host.gradients.half_precision import evenly_scaled
 from joint_diffusion.nodes.host.gradients.inference_tensors import thawed
 from joint_diffusion.nodes.host.gradients.model import input_gradients
+from joint_diffusion.nodes.host.gradients.nested import taken_apart
 from joint_diffusion.nodes.host.gradients.saved_tensors import Backpropagation, saved_tensors_survive_writes
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
 LATENTS = {
     "sd15": (4, 16, 16),
@@ -368,8 +368,8 @@ def traces(guider: comfy.samplers.CFGGuider, model_options: dict) -> dict[str, A
     net = guider.conds["positive"][0]["control"]
     found: dict[str, Any] = {
         "modes": (comfy.model_management.in_training, torch.is_grad_enabled(), torch.is_inference_mode_enabled()),
-        "conds": (id(guider.conds), [id(leaf) for leaf in tree_leaves(guider.conds)]),
-        "model_options": [id(leaf) for leaf in tree_leaves(model_options)],
+        "conds": (id(guider.conds), [id(leaf) for leaf in taken_apart(guider.conds)[0]]),
+        "model_options": [id(leaf) for leaf in taken_apart(model_options)[0]],
         "control": {name: id(value) for name, value in vars(net).items()},
     }
     for root in (guider.inner_model, net.control_model):

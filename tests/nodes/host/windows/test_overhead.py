@@ -16,10 +16,10 @@ from joint_diffusion.core.methods.multiscale import MultiScaleParams
 from joint_diffusion.core.methods.syncdiffusion import SyncParams
 from joint_diffusion.core.methods.twindiffusion import CropFusionParams
 from joint_diffusion.nodes.host.demo_model import demo_model
+from joint_diffusion.nodes.host.gradients.nested import taken_apart
 from joint_diffusion.nodes.host.windows.patch import with_settings
 from moves import Moves
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 pytestmark = pytest.mark.usefixtures("inference_mode")
 
@@ -37,9 +37,8 @@ class Operations(TorchDispatchMode):
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         result = function(*args, **(kwargs or {}))
         self.names[str(function)] += 1
-        if isinstance(result, torch.Tensor) and not any(
-            isinstance(x, torch.Tensor) for x in tree_leaves((args, kwargs))
-        ):
+        given, _ = taken_apart((args, kwargs))
+        if isinstance(result, torch.Tensor) and not any(isinstance(x, torch.Tensor) for x in given):
             self.made[str(function)] += 1
         return result
 
