@@ -8,6 +8,7 @@ from typing import Any
 
 import comfy.model_base
 import comfy.supported_models
+import tiny_models
 import torch
 from comfy.ldm.models.autoencoder import AutoencoderKL
 from comfy.sd import VAE
@@ -45,16 +46,6 @@ FLUX = {
 }
 FEW_BLOCKS = {"depth": 4, "depth_single_blocks": 8}
 WHOLE_FLUX = 40 * 2**30  # bytes that all blocks need, with room for the windows
-TINY_FLUX = {
-    "vec_in_dim": 32,
-    "context_in_dim": 64,
-    "hidden_size": 64,
-    "mlp_ratio": 2.0,
-    "num_heads": 2,
-    "depth": 1,
-    "depth_single_blocks": 1,
-    "axes_dim": [8, 12, 12],
-}
 
 
 def sd15(dtype: torch.dtype, tiny: bool) -> Subject:
@@ -69,7 +60,7 @@ def sdxl(dtype: torch.dtype, tiny: bool) -> Subject:
 
 def flux(dtype: torch.dtype, tiny: bool) -> Subject:
     """Flux in shape; where memory does not hold it with fewer blocks, but of the real width."""
-    few: dict[str, Any] = TINY_FLUX if tiny else {} if device.free_memory() > WHOLE_FLUX else FEW_BLOCKS
+    few: dict[str, Any] = tiny_models.FLUX if tiny else {} if device.free_memory() > WHOLE_FLUX else FEW_BLOCKS
     shape = FLUX | few
     name = "flux" if tiny or not few else "flux with a fifth of its blocks"
     classes = comfy.supported_models.Flux, comfy.model_base.Flux

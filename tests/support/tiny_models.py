@@ -1,6 +1,6 @@
 """Tiny models of the host's own classes with random weights: the real code paths, in milliseconds on a CPU.
 
-Import only from tests/nodes: this needs ComfyUI. Every builder gives a ModelPatcher.
+Needs ComfyUI: import only from tests/nodes, or after `benchmarks.host.start_host`. Every builder gives a ModelPatcher.
 """
 
 from functools import partial
