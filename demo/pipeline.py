@@ -61,7 +61,7 @@ class LandscapePipeline:
         self.text = loaded(text, world.denoiser, "text.", world).to(self.device)
         unet = loaded(LandscapeUNet(CHANNELS), world.denoiser, "unet.", world)
         # With channels_last, convolutions of this model are about a third faster on CPUs.
-        self.unet = unet.to(self.device).to(memory_format=torch.channels_last)
+        self.unet: nn.Module = unet.to(self.device).to(memory_format=torch.channels_last)
         self.autoencoder = load_autoencoder(world).to(self.device).to(memory_format=torch.channels_last)
         self.views = 0  # views denoised so far; cond and uncond count once
 

@@ -10,6 +10,7 @@ ladder. The next is the autoencoder alone, and the last is all of the model.
 PSNR            of true windows through the autoencoder, in decibels
 lattice         the strongest line that the decoder could print: power of the picture at a multiple of the frequency of
                 its cells, divided by that of the frequencies around it. 1 is no line
+error           of the denoiser, mean over noise levels, weighted as in training: 1 if it knew nothing of the picture
 """
 
 import argparse
@@ -40,9 +41,10 @@ FIRST = 700_000  # seed of the first picture, far from those of the training set
 WINDOWS = 192  # for each zoom word, and as many others to compare with
 EACH = 2  # windows of one picture
 STEPS, CFG = 20, 2.0
+ERROR_AT = (0.3, 1.0, 3.0, 10.0)  # noise levels
 FROM = (0.5, 2.0, 8.0)  # noise levels from which true latents are sampled down
 AROUND, APART = 6, 2  # bins: the frequencies that a line is compared with, and those that belong to it
-METRICS = ("PSNR", "lattice, true", "lattice, through the autoencoder", "lattice, painted")
+METRICS = ("PSNR", "lattice, true", "lattice, through the autoencoder", "lattice, painted", "error")
 METRICS += (
     "FID, true",
     "FID, through the autoencoder",
@@ -71,8 +73,11 @@ def true_windows(zoom: str, count: int, seed: int, world: World) -> Windows:
 
 
 def lattice(images: Tensor) -> float:
-    """The strongest of the lines at multiples of one cell, 8 x 8 pixels, in the mean power spectrum of grey images."""
-    grey = images.mean(dim=1)
+    """The strongest of the lines at multiples of one cell, 8 x 8 pixels, in the mean power spectrum of grey images.
+
+    Of images with 8 bits, as they are seen. In a black sky the spectrum would show lines far below one grey level.
+    """
+    grey = (images * 255).round().mean(dim=1)
     fading = torch.hann_window(WINDOW, periodic=False)
     power = torch.fft.fft2((grey - grey.mean(dim=(1, 2), keepdim=True)) * fading * fading[:, None]).abs().square()
     power = (power / power.sum(dim=(1, 2), keepdim=True).clamp(min=1e-12)).mean(dim=0)  # all windows count alike
@@ -88,6 +93,18 @@ def lattice(images: Tensor) -> float:
             near = power[(row * first + rows)[:, None] % WINDOW, (column * first + columns) % WINDOW]
             ratios.append(near[distance <= 1].mean() / near[distance > APART].mean())
     return torch.stack(ratios).max().item()
+
+
+def prediction_error(pipeline: LandscapePipeline, latents: Tensor, captions: Sequence[str], batch: int) -> float:
+    """The loss of the training (`demo.train.denoiser`) for windows that it has not seen, at the levels ERROR_AT."""
+    generator, squares = torch.Generator().manual_seed(0), []
+    for level in ERROR_AT:
+        for first in range(0, len(latents), batch):
+            few, context = latents[first : first + batch], pipeline.encode([*captions[first : first + batch]])
+            x = few + level * torch.randn(few.shape, generator=generator).to(few)
+            error = pipeline.denoise(x, level, context) - few
+            squares.append(error.square().flatten(1).mean(dim=1) * (1 + level**2) / level**2)
+    return torch.cat(squares).mean().item()
 
 
 def painted(pipeline: LandscapePipeline, start: Tensor, level: float, captions: Sequence[str], batch: int) -> Tensor:
@@ -118,6 +135,7 @@ def measured(pipeline: LandscapePipeline, zoom: str, count: int, batch: int) -> 
         "lattice, true": lattice(windows.images),
         "lattice, through the autoencoder": lattice(passed),
         "lattice, painted": lattice(alone),
+        "error": prediction_error(pipeline, latents, windows.captions, batch),
         "FID, true": fid(network(windows.images), truth),
         "FID, through the autoencoder": fid(network(passed), truth),
         **{f"FID, from noise {level:g}": fid(network(images), truth) for level, images in sampled.items()},

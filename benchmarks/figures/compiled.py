@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from demo.autoencoder import CHANNELS
 from demo.model import NATIVE, LandscapeUNet
 
 BATCH = 32  # views in a call: what is compiled has one shape
@@ -14,10 +15,10 @@ class Compiled(nn.Module):
     Other sizes and gradients go to the denoiser itself. The first call takes half a minute and needs a C++ compiler.
     """
 
-    def __init__(self, unet: LandscapeUNet) -> None:
+    def __init__(self, unet: nn.Module) -> None:
         super().__init__()
         self.unet = unet
-        half = LandscapeUNet(unet.conv_in.in_channels, dtype=torch.bfloat16)
+        half = LandscapeUNet(CHANNELS, dtype=torch.bfloat16)
         half.load_state_dict(unet.state_dict())
         half.eval().requires_grad_(False).to(memory_format=torch.channels_last)
         self.compiled = torch.compile(half, dynamic=False, options={"freezing": True})

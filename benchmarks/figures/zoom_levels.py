@@ -3,6 +3,7 @@
 texture ratio       across the border of the next level, in the level: see `core.measure.frames`
 in frames           the same in the frames of a video between this level and the next, the worst of BETWEEN
 sharpness           contrast of the details of the level without its border
+through the autoencoder   the sharpness that true zooms keep in it: more is not to be had from this model
 """
 
 import argparse
@@ -29,7 +30,8 @@ from .zooms import BORDER, SEEDS, STEPS, joint, painted_stack, true_zoom, zoom_p
 P = 2
 BETWEEN = (0.25, 0.5, 0.75)  # levels further in than a level
 PARTS = ("texture ratio", "in frames", "sharpness")
-METRICS = tuple(f"{part}{of}" for part in PARTS for of in ("", ", true zooms"))
+OURS, TRUE, PASSED = "", ", true zooms", ", true zooms through the autoencoder"  # after the name of a part
+METRICS = (*(f"{part}{of}" for part in PARTS for of in (OURS, TRUE)), f"sharpness{PASSED}")
 OF = "Generative Powers of Ten: a zoom of 8 levels, p = 2"
 
 
@@ -40,23 +42,24 @@ def zoom_levels_figure(pipeline: LandscapePipeline, gallery: Gallery, args: argp
     stacks = [(palette, seed) for palette in asked.zoomed for seed in range(seeds)]
     note = f"{OF}. {len(stacks)} zoom stacks ({seeds} of each of {len(asked.zoomed)} scenes), {steps} steps; "
     note += "in brackets 95 % bootstrap intervals."
-    painted, true = [], []
+    numbers: dict[str, list[Tensor]] = {OURS: [], TRUE: [], PASSED: []}
     for palette, seed in stacks:
         lines = zoom_prompts(world, palette, P, len(ZOOMS))
         params = ZoomParams(prompts=lines, seed=seed, zoom_factor=P, steps=steps)
         levels = painted_stack(pipeline, gallery, "ours", params, joint(), args.bfloat16)[1]
-        painted.append(measured(render_image(levels, P, PIXELS_PER_CELL, decoded=True)))
-        true.append(measured(true_zoom(palette, seed, world, P, len(ZOOMS))))
+        true = true_zoom(palette, seed, world, P, len(ZOOMS))
+        numbers[OURS].append(measured(render_image(levels, P, PIXELS_PER_CELL, decoded=True)))
+        numbers[TRUE].append(measured(true))
+        numbers[PASSED].append(measured(pipeline.decode(pipeline.autoencoder.encode(true))))
     panels: dict[str, list[Point]] = {part: [] for part in PARTS}
     table = Table(name, "level", METRICS, note=note, device=args.device)
     for level, word in enumerate(ZOOMS):
         values = {}
-        for part, metric in enumerate(PARTS):
-            for of, numbers in (("", painted), (", true zooms", true)):
-                row = torch.stack([stack[part, level] for stack in numbers])
-                if not row.isnan().any():
-                    values[f"{metric}{of}"] = mean_interval(row)
-                    panels[metric].append(Point(word, values[f"{metric}{of}"], level, of.removeprefix(", ") or "ours"))
+        for of, those in numbers.items():
+            for part, row in zip(PARTS, torch.stack(those)[:, :, level].unbind(dim=1), strict=True):
+                if f"{part}{of}" in METRICS and not row.isnan().any():
+                    values[f"{part}{of}"] = mean_interval(row)
+                    panels[part].append(Point(word, values[f"{part}{of}"], level, of.removeprefix(", ") or "ours"))
         table.row(word, values, panoramas=len(stacks))
     table.save(args.results)
     draw(args.results / f"{name}.svg", OF, panels, "level")
