@@ -44,6 +44,7 @@ STEPS, CFG = 20, 2.0
 ERROR_AT = (0.3, 1.0, 3.0, 10.0)  # noise levels
 FROM = (0.5, 2.0, 8.0)  # noise levels from which true latents are sampled down
 AROUND, APART = 6, 2  # bins: the frequencies that a line is compared with, and those that belong to it
+FAINT = 2 / 255  # root mean square
 METRICS = ("PSNR", "lattice, true", "lattice, through the autoencoder", "lattice, painted", "error")
 METRICS += (
     "FID, true",
@@ -75,12 +76,15 @@ def true_windows(zoom: str, count: int, seed: int, world: World) -> Windows:
 def lattice(images: Tensor) -> float:
     """The strongest of the lines at multiples of one cell, 8 x 8 pixels, in the mean power spectrum of grey images.
 
-    Of images with 8 bits, as they are seen. In a black sky the spectrum would show lines far below one grey level.
+    Of images with 8 bits, as they are seen. All windows count alike, but for those with less contrast than FAINT: a
+    pattern of a single grey level in a black sky would outweigh all others.
     """
-    grey = (images * 255).round().mean(dim=1)
+    grey = (images * 255).round().mean(dim=1) / 255
     fading = torch.hann_window(WINDOW, periodic=False)
-    power = torch.fft.fft2((grey - grey.mean(dim=(1, 2), keepdim=True)) * fading * fading[:, None]).abs().square()
-    power = (power / power.sum(dim=(1, 2), keepdim=True).clamp(min=1e-12)).mean(dim=0)  # all windows count alike
+    fading = fading * fading[:, None]
+    shown = (grey - grey.mean(dim=(1, 2), keepdim=True)) * fading
+    energy = shown.square().sum(dim=(1, 2), keepdim=True).clamp(min=FAINT**2 * float(fading.square().sum()))
+    power = (torch.fft.fft2(shown).abs().square() / energy).mean(dim=0)
     first, ratios = WINDOW // PIXELS_PER_CELL, []
     offsets = torch.arange(-AROUND, AROUND + 1)
     for row in range(-3, 5):
