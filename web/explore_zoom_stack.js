@@ -27,8 +27,7 @@ function keepTouches(event) {
 }
 
 function attach(node) {
-  // Saved workflows have the position under this name.
-  const explorer = zoomExplorer((position) => (node.properties.zoomView = position), noticeChange)
+  const explorer = zoomExplorer((position) => (node.properties.zoomPosition = position), noticeChange)
   let shown = null
 
   async function show(output) {
@@ -37,7 +36,7 @@ function attach(node) {
     try {
       const pictures = await Promise.all(output.zoom_levels.map(picture))
       if (shown !== output.zoom_levels) return // queued again meanwhile
-      explorer.show({ ...output.zoom_stack[0], pictures }, node.properties.zoomView)
+      explorer.show({ ...output.zoom_stack[0], pictures }, node.properties.zoomPosition)
     } catch {
       explorer.say('The levels are no longer there. Queue again.')
     }

@@ -170,7 +170,7 @@ def explore(editor, graph, size=(420, 520)):
 
 
 def zoom_of(editor):
-    return editor.page.evaluate(f"{NODE_OF}.properties.zoomView?.zoom ?? 0")
+    return editor.page.evaluate(f"{NODE_OF}.properties.zoomPosition?.zoom ?? 0")
 
 
 def seen(editor):
@@ -245,7 +245,7 @@ def test_dragging_moves_the_picture_and_not_the_node(editor, graph):
     page.mouse.move(x + 60, y + 30, steps=4)
     page.mouse.up()
     page.wait_for_timeout(200)
-    position = page.evaluate(f"{NODE_OF}.properties.zoomView")
+    position = page.evaluate(f"{NODE_OF}.properties.zoomPosition")
     side = seen(editor)[1]
     assert [position["x"] * side, position["y"] * side] == pytest.approx([60, 30], abs=1.5)
     assert page.evaluate(f"[...{NODE_OF}.pos]") == before
@@ -281,7 +281,7 @@ def test_fingers_zoom_and_move_the_picture_and_not_the_graph(editor, graph):
     fingers.move([(x - 40 - step, y) for step in steps], [(x + 40 + step, y) for step in steps])
     assert zoom_of(editor) == pytest.approx(math.log(2) / math.log(P), abs=0.02)
     fingers.move([(x + step, y + step / 2) for step in steps])
-    position = page.evaluate(f"{NODE_OF}.properties.zoomView")
+    position = page.evaluate(f"{NODE_OF}.properties.zoomPosition")
     assert [position["x"] * side, position["y"] * side] == pytest.approx([40, 20], abs=1.5)
     for _ in range(2):  # a double tap
         fingers.move([(x, y)])
