@@ -90,7 +90,10 @@ def options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--bfloat16", action="store_true", help="the model in bfloat16: faster on CPUs that have it")
     parser.add_argument("--compile", action="store_true", help="and compiled: faster again; needs a C++ compiler")
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    if args.compile and not args.bfloat16:
+        parser.error("--compile: what is compiled computes in bfloat16; give --bfloat16 too.")
+    return args
 
 
 @torch.no_grad()

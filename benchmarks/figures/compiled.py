@@ -18,7 +18,7 @@ class Compiled(nn.Module):
     def __init__(self, unet: nn.Module) -> None:
         super().__init__()
         self.unet = unet
-        half = LandscapeUNet(CHANNELS, dtype=torch.bfloat16)
+        half = LandscapeUNet(CHANNELS, device=next(unet.parameters()).device, dtype=torch.bfloat16)
         half.load_state_dict(unet.state_dict())
         half.eval().requires_grad_(False).to(memory_format=torch.channels_last)
         self.compiled = torch.compile(half, dynamic=False, options={"freezing": True})

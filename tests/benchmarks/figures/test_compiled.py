@@ -47,3 +47,9 @@ def test_other_sizes_and_gradients_are_left_to_the_denoiser(found):
     same, gradient = found[1:]
     assert same == [True, True]
     assert gradient > 0
+
+
+def test_it_is_refused_without_bfloat16():
+    done = python("-m", "benchmarks.figures", "msd", "--compile")
+    assert done.returncode == 2
+    assert "--compile: what is compiled computes in bfloat16; give --bfloat16 too." in done.stderr
