@@ -79,7 +79,7 @@ def overflow() -> dict:
 def levels(together: bool) -> dict:
     """The levels of a zoom, sampled together as a stack, or as a batch of which no picture knows another."""
     prompts = {"clip": ["model", 1], "preset": "own prompts", "prompts": "\n".join(LEVELS), "negative": ""}
-    stack = panorama("")["sampler"]["inputs"] | {"sampler_name": "euler_ancestral", "steps": 30, "cfg": 5.0, "seed": 3}
+    stack = panorama("")["sampler"]["inputs"] | {"sampler_name": "euler_ancestral", "steps": 30, "cfg": 3.0, "seed": 3}
     for name in ("model", "positive", "negative", "latent_image"):
         del stack[name]
     graph = {"model": node("LoadDemoModel")}
