@@ -76,7 +76,7 @@ def encode_canvas(
     def encode(view: Tensor) -> Tensor:
         comfy.model_management.throw_exception_if_processing_interrupted()
         if vae.output_channels == 4 and view.shape[-3] == 3:  # opaque; the host does so for some VAEs only
-            view = functional.pad(view, (0, 0, 0, 0, 0, 1), value=1.0)
+            view = opaque(view, vae.output_channels)
         latent = vae.encode(view.movedim(-3, -1))
         if bar is not None:
             bar.update(1)
@@ -90,6 +90,11 @@ def encodes_in_memory(vae, window: Size) -> bool:
     frames = (1,) if vae.latent_dim == 3 else ()
     needed = vae.memory_used_encode((1, 3, *frames, *window.scaled(vae.spacial_compression_encode())), vae.vae_dtype)
     return needed <= SHARE * comfy.model_management.get_total_memory(vae.device) - vae.model_size()
+
+
+def opaque(colours: Tensor, channels: int) -> Tensor:
+    """Pictures (..., 3, H, W) with as many channels as those of the VAE, which may paint transparency: 1 is opaque."""
+    return functional.pad(colours, (0, 0, 0, 0, 0, channels - colours.shape[-3]), value=1.0)
 
 
 def require_latent_of(vae, latent: Tensor) -> None:

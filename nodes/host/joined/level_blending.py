@@ -9,14 +9,13 @@ import comfy.utils
 import torch
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
-from torch.nn import functional
 
 from ....core.canvas.decode import Decoder
 from ....core.canvas.windows import Size, canvas_size
 from ....core.methods.powers_of_ten import blend, fit_photograph, render_image
 from ....core.zoom.one_space import joined_in_one_space
 from ..latents import encode, latent_space, require_vae_of, scale_map_of
-from ..vae import decoder
+from ..vae import decoder, opaque
 
 Space = Literal["pixel", "latent", "mixed"]
 SPACES: tuple[Space, ...] = get_args(Space)
@@ -100,7 +99,7 @@ class StackBlender:
         # Without a progress of its own: the node shows that of the sampler.
         pixels = self._decoded(self._model.process_latent_out(denoised), decoder(self._vae))
         pixels = where_there_is_room(pixels, denoised.device)
-        photograph = self._photograph and _opaque(self._photograph.pixels, pixels.shape[1])
+        photograph = self._photograph and opaque(self._photograph.pixels, pixels.shape[1])
         pixels = self._joined_pixels(pixels, photograph)
         latent = self._encoded(pixels, canvas_size(denoised)).to(denoised)
         comfy.model_management.load_models_gpu(self.models)  # the VAE may have pushed them out of memory
@@ -164,11 +163,6 @@ def where_there_is_room(pixels: Tensor, device: torch.device) -> Tensor:
     """A stack on the device that blends fast, or where the VAE has left it if there is too little memory."""
     free = comfy.model_management.get_free_memory(device)
     return pixels.to(device) if (1 + WORKING_STACKS) * pixels.nbytes <= free else pixels
-
-
-def _opaque(photograph: Tensor, channels: int) -> Tensor:
-    """A photograph (3, H, W) in -1..1 with as many channels as the levels: the VAE may paint transparency."""
-    return functional.pad(photograph, (0, 0, 0, 0, 0, channels - len(photograph)), value=1.0)
 
 
 def _to_image(pixels: Tensor) -> Tensor:
