@@ -25,6 +25,13 @@ def python(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess(["python", *arguments], code, *said)
 
 
+def printed(code: str) -> list:
+    """What Python code prints, a JSON value in each line."""
+    done = python("-c", code)
+    assert done.returncode == 0, done.stderr
+    return [*map(json.loads, done.stdout.splitlines())]
+
+
 @cache
 def _forks() -> subprocess.Popen[str]:
     process = subprocess.Popen(

@@ -1,9 +1,7 @@
 """What is measured of the bundled model, on pictures and models whose answer is known."""
 
-import json
-
 import pytest
-from commands import python
+from commands import printed
 
 CODE = """
 import json, torch
@@ -39,9 +37,7 @@ print(json.dumps(errors))
 
 @pytest.fixture(scope="module")
 def found():
-    done = python("-c", CODE)
-    assert done.returncode == 0, done.stderr
-    return [*map(json.loads, done.stdout.splitlines())]
+    return printed(CODE)
 
 
 def test_dots_in_every_cell_are_a_lattice_unless_they_cannot_be_seen(found):

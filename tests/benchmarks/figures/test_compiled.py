@@ -1,9 +1,7 @@
 """The compiled denoiser beside the denoiser. It is computed line by line here: compiling takes half a minute."""
 
-import json
-
 import pytest
-from commands import python
+from commands import printed, python
 
 CODE = """
 import json, torch
@@ -33,9 +31,7 @@ print(json.dumps(asked.grad.abs().sum().item()))
 
 @pytest.fixture(scope="module")
 def found():
-    done = python("-c", CODE)
-    assert done.returncode == 0, done.stderr
-    return [*map(json.loads, done.stdout.splitlines())]
+    return printed(CODE)
 
 
 def test_any_number_of_views_is_predicted_as_by_the_denoiser_up_to_bfloat16(found):

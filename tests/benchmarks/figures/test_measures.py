@@ -1,9 +1,7 @@
 """What only benchmarks measure, on pictures whose answer is known."""
 
-import json
-
 import pytest
-from commands import python
+from commands import printed
 
 CODE = """
 import json, torch
@@ -31,9 +29,7 @@ except KeyError as error:
 
 @pytest.fixture(scope="module")
 def found():
-    done = python("-c", CODE)
-    assert done.returncode == 0, done.stderr
-    return [*map(json.loads, done.stdout.splitlines())]
+    return printed(CODE)
 
 
 def test_diversity_is_the_distance_to_the_other_panoramas(found):
