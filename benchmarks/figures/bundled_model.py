@@ -26,7 +26,7 @@ from torch import Tensor
 
 from demo.autoencoder import PIXELS_PER_CELL
 from demo.dataset import caption, draw, pixels, random_window
-from demo.model import SIGMA_MAX
+from demo.model import SIGMA_MAX, network_error
 from demo.pipeline import LandscapePipeline
 from demo.sampling import euler, karras_sigmas
 from demo.vocabulary import ZOOMS
@@ -101,14 +101,13 @@ def lattice(images: Tensor) -> float:
 
 def prediction_error(pipeline: LandscapePipeline, latents: Tensor, captions: Sequence[str], batch: int) -> float:
     """The loss of the training (`demo.train.denoiser`) for windows that it has not seen, at the levels ERROR_AT."""
-    generator, squares = torch.Generator().manual_seed(0), []
+    generator, errors = torch.Generator().manual_seed(0), []
     for level in ERROR_AT:
         for first in range(0, len(latents), batch):
             few, context = latents[first : first + batch], pipeline.encode([*captions[first : first + batch]])
             x = few + level * torch.randn(few.shape, generator=generator).to(few)
-            error = pipeline.denoise(x, level, context) - few
-            squares.append(error.square().flatten(1).mean(dim=1) * (1 + level**2) / level**2)
-    return torch.cat(squares).mean().item()
+            errors.append(network_error(pipeline.denoise(x, level, context), few, torch.tensor(level)))
+    return torch.cat(errors).mean().item()
 
 
 def painted(pipeline: LandscapePipeline, start: Tensor, level: float, captions: Sequence[str], batch: int) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..autoencoder import CHANNELS
 from ..dataset import Picture
-from ..model import SIGMA_MAX, SIGMA_MIN, LandscapeUNet, denoised, scaled_input
+from ..model import SIGMA_MAX, SIGMA_MIN, LandscapeUNet, denoised, network_error, scaled_input
 from ..text_encoder import TextEncoder
 from ..worlds import LANDSCAPES, World
 from .fit import fit
@@ -66,8 +66,7 @@ def train_denoiser(
         x = (views + sigma * noise).contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.split(":")[0], torch.bfloat16):
             output = model.unet(scaled_input(x, sigma), 0.25 * sigma[:, 0, 0, 0].log(), model.text(ids))
-        c_out = sigma / (sigma**2 + 1).sqrt()
-        return ((denoised(x, output.float(), sigma) - views) / c_out).square().mean()
+        return network_error(denoised(x, output.float(), sigma), views, sigma).mean()
 
     @torch.no_grad()
     def take_the_mean(step: int) -> None:

@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from joint_diffusion.demo.model import LandscapeUNet, denoised, scaled_input
+from joint_diffusion.demo.model import LandscapeUNet, denoised, network_error, scaled_input
 from torch import nn
 from torch.testing import assert_close
 
@@ -58,3 +58,19 @@ def test_preconditioning_is_that_of_edm():
     assert denoised(x, output, sigma).item() == pytest.approx(3 / 5 + 0.7 * 2 / math.sqrt(5))
     # F that is exact for N(0, 1) data is zero: D = x / (1 + sigma^2).
     assert denoised(x, torch.tensor(0.0), sigma).item() == pytest.approx(3 / 5)
+
+
+def test_the_error_of_the_network_is_seen_in_its_prediction():
+    x, clean, output = torch.randn(3, 2, 4, 5, 5).double()
+    sigma = torch.tensor([0.1, 3.0])[:, None, None, None].double()
+    exact = (clean - denoised(x, torch.zeros(()), sigma)) / denoised(torch.zeros(()), torch.ones(()), sigma)
+    expected = (output - exact).square().mean(dim=(1, 2, 3))
+    assert_close(network_error(denoised(x, output, sigma), clean, sigma), expected)
+
+
+@pytest.mark.parametrize("level", [0.05, 1.0, 20.0])
+def test_the_error_of_a_network_that_knows_nothing_is_1(level):
+    clean, sigma = torch.randn(4, 8, 64, 64), torch.tensor(level)
+    x = clean + sigma * torch.randn(clean.shape)
+    error = network_error(denoised(x, torch.zeros(()), sigma), clean, sigma)
+    assert_close(error, torch.ones(4), rtol=0.05, atol=0)
