@@ -3,9 +3,11 @@
 import pytest
 import tiny_models
 import torch
+from comfy import supported_models
+from comfy.supported_models_base import BASE
 from joint_diffusion.core.canvas.windows import Size
 from joint_diffusion.nodes.host.demo_model import demo_model
-from joint_diffusion.nodes.host.families import native_window
+from joint_diffusion.nodes.host.families import COMMON_PIXELS, NATIVE_PIXELS, native_pixels, native_window
 
 
 @pytest.mark.parametrize(
@@ -22,3 +24,25 @@ def test_the_native_window_is_found_without_a_warning_of_the_host(build, cells, 
     with torch.inference_mode():
         assert native_window(build()) == Size(cells, cells)
     assert not caplog.records
+
+
+def test_every_family_that_is_named_is_one_of_the_host():
+    assert all(issubclass(getattr(supported_models, family), BASE) for family in NATIVE_PIXELS)
+
+
+@pytest.mark.parametrize(
+    ("family", "pixels"),
+    [
+        ("SD15", (512, 512)),
+        ("SV3D_p", (576, 576)),
+        ("HunyuanVideoI2V", (480, 848)),
+        ("HunyuanVideo15_SR_Distilled", (1080, 1920)),
+        ("HunyuanImage21", (2048, 2048)),
+        ("Kandinsky5Image", (1024, 1024)),
+        ("WAN21_Vace", (720, 1280)),
+        ("WAN22_T2V", (704, 1280)),
+        ("PixArtSigma", COMMON_PIXELS),
+    ],
+)
+def test_each_family_has_the_size_of_its_nearest_relative(family, pixels):
+    assert native_pixels(getattr(supported_models, family)) == pixels
