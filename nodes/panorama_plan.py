@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from .host.windows.picture import canvas_params
 from .host.windows.placed_prompts import reach_of
 from .panorama_windows import NO_WINDOWS
 
-FIRST = Step(sigma=1e3)  # nothing but noise
+NOISY = tuple(Step(sigma=1e3 + level) for level in range(32))  # nothing but noise; each has its own moving windows
 SCENE = 2  # windows that one scene may fill
 
 
@@ -80,20 +81,26 @@ class PanoramaPlan(io.ComfyNode):
         canvas, pixels_per_cell = sampled_size(model, samples), latent_space(model).pixels_per_cell
         params = canvas_params(model, canvas)
         check_canvas(canvas, params)
-        lines = describe(canvas, pixels_per_cell, params)
+        step = dearest_step(canvas, params)
+        lines = describe(canvas, pixels_per_cell, params, step)
         if windows_of(model) is None:
             lines.append(NO_WINDOWS)
-        windows = params.windows_at(FIRST).plan(canvas)
+        windows = params.windows_at(step).plan(canvas)
         prompts = ReachedWindows(windows, reach_of(positive, canvas)) if positive else None
         picture = torch.from_numpy(np.array(draw_plan(canvas, windows, lines, prompts))).float()[None] / 255
-        views = views_per_step(canvas, params, FIRST)
+        views = views_per_step(canvas, params, step)
         summary = "\n".join(lines + (prompts.lines() if prompts else []))
         return io.NodeOutput(picture, len(windows), views, summary, ui=ui.PreviewImage(picture, cls=cls))
 
 
-def describe(canvas: Size, pixels_per_cell: int, params: JointParams) -> list[str]:
+def dearest_step(canvas: Size, params: JointParams) -> Step:
+    """A guided step with the most views: as windows move, their number changes."""
+    return max(NOISY, key=partial(views_per_step, canvas, params))
+
+
+def describe(canvas: Size, pixels_per_cell: int, params: JointParams, step: Step) -> list[str]:
     """The plan in a few lines."""
-    plan = params.windows_at(FIRST)
+    plan = params.windows_at(step)
     windows = plan.plan(canvas)
     edges = [name for name, wraps in (("x", plan.wrap.x), ("y", plan.wrap.y)) if wraps]
     lines = [
@@ -104,8 +111,8 @@ def describe(canvas: Size, pixels_per_cell: int, params: JointParams) -> list[st
     ]
     if params.cross_sampling is not None and len(windows) > 1:
         lines.append(_turns(canvas, pixels_per_cell, params, params.cross_sampling))
-    lines += _scales(canvas, pixels_per_cell, params)
-    return [*lines, _cost(canvas, params, len(windows))]
+    lines += _scales(canvas, pixels_per_cell, params, step)
+    return [*lines, _cost(canvas, params, step, len(windows))]
 
 
 def _in_pixels(size: Size, pixels_per_cell: int) -> str:
@@ -113,11 +120,11 @@ def _in_pixels(size: Size, pixels_per_cell: int) -> str:
     return f"{width} x {height} px"
 
 
-def _scales(canvas: Size, pixels_per_cell: int, params: JointParams) -> list[str]:
+def _scales(canvas: Size, pixels_per_cell: int, params: JointParams, step: Step) -> list[str]:
     """How far the canvas is made smaller, with a warning where the smallest still shows several scenes."""
     if params.multiscale is None or not params.multiscale.is_on:
         return []
-    scales = params.coarser_scales(canvas, FIRST) + 1
+    scales = params.coarser_scales(canvas, step) + 1
     coarsest, window = scale_sizes(canvas, scales)[-1], params.windows.window
     lines = [
         f"{count_of(scales, 'scale')}, the smallest of {_in_pixels(coarsest, pixels_per_cell)}: "
@@ -158,8 +165,8 @@ def _turns(canvas: Size, pixels_per_cell: int, params: JointParams, cross: Cross
     return f"Cross Sampling: {cross.groups} sets of windows take turns, {apart} px apart, of {counts} windows"
 
 
-def _cost(canvas: Size, params: JointParams, unguided: int) -> str:
-    views = count_of(views_per_step(canvas, params, FIRST), "view")
+def _cost(canvas: Size, params: JointParams, step: Step, unguided: int) -> str:
+    views = ("up to " if params.windows.moving else "") + count_of(views_per_step(canvas, params, step), "view")
     if not params.guided:
         return f"The model denoises {views} in each step (twice as many with a negative prompt)"
     return (

@@ -56,8 +56,19 @@ def empty(space: LatentSpace, batch: int, canvas: Size) -> Tensor:
 
 
 def sampled_size(model, samples: dict) -> Size:
-    """The size of a LATENT as the sampler will see it: an empty one is made to fit the model first."""
-    fitted = comfy.sample.fix_empty_latent_channels(model, samples["samples"], samples.get("downscale_ratio_spacial"))
+    """The size of a LATENT as the sampler will see it: an empty one is made to fit the model first.
+
+    Raises:
+        ValueError: it is no latent of pictures or of one video.
+    """
+    latent = samples["samples"]
+    if latent.is_nested or latent.ndim not in (4, 5):
+        what = "several streams, such as video and audio" if latent.is_nested else f"shape {tuple(latent.shape)}"
+        raise ValueError(
+            f"samples: must be a latent of 4 (B, C, H, W) or 5 (B, C, T, H, W) dimensions, got {what}; connect the "
+            "latent that the sampler gets."
+        )
+    fitted = comfy.sample.fix_empty_latent_channels(model, latent, samples.get("downscale_ratio_spacial"))
     return canvas_size(fitted)
 
 

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import tiny_models
 import torch
+from comfy.nested_tensor import NestedTensor
 from joint_diffusion.core.canvas.windows import Size, Window
 from joint_diffusion.core.methods.multiscale import MultiScaleParams
 from joint_diffusion.core.methods.syncdiffusion import SyncParams
 from joint_diffusion.core.methods.twindiffusion import CrossSamplingParams
 from joint_diffusion.nodes.drawings.plan import EXAMPLE, coverage, draw_plan
-from joint_diffusion.nodes.host.settings import Picture
+from joint_diffusion.nodes.host.settings import Picture, joint_params
 from joint_diffusion.nodes.host.windows.patch import with_settings
 from joint_diffusion.nodes.panorama_latent import PanoramaLatent
 from joint_diffusion.nodes.panorama_plan import PanoramaPlan
@@ -117,6 +118,28 @@ def test_windows_that_move_are_few():
     assert 16 <= windows <= 25
     assert "px, side by side, in other places in every step" in summary
     assert plan(windowed(tiny_models.sd15()), 512, 512)[1] == 49
+
+
+@pytest.mark.parametrize(("width", "height"), [(256, 256), (512, 128), (320, 192), (128, 128)])
+def test_windows_that_move_are_never_more_than_it_says(width, height):
+    model = windowed(tiny_models.sd15(), windows="moving")
+    _, windows, views, summary = plan(model, width, height)
+    moving, canvas = joint_params(model).windows, Size(height // 8, width // 8)
+    counted = [len(moving.at(sigma).plan(canvas)) for sigma in np.geomspace(0.03, 14, 200)]
+    assert windows == views == max(counted)
+    assert f"denoises up to {views} view" in summary
+
+
+@pytest.mark.parametrize(
+    ("latent", "got"),
+    [
+        (torch.zeros(1, 4, 256), r"shape \(1, 4, 256\)"),
+        (NestedTensor((torch.zeros(1, 4, 16, 64), torch.zeros(1, 4, 4))), "several streams"),
+    ],
+)
+def test_it_refuses_what_is_no_picture(latent, got):
+    with pytest.raises(ValueError, match=f"samples: must be a latent of 4 .* dimensions, got {got}"):
+        PanoramaPlan.execute(windowed(tiny_models.sd15()), {"samples": latent})
 
 
 def test_one_of_a_kind_is_said_in_the_singular():
