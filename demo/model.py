@@ -26,16 +26,16 @@ def denoised(x: Tensor, output: Tensor, sigma: Tensor) -> Tensor:
     return x * SIGMA_DATA**2 / variance + output * sigma * SIGMA_DATA / variance.sqrt()
 
 
-def network_error(predicted: Tensor, clean: Tensor, sigma: Tensor) -> Tensor:
+def network_error(predicted: Tensor, latents: Tensor, sigma: Tensor) -> Tensor:
     """Mean square error of F, from that of D: (B,). It is 1, at every noise level, if nothing is known of the picture.
 
     Args:
         predicted: D, (B, C, h, w).
-        clean: the latents without noise, (B, C, h, w).
+        latents: without noise, (B, C, h, w).
         sigma: broadcasts against them.
     """
     c_out = sigma * SIGMA_DATA / (sigma**2 + SIGMA_DATA**2).sqrt()
-    return ((predicted - clean) / c_out).square().mean(dim=(1, 2, 3))
+    return ((predicted - latents) / c_out).square().mean(dim=(1, 2, 3))
 
 
 class ResBlock(nn.Module):

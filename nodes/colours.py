@@ -11,7 +11,11 @@ def colours_of(field: str, images: Tensor) -> Tensor:
     """IMAGE (B, H, W, C) as pictures (B, H, W, 3). Grey becomes a colour; an alpha channel is left out.
 
     The log says so, and names `field`, the input that the images come from.
+
+    Raises:
+        ValueError: no picture.
     """
+    require_pictures(field, images)
     channels = images.shape[-1]
     if channels not in (1, 3):
         log.warning(
@@ -21,3 +25,13 @@ def colours_of(field: str, images: Tensor) -> Tensor:
             channels,
         )
     return images[..., :3] if channels >= 3 else images[..., :1].repeat(1, 1, 1, 3)
+
+
+def require_pictures(field: str, images: Tensor) -> None:
+    """Refuse a batch without a picture.
+
+    Raises:
+        ValueError: it has none.
+    """
+    if not len(images):
+        raise ValueError(f"{field}: must be at least 1 picture, got an empty batch; connect one.")

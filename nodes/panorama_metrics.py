@@ -96,6 +96,11 @@ class PanoramaMetrics(io.ComfyNode):
     @classmethod
     def execute(cls, images, model):
         images = colours_of("images", images)
+        if not images.isfinite().all():
+            raise ValueError(
+                "images: must be finite, but some numbers are NaN or infinite: the VAE, or the model before it, "
+                "has computed numbers too large for half precision; start ComfyUI with --fp32-vae or --fp32-unet."
+            )
         plan, cell = joint_params(model).windows, latent_space(model).pixels_per_cell
         windows, whole_cells = windows_in_pixels(images, plan, cell), -(-PIXELS_PER_CELL // cell) * cell
         about = partial(MeasuredPanorama, canvas=Size(*images.shape[1:3]), windows=windows, wrap=plan.wrap)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..core.canvas.decode import decode_in_bands, decode_plan
 from ..core.canvas.windows import Size, canvas_size
+from .colours import require_pictures
 from .gpano import PROJECTIONS, Projection, gpano
 from .host.files import counted, output_file, workflow_of
 from .host.vae import decoder, decodes_in_memory, require_latent_of
@@ -161,7 +162,12 @@ def decoded_bands(
 
 
 def rows_of(*, images: Tensor) -> tuple[Size, Iterator[Iterable[Tensor]]]:
-    """The size of the pictures of an IMAGE (B, H, W, C), and of each bands (C, rows, W)."""
+    """The size of the pictures of an IMAGE (B, H, W, C), and of each bands (C, rows, W).
+
+    Raises:
+        ValueError: no picture.
+    """
+    require_pictures("images", images)
     size = Size(*images.shape[1:3])
     bands = (image.split(rows_at_once(size.width), 1) for image in images.movedim(-1, 1))
     return size, (counted(of_one, len(of_one)) for of_one in bands)

@@ -17,7 +17,7 @@ def written_whole(path: Path) -> Iterator[Path]:
         OSError: it could not be written: the disk is full, or the folder is not ours.
     """
     try:
-        with TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
+        with TemporaryDirectory(prefix=".unfinished-", dir=path.parent) as folder:
             yield Path(folder, path.name)
             # The file itself last: it is what people open.
             for part in sorted(Path(folder).iterdir(), key=lambda part: part.name == path.name):

@@ -33,7 +33,7 @@ PATH = [
     ),
     io.Combo.Input("direction", options=list(DIRECTIONS), default=DIRECTIONS[0], tooltip="Which way to zoom."),
 ]
-BEST, WORST = 0, 51  # of crf
+BEST, WORST = 1, 51  # of crf; 0 is H.264 without loss, which many players cannot show
 
 
 def frames_of(
@@ -87,7 +87,7 @@ class ZoomVideo(io.ComfyNode):
                     min=BEST,
                     max=WORST,
                     advanced=True,
-                    tooltip="Quality: 0 is the best and largest, 51 the worst.",
+                    tooltip="Quality: 1 is the best and largest, 51 the worst.",
                 ),
                 io.String.Input(
                     "filename_prefix", default="video/zoom", tooltip="Where to save, in ComfyUI's output folder."

@@ -101,7 +101,8 @@ def require_latent_of(vae, latent: Tensor) -> None:
     """Refuse what this VAE cannot decode.
 
     Raises:
-        ValueError: several streams at once, a wrong number of dimensions, or channels or dimensions of another model.
+        ValueError: several streams at once, no picture, a wrong number of dimensions, or channels or dimensions of
+            another model.
     """
     if latent.is_nested:
         raise ValueError("samples: this latent holds several streams, such as video and audio; use VAE Decode.")
@@ -110,6 +111,8 @@ def require_latent_of(vae, latent: Tensor) -> None:
             f"samples: must be a latent of 4 (B, C, H, W) or 5 (B, C, T, H, W) dimensions, got shape "
             f"{tuple(latent.shape)}; connect the output of a sampler."
         )
+    if not len(latent):
+        raise ValueError("samples: must be at least 1 picture, got an empty batch; connect one.")
     if latent.shape[1] != vae.latent_channels:
         raise ValueError(
             f"samples: this latent has {latent.shape[1]} channels, but the VAE decodes {vae.latent_channels}; "

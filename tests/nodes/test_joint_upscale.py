@@ -171,6 +171,12 @@ class Twice(nn.Module):
         return nn.functional.interpolate(image, scale_factor=2.0) + 0.2
 
 
+def test_an_upscale_model_sees_all_of_a_narrow_picture_around_its_edges(demo):
+    image = 0.5 * picture(24, 24)
+    options = {"upscale_by": 8.0, "denoise": 0.05, "structure": 0.0, "steps": 2, "wrap_x": True}
+    assert upscale(demo, image, upscale_model=Twice(), **options)[0].shape == (1, 192, 192, 3)
+
+
 @pytest.mark.parametrize("wrap", [False, True])
 def test_an_upscale_model_makes_the_picture_to_start_from(demo, wrap):
     image = 0.5 * picture()

@@ -58,8 +58,8 @@ def graph(node, field, value):
         ("TwinCropFusion", "adjacency", 0.0, r"adjacency \(lambda\): must be a number above 0, got 0\.0; small values"),
         ("TwinCropFusion", "cross_stride", -32, r"cross_stride: must be a multiple of 32 pixels.*got -32; nearest: 0"),
         ("StructureGuidance", "structure_end", 0.0, r"structure_end: must be a number above 0, got 0\.0; higher is"),
-        ("ZoomVideo", "crf", 60, r"crf: must be in 0\.\.51, got 60; 20 hardly differs"),
-        ("ZoomVideo", "crf", -1, r"crf: must be in 0\.\.51, got -1"),
+        ("ZoomVideo", "crf", 60, r"crf: must be in 1\.\.51, got 60; 20 hardly differs"),
+        ("ZoomVideo", "crf", 0, r"crf: must be in 1\.\.51, got 0"),
         ("ZoomVideo", "fps", 0.0004, r"fps: must be at least 0\.001 frames per second, got 0\.0004"),
     ],
 )

@@ -83,6 +83,11 @@ def test_interrupting_stops_between_windows(monkeypatch):
     assert not comfy.model_management.processing_interrupted()
 
 
+def test_an_empty_batch_is_named():
+    with pytest.raises(ValueError, match="samples: must be at least 1 picture, got an empty batch; connect one"):
+        decode(tiny_models.vae(), randn(0, 4, 8, 8))
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -23,6 +23,17 @@ def test_what_fits_in_one_window_is_the_plain_encode(make_vae):
     assert torch.equal(encode(vae, images), expected)
 
 
+def test_a_batch_is_no_film_for_a_video_vae_and_the_log_says_so(caplog):
+    vae, film = tiny_models.video_vae(), picture(64, 64, batch=5)
+    assert encode(vae, film).shape[:3] == (5, 16, 1)
+    (record,) = caplog.records
+    assert "image: the 5 pictures are encoded each by itself, not as a film" in record.getMessage()
+    caplog.clear()
+    encode(vae, film[:1])
+    encode(tiny_models.vae(), film)
+    assert not caplog.records
+
+
 @pytest.mark.parametrize("padded_by_the_host", [False, True])
 def test_a_picture_is_opaque_for_a_vae_with_transparency(padded_by_the_host):
     vae, image = tiny_models.video_vae(transparent=True), picture()
@@ -47,6 +58,7 @@ def test_windows_cover_the_picture_and_wrap():
     ("options", "message"),
     [
         ({"window": 192}, r"window: must be at least \d+ pixels here"),
+        ({"image": picture(64, 64)[:0]}, r"image: must be at least 1 picture, got an empty batch"),
         ({"image": picture(60, 64)}, r"image: both sides must be multiples of 8 pixels, .* got 64 x 60; resize"),
     ],
 )

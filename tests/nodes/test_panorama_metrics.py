@@ -141,6 +141,14 @@ def test_a_picture_that_is_no_decoded_panorama(sd15):
         measure(ramp(width=32), windowed(sd15, wrap_x=True))
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_that_are_none(sd15, value):
+    images = ramp()
+    images[0, 3, 5, 1] = value
+    with pytest.raises(ValueError, match=r"images: must be finite, .* start ComfyUI with --fp32-vae or --fp32-unet"):
+        measure(images, windowed(sd15))
+
+
 def has(sheet, colour):
     return (np.asarray(sheet) == colour).all(-1)
 

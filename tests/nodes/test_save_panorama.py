@@ -356,6 +356,13 @@ def test_a_folder_that_is_none(output):
     assert files(output) == ["taken"]
 
 
+@pytest.mark.parametrize("ending", ["png", "tif"])
+def test_a_name_as_long_as_names_may_be(output, ending):
+    name = "p" * (255 - len("_00001_.tif"))
+    save(ending, images=photograph(), filename_prefix=name)
+    assert files(output) == [f"{name}_00001_.{ending}"]
+
+
 def test_a_name_that_leaves_the_output_folder(output):
     with pytest.raises(Exception, match="outside the output folder is not allowed"):
         save(images=photograph(), filename_prefix="../panorama")
@@ -377,6 +384,7 @@ def test_without_libvips_it_says_how_to_get_it(output, monkeypatch, ending):
     ("inputs", "message"),
     [
         ({"source": "film"}, r"source: must be one of latent, images, got 'film'"),
+        ({"images": photograph()[:0]}, r"images: must be at least 1 picture, got an empty batch"),
         ({"images": torch.rand(1, 8, 8, 4)}, r"samples, images: .*3 channels.*\(4, 8, 8\); for transparency"),
         ({"images": photograph(100, 150), "projection": "equirectangular"}, r"projection: .*got 150 x 100 pixels"),
         ({"images": photograph(32, 65), "projection": "equirectangular"}, r"projection: .*even width.*got 65 x 32"),
@@ -397,6 +405,7 @@ def test_bad_input(output, inputs, message):
     ("shape", "message"),
     [
         ((1, 16, 3, 8, 8), r"samples: must be single pictures, got a film of 3 latent frames"),
+        ((0, 16, 1, 8, 8), r"samples: must be at least 1 picture, got an empty batch"),
         ((1, 3, 8, 8), "has 3 channels"),
         ((1, 16, 8, 8), r"samples: this latent has no frames, got shape \(1, 16, 8, 8\)"),
     ],

@@ -68,6 +68,15 @@ def test_colours_rate_and_metadata_are_in_the_file(tmp_path, ending, codec):
     assert np.abs(decoded(str(path)) - colour.numpy()).max() < 4 / 255
 
 
+@pytest.mark.parametrize("crf", [zoom_video.BEST, 20, zoom_video.WORST])
+def test_every_player_can_show_an_mp4_of_any_quality(tmp_path, crf):
+    """At crf 0 the encoder takes a profile without loss that browsers do not know."""
+    path = tmp_path / "zoom.mp4"
+    write_video(path, [torch.rand(3, 32, 32)], 8.0, crf)
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].profile == "High"
+
+
 def test_values_beyond_white_and_black_are_cut(tmp_path):
     write_video(tmp_path / "zoom.mp4", [torch.tensor([1.3, -0.3, 0.5])[:, None, None].expand(3, 16, 16)], 8.0)
     assert np.abs(decoded(str(tmp_path / "zoom.mp4")) - [1, 0, 0.5]).max() < 4 / 255
@@ -206,7 +215,7 @@ def test_the_file_gets_its_name_when_it_is_whole_and_interrupting_leaves_none(se
     run = server.run(changed(graph, seconds_per_level=600.0, fps=60.0), on_event=at_the_third_frame)
     assert run.interrupted
     assert during
-    assert all(file.parent.name.startswith(".zoom_") for file in during)
+    assert all(file.parent.name.startswith(".unfinished-") for file in during)
     assert videos(server) == before
 
 

@@ -50,11 +50,9 @@ def enlarge(
     If the VAE paints transparency, the enlarged pictures have 4 channels, as those of VAE Decode.
 
     Raises:
-        ValueError: no picture; the VAE of another model; other edges that meet than those of Panorama Windows; or edges
+        ValueError: the VAE of another model; other edges that meet than those of Panorama Windows; or edges
             that meet on a size that is no whole number of steps of the model's grid.
     """
-    if not len(image):
-        raise ValueError("image: must be at least 1 picture, got an empty batch; connect one.")
     _require_edges_of(model, how)
     space = latent_space(model)
     require_vae_of(space, vae)
@@ -103,7 +101,7 @@ def _windows(model: ModelPatcher, how: Enlargement) -> dict[str, Any]:
 
 def _resized(image: Tensor, how: Enlargement, upscale_model) -> Tensor:
     if upscale_model is not None:
-        around = (SEEN_AROUND * how.wrap.y, SEEN_AROUND * how.wrap.x)
+        around = tuple(min(SEEN_AROUND, side) * wraps for side, wraps in zip(image.shape[1:3], how.wrap, strict=True))
         seen = functional.pad(image.movedim(-1, 1), (around[1],) * 2 + (around[0],) * 2, mode="circular")
         larger = ImageUpscaleWithModel.execute(upscale_model, seen.movedim(1, -1)).args[0]
         top, left = (round(side * upscale_model.scale) for side in around)
