@@ -83,7 +83,9 @@ class _Round(Generic[S, T]):
 
     def answers(self) -> Iterator[T]:
         for index in range(len(self._items)):
-            self._wanted = index
+            with self._changed:
+                self._wanted = index
+                self._changed.notify_all()  # who was too far ahead may go on
             yield self._answer(index)
 
     def close(self) -> None:
@@ -159,18 +161,29 @@ class _Round(Generic[S, T]):
 
     def _next(self, worker: Worker | None) -> int | None:
         """The next item for this worker, if it is to take one."""
-        at_work = [None, *(other for other in self._threads if other not in self._lost)]
-        if not self._waiting or self._waiting[0] - self._wanted >= AHEAD * len(at_work):
+        others = [one for one in (None, *self._threads) if one != worker and one not in self._lost]
+        if (
+            not self._waiting
+            or self._is_far_ahead(len(others) + 1)
+            or self._is_for_who_is_idle(worker, others)
+            or self._is_sooner_done_by(others, worker)
+        ):
             return None
-        idle = sum(not self._begun[one] for one in at_work if one != worker)
-        if self._begun[worker] and len(self._waiting) <= idle:  # a second one, which others could begin at once
-            return None
-        others = [self._pool.seconds[one] for one in at_work if one != worker and one in self._pool.seconds]
-        own = self._pool.seconds.get(worker)
-        # One so slow that the others would have done all that is left meanwhile is not waited for.
-        if own is not None and others:
-            theirs = len(self._waiting) / sum(1 / seconds for seconds in others) + min(others)
-            if own > theirs:
-                return None
         self._begun[worker] += 1
         return heapq.heappop(self._waiting)
+
+    def _is_far_ahead(self, several: int) -> bool:
+        """Whether so many answers wait in memory that the next one must not be computed yet."""
+        return self._waiting[0] - self._wanted >= AHEAD * several
+
+    def _is_for_who_is_idle(self, worker: Worker | None, others: list[Worker | None]) -> bool:
+        """Whether this would be a second item for the worker, and others, who have none, can begin all that wait."""
+        return self._begun[worker] > 0 and len(self._waiting) <= sum(not self._begun[one] for one in others)
+
+    def _is_sooner_done_by(self, others: list[Worker | None], worker: Worker | None) -> bool:
+        """Whether the others would have done all that waits before this worker has done one item."""
+        known = [self._pool.seconds[one] for one in others if one in self._pool.seconds]
+        if worker not in self._pool.seconds or not known:
+            return False
+        all_by_others = len(self._waiting) / sum(1 / seconds for seconds in known) + min(known)
+        return self._pool.seconds[worker] > all_by_others

@@ -184,3 +184,36 @@ def test_threads_work_in_the_mode_of_the_process(mode):
         answers = list(Pool(lambda: ["a"]).each(work, range(20)))
     assert {worker for worker, *_ in answers} == {None, "a"}
     assert {tuple(modes) for _, *modes in answers} == {expected}
+
+
+def test_workers_go_on_after_they_were_too_far_ahead():
+    """This process is slow, and so is who takes the answers: the worker has waited, and is needed."""
+
+    def work(number):
+        time.sleep(0.3 if at_work() is None else 0.002)
+        return number
+
+    def take_all():
+        for answer in pool.each(work, range(20)):
+            time.sleep(0.01)
+            answers.append(answer)
+
+    pool, answers = Pool(lambda: ["a"]), []
+    for _ in range(2):  # only then it is known who is slow
+        taker = threading.Thread(target=take_all, daemon=True)
+        taker.start()
+        taker.join(10)
+        assert not taker.is_alive()
+    assert answers == [*range(20), *range(20)]
+
+
+def test_how_fast_a_lost_worker_was_is_forgotten():
+    def work(number):
+        time.sleep(0.005)
+        if at_work() == "a" and number > 4:
+            raise Lost("a")
+        return number
+
+    pool = Pool(lambda: ["a"])
+    assert list(pool.each(work, range(20))) == list(range(20))
+    assert set(pool.seconds) == {None}
