@@ -1,7 +1,13 @@
 import pytest
 import torch
-from joint_diffusion.core.canvas.resample import at_own_noise_level, downsample, downsampled_size, upsample
-from joint_diffusion.core.canvas.windows import Size, canvas_size
+from joint_diffusion.core.canvas.resample import (
+    at_own_noise_level,
+    downsample,
+    downsampled_size,
+    enlarge_bicubic,
+    upsample,
+)
+from joint_diffusion.core.canvas.windows import Size, Wrap, canvas_size
 from oracles import halve
 
 
@@ -53,3 +59,12 @@ def test_the_coarse_canvas_has_the_noise_level_that_is_told(size, flow):
 def test_a_canvas_below_the_factor_is_refused():
     with pytest.raises(ValueError, match=r"sides must be at least 2 cells, got \(1, 8\)"):
         downsample(torch.zeros(1, 1, 1, 8), 2)
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 8])
+@pytest.mark.parametrize("to", [2, 3])
+def test_enlarged_around_a_loop_it_is_the_middle_of_many_turns(side, to):
+    x = torch.rand(1, 2, 5, side, dtype=torch.float64)
+    turns = enlarge_bicubic(x.repeat(1, 1, 1, 9), Size(5, 9 * to * side))
+    middle = turns[..., 4 * to * side : 5 * to * side]
+    torch.testing.assert_close(enlarge_bicubic(x, Size(5, to * side), Wrap(x=True)), middle)
