@@ -19,7 +19,7 @@ Call `denoise_step` if you have a model of views. If the windows are fused elsew
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import torch
 from torch import Tensor
@@ -63,7 +63,12 @@ class JointParams:
     @property
     def guided(self) -> bool:
         """Whether Multi-Scale Diffusion, SyncDiffusion or a picture acts in any step."""
-        return bool(self._guidance) or (self.structure is not None and self.structure.strength > 0)
+        return bool(self._guidance) or self.followed is not None
+
+    @property
+    def followed(self) -> StructureParams | None:
+        """How the picture is followed that is given; None if it is in no step."""
+        return self.structure if self.structure is not None and self.structure.strength > 0 else None
 
     @property
     def needs_gradients(self) -> bool:
@@ -92,12 +97,12 @@ class JointParams:
 
     def follows_picture(self, step: Step) -> bool:
         """Whether the coarsest canvas of this step is a picture that is given."""
-        return self.structure is not None and self.structure.scales_at(step) > 0
+        return self.followed is not None and self.followed.scales_at(step) > 0
 
     def coarser_scales(self, canvas: Size, step: Step) -> int:
         """How many coarser canvases this one follows in this step, a picture that is given among them."""
-        if self.structure is not None:  # it has the layout, which Multi-Scale Diffusion would only guess
-            return self.structure.scales_at(step)
+        if self.followed is not None:  # it has the layout, which Multi-Scale Diffusion would only guess
+            return self.followed.scales_at(step)
         if self.multiscale is None or self.multiscale.strength_at(step) == 0:
             return 0
         return self.multiscale.scales_of(canvas, self.windows) - 1
@@ -153,15 +158,15 @@ def check_canvas(canvas: Size, params: JointParams) -> None:
                 "choose overlapping windows."
             )
         params.cross_sampling.check(params.windows, canvas)
-    if params.structure is not None and params.multiscale is not None and params.multiscale.is_on:
+    if params.followed is not None and params.multiscale is not None and params.multiscale.is_on:
         raise ValueError(
             "structure: the picture decides the layout already, which Multi-Scale Diffusion would decide again; turn "
             "one of the two off."
         )
     if params.multiscale is not None and params.multiscale.is_on:
         check_scales(canvas, params.windows, params.multiscale)
-    if params.structure is not None and params.structure.strength > 0:
-        check_structure(canvas, params.windows, params.structure)
+    if params.followed is not None:
+        check_structure(canvas, params.windows, params.followed)
 
 
 def denoise_step(x: Tensor, step: Step, denoise: Denoiser, params: JointParams, aids: Aids = NO_AIDS) -> Tensor:
@@ -199,40 +204,43 @@ def predict_canvas(
     `predict` is called for the coarser canvases and for x. `shifts` are those of `guidance_shifts`. A caller that
     stores weights gives `weigh` in place of `fusion_weights`.
     """
+    sync, multiscale, structure = params.sync, params.multiscale, params.followed
 
     def denoised(canvas: Tensor, sigma: float, coarser: int, shifts: Mapping[Window, Tensor] | None = None) -> Tensor:
+        """The prediction of a canvas that follows so many coarser ones."""
         coarse = canvas is not x
+        corrections: list[Correction] = []
+        if sync is not None and not sync.needs_gradients and sync.weight_at(step) > 0:
+            corrections.append(partial(synchronise, sync))
+        if coarser:
+            corrections.append(towards_coarser(canvas, sigma, coarser))
         look = Look(
             params=params.windows_at(step, coarse),
             weights=weigh(canvas, step, coarse) if weigh else fusion_weights(canvas, step, params, coarse),
             shifts=shifts,
             shift_kept=step.shift_kept if shifts else 0.0,
-            correct=correction(canvas, sigma, coarser),
+            correct=in_turn(corrections),
         )
         return predict(canvas, sigma, look)
 
-    def correction(canvas: Tensor, sigma: float, coarser: int) -> Correction | None:
-        corrections: list[Correction] = []
-        sync, multiscale, structure = params.sync, params.multiscale, params.structure
-        if sync is not None and not sync.needs_gradients and sync.weight_at(step) > 0:
+    def synchronise(sync: SyncParams, denoised: Tensor) -> Tensor:
+        with aids.comparing(denoised) as similarity:
+            return synchronised(denoised, step, params.windows, sync, similarity)
 
-            def synchronise(denoised: Tensor, sync: SyncParams = sync) -> Tensor:
-                with aids.comparing(denoised) as similarity:
-                    return synchronised(denoised, step, params.windows, sync, similarity)
+    def towards_coarser(canvas: Tensor, sigma: float, coarser: int) -> Correction:
+        """To the next coarser canvas: the picture, if it is the last one and there is a picture; else denoised here."""
+        if structure is not None and coarser == 1:
+            picture = _picture_for(canvas, structure, aids.picture)
+            return projection(picture, structure.strength_at(step), params.windows.wrap)
+        target = denoised(*at_own_noise_level(canvas, sigma, FACTOR, step.flow), coarser - 1)
+        strength = structure.strength_between(step) if structure is not None else multiscale_strength
+        return projection(target, strength, params.windows.wrap, aids.scale_map)
 
-            corrections.append(synchronise)
-        leader = structure or (None if multiscale is None or multiscale.needs_gradients else multiscale)
-        if leader is not None and coarser:
-            scale_map, strength = aids.scale_map, leader.strength_at(step)
-            if structure is not None and coarser == 1:
-                target, scale_map = _picture_for(canvas, structure, aids.picture), None
-            else:
-                target = denoised(*at_own_noise_level(canvas, sigma, FACTOR, step.flow), coarser - 1)
-                strength = structure.strength_between(step) if structure is not None else strength
-            corrections.append(projection(target, strength, params.windows.wrap, scale_map))
-        return in_turn(corrections)
-
-    return denoised(x, step.sigma, params.coarser_scales(canvas_size(x), step), shifts)
+    by_gradients = structure is None and multiscale is not None and multiscale.needs_gradients
+    multiscale_strength = multiscale.strength_at(step) if multiscale is not None else 0.0
+    # Gradients act by `shifts`, which have looked at the coarser canvases already.
+    coarser = 0 if by_gradients else params.coarser_scales(canvas_size(x), step)
+    return denoised(x, step.sigma, coarser, shifts)
 
 
 def guidance_shifts(
