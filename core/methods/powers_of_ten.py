@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..canvas.resample import downsample
-from ..canvas.windows import Size, canvas_size, crop
+from ..canvas.windows import Size, Window, canvas_size, crop
 from ..zoom.geometry import Nesting, footprints, levels_nesting
 from ..zoom.pyramid import enlarge, join, split
 from ..zoom.smoothstep import smoothstep
@@ -126,38 +126,46 @@ def blend(
         raise ValueError(f"feather: must be in 0..0.5 sides of a level, got {feather}; 0 is the paper's plain average.")
     observed = _computable(denoised)
 
-    def merge(own: Tensor, others: Tensor, nearest: Tensor, count: int, nestings: Sequence[Nesting]) -> Tensor:
-        """The coarse part of the last len(own) layers, at one resolution.
+    def merge(own: Tensor, others: Tensor, count: int, nestings: Sequence[Nesting]) -> Tensor:
+        """The last len(own) layers at one resolution, of `own` and the sums `others` of `count` zoomed-out ones.
 
-        `own` are their own observations and `others` the sums of `count` zoomed-out ones. `nearest` is the last one
-        that was added to `others`: its finest band is the finest band here. The next band gets one observation more,
-        except in the first of these layers: the most zoomed-out observation is already in its sum.
+        The first of them has met all its observations, so it is averaged in all bands at once. For those after it,
+        the finest band is averaged here, and in the next one there is an observation more.
         """
-        complete = 0 if decoded else 1  # the first layer can be averaged in all bands at once, unless `nearest` matters
-        if not nestings or len(own) == complete:
+        if not nestings or len(own) == 1:
             return _mean(own, others, count, feather)
         (outer, inner), *further = nestings
-        own_band, own_coarse = split(own[complete:], zoom_factor, inner)
-        band, coarse = split(others[complete:], zoom_factor, inner)
-        if decoded:
-            inside = _border_weight(canvas_size(own), feather).to(own)
-            band = (band + inside * (own_band - split(nearest, zoom_factor, inner).band)) / count
-        else:
-            band = _mean(own_band, band, count, feather)
-        merged = _mean(own_coarse[: 1 - complete], coarse[: 1 - complete], count, feather)
+        own_band, own_coarse = split(own[1:], zoom_factor, inner)
+        band, coarse = split(others[1:], zoom_factor, inner)
+        coarser = merge(own_coarse, coarse + crop(observed[: len(own) - 1], outer), count + 1, further)
+        layers = joined(_mean(own_band, band, count, feather), coarser, inner)
+        return torch.cat([_mean(own[:1], others[:1], count, feather), layers])
+
+    def merge_decoded(own: Tensor, others: Tensor, nearest: Tensor, count: int, nestings: Sequence[Nesting]) -> Tensor:
+        """The same for decoded ones: inside, `own` stands for `nearest`, the last of `others`, in its finest band."""
+        if not nestings:
+            return _mean(own, others, count, feather)
+        (outer, inner), *further = nestings
+        own_band, own_coarse = split(own, zoom_factor, inner)
+        band, coarse = split(others, zoom_factor, inner)
+        inside = _border_weight(canvas_size(own), feather).to(own)
+        band = (band + inside * (own_band - split(nearest, zoom_factor, inner).band)) / count
+        coarser = _mean(own_coarse[:1], coarse[:1], count, feather)
         if len(own) > 1:
-            nearest, own_coarse = crop(observed[: len(own) - 1], outer), own_coarse[1 - complete :]
-            inner_layers = merge(own_coarse, coarse[1 - complete :] + nearest, nearest, count + 1, further)
-            merged = torch.cat([merged, inner_layers])
-        # Weights that vary within a coarse cell change its mean. The second split removes that from the band.
-        layers = join(split(band, zoom_factor, inner).band, merged, zoom_factor, inner)
-        return torch.cat([_mean(own[:complete], others[:complete], count, feather), layers])
+            nearest = crop(observed[: len(own) - 1], outer)
+            rest = merge_decoded(own_coarse[1:], coarse[1:] + nearest, nearest, count + 1, further)
+            coarser = torch.cat([coarser, rest])
+        return joined(band, coarser, inner)
+
+    def joined(band: Tensor, coarse: Tensor, block: Window) -> Tensor:
+        # Weights that vary within a coarse cell change its mean. The split removes that from the band.
+        return join(split(band, zoom_factor, block).band, coarse, zoom_factor, block)
 
     (outer, inner), *further = footprints(canvas_size(denoised), zoom_factor, pixels_per_cell)
-    band, coarse = split(observed[1:], zoom_factor, inner)
+    band, own = split(observed[1:], zoom_factor, inner)
     others = crop(observed[:-1], outer)
-    merged = merge(coarse, others, others, 1, further)
-    return torch.cat([observed[:1], join(band, merged, zoom_factor, inner)]).to(denoised.dtype)
+    coarser = merge_decoded(own, others, others, 1, further) if decoded else merge(own, others, 1, further)
+    return torch.cat([observed[:1], join(band, coarser, zoom_factor, inner)]).to(denoised.dtype)
 
 
 def _mean(own: Tensor, others: Tensor, count: int, feather: float) -> Tensor:
