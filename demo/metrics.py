@@ -127,11 +127,12 @@ def grid_energy(image: Tensor, period: int, axis: str) -> Tensor:
 def ring_energy(levels: Tensor, zoom_factor: int) -> Tensor:
     """Mean colour step across the frame that level i + 1 leaves in level i, divided by the steps nearby: (N - 1,).
 
-    1 is no frame. The steps nearby are those 8 and 16 pixels further in, as far as there is room, and out. Levels as in
+    1 is no frame. The steps nearby are those 8 and 16 pixels further in, as far as there is room. Levels as in
     `zoom_inconsistency`.
     """
     height, width = levels.shape[-2:]
     room = min(height, width) // zoom_factor // 2
+    outside = min(side - side // zoom_factor for side in (height, width)) // 2
     vertical, horizontal = (levels[:-1].diff(dim=dim).abs().mean(dim=1) for dim in (-2, -1))
 
     def step(outwards: int) -> Tensor:
@@ -141,5 +142,5 @@ def ring_energy(levels: Tensor, zoom_factor: int) -> Tensor:
         across += [horizontal[:, rows, column - 1] for column in (left, width - left)]
         return torch.cat(across, dim=1).mean(dim=1)
 
-    around = torch.stack([step(outwards) for outwards in NEIGHBOURS if -outwards < room]).mean(dim=0)
+    around = torch.stack([step(outwards) for outwards in NEIGHBOURS if -room < outwards < outside]).mean(dim=0)
     return step(0) / around.clamp(min=1e-6)

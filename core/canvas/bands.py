@@ -17,7 +17,7 @@ def fuse_in_bands(canvas: Size, windows: Sequence[Window], view: Callable[[Windo
 
     Args:
         canvas: size of the whole.
-        windows: a plan of `plan_windows` for it, in the same unit.
+        windows: a plan of `plan_windows` without offset for it, in the same unit.
         view: the view (..., height, width) of a window; called once for each.
     """
     tops, lefts = (sorted({window[axis] for window in windows}) for axis in (0, 1))

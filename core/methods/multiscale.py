@@ -57,8 +57,8 @@ class MultiScaleParams:
         roll_off: for `projected`: how the strength falls with the noise level.
         weight: omega of `gradient` (Eq. 9), >= 0; 10 is best in the paper's Fig. 5. The loss is a *sum* of squares, so
             the weight does not depend on the size of the windows.
-        decay: for `gradient`: the factor of the weight. `cosine` is (1 + cos(pi progress)) / 2, as in section IV-A.2,
-            and `constant` is 1.
+        decay: for `gradient`: the factor of the weight. `cosine` is (1 + cos(pi progress)) / 2, with `Step.progress`
+            for the time of section IV-A.2; `constant` is 1.
     """
 
     scales: int = 0

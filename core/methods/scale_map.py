@@ -55,7 +55,7 @@ def fit_scale_map(pictures: Tensor, encode: Encoder, scale_factor: int = 2) -> S
             "pictures."
         )
     mean_small, mean_large = (latents.mean(dim=0) for latents in cells)
-    covariances = [torch.cov(latents.T) for latents in cells]
+    covariances = [torch.cov(latents.T).reshape(channels, channels) for latents in cells]
     # A constant channel has no inverse variance. With the same small variance at both sizes it is not changed.
     little = 1e-6 * max(float(covariance.trace()) for covariance in covariances) * torch.eye(channels).to(cells[0])
     covariance_small, covariance_large = (covariance + little for covariance in covariances)

@@ -47,5 +47,4 @@ def _positions(canvas: int, window: int, offset: int) -> list[int]:
     """Where the windows start along an axis that does not wrap."""
     if canvas <= window:
         return [0]
-    first = offset - window if offset else 0
-    return sorted({min(max(position, 0), canvas - window) for position in range(first, canvas, window)})
+    return sorted({min(max(position, 0), canvas - window) for position in range(offset - window, canvas, window)})

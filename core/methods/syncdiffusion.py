@@ -56,7 +56,8 @@ class SyncParams:
         weight: w of Eq. 14, >= 0; 0 is MultiDiffusion. The default is the paper's (Fig. 4).
         guidance: `direct` or `gradient`, see above.
         roll_off: for `direct`: how the weight falls with the noise level.
-        decay: for `gradient`: factor of the weight after each fiftieth of the progress, 0..1; 0.95 in section 5.1.
+        decay: for `gradient`: factor of the weight after each fiftieth of `Step.progress`, 0..1; 0.95 after each of 50
+            steps in section 5.1.
         anchors: `one` for the whole canvas, as in the paper, whose canvases are a single row; or `one per row`, because
             upper and lower windows show different things (`python -m benchmarks.figures sync-anchors` compares them).
             On a single row or a single column both mean one anchor.

@@ -24,8 +24,8 @@ class CropFusionParams:
     Attributes:
         adjacency: lambda, > 0: the weight of a window's own prediction against those of its neighbours. Best near 1
             in the paper's Fig. 7; `python -m benchmarks.figures twin-lambda` shows hardly any effect.
-        stop: tau, the `Step.progress` from which windows are only averaged, 0..1. Best at half in the paper's Fig. 6;
-            see `python -m benchmarks.figures twin-tau`.
+        stop: tau, the `Step.progress` from which windows are only averaged, 0..1. Best at half of the
+            time in the paper's Fig. 6; see `python -m benchmarks.figures twin-tau`.
     """
 
     adjacency: float = 1.0

@@ -1,7 +1,7 @@
 """What is sent to another process: plain values and tensors, and no tensor twice to the same one.
 
-Tensors are known by their contents. Of those that a worker has, only the digest is sent. So conditioning that is the
-same in every step, or for every window, goes to each worker once.
+Tensors are known by their contents, which must not change while they live. Of those that a worker has, only the digest
+is sent. So conditioning that is the same in every step, or for every window, goes to each worker once.
 """
 
 import hashlib

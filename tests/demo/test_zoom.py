@@ -67,3 +67,5 @@ def test_rings_are_found_where_the_next_level_begins():
     assert ring_energy(elsewhere, 2).item() < 1
     assert 0.6 < ring_energy(levels, 4).item() < 1.6  # there is no room for a ring 16 pixels further in
     assert ring_energy(elsewhere, 4).item() > 3
+    for side in (64, 48):  # nor for one further out
+        assert 0.6 < ring_energy(torch.rand(2, 3, side, side), 2).item() < 1.6

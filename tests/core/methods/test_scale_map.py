@@ -83,3 +83,10 @@ def test_too_few_cells_are_refused():
         ValueError, match="map between 3 channels needs more cells than that, got 1; use more or larger"
     ):
         fit_scale_map(torch.rand(1, 3, 8, 8), lambda pictures: nn.functional.avg_pool2d(pictures, 4))
+
+
+def test_latents_of_one_channel_have_a_map():
+    """Twice as bright and a little more at the larger size."""
+    encode = encoder(lambda latent: 2 * latent + 0.3)
+    found = fit_scale_map(pictures(), lambda picture: encode(picture)[:, :1])
+    torch.testing.assert_close(found.matrix, torch.tensor([[2.0]]).double(), rtol=1e-4, atol=0)
