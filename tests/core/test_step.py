@@ -1,7 +1,7 @@
 import math
 
 import pytest
-from joint_diffusion.core.step import Step, noise_level_key
+from joint_diffusion.core.step import Step, noise_level_key, step_at
 
 
 def step(**options):
@@ -61,3 +61,19 @@ def test_ancestral_steps_of_flow_models_keep_a_picture_without_noise():
     carried = step(sigma=start, kept=kept, flow=True, span=(start, end)).shift_kept
     assert kept * (1 - start) + kept / carried == pytest.approx(1 - end)
     assert step(sigma=5.0, kept=0.4, span=(5.0, 3.0)).shift_kept == pytest.approx(0.4 / 0.6)
+
+
+@pytest.mark.parametrize(
+    ("levels", "sigma", "step"),
+    [
+        ([10, 5, 1, 0], 10, 0),
+        ([10, 5, 1, 0], 7, 0),  # within the first step, as samplers of higher order ask
+        ([10, 5, 1, 0], 5.0001, 1),  # rounded
+        ([10, 5, 1, 0], 0.5, 2),
+        ([10, 5, 1, 0], 12, 0),
+        ([0, 1, 5, 10], 1.0, 1),  # unsampling
+        ([0, 1, 5, 10], 7.0, 2),
+    ],
+)
+def test_the_step_of_a_noise_level_is_the_last_that_has_begun(levels, sigma, step):
+    assert step_at(levels, sigma) == step

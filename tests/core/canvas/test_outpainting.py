@@ -42,3 +42,13 @@ def test_the_mask_falls_linearly_inside_the_image_only(feather):
 
 def test_a_mask_is_zero_where_the_image_is_the_canvas():
     assert mask_outside(Size(4, 6), Window(0, 0, 4, 6), feather=3).count_nonzero() == 0
+
+
+def test_an_image_lies_where_it_is_asked_to():
+    assert place(Size(10, 12), Size(4, 4), 0, 1) == Window(6, 0, 4, 4)
+    assert place(Size(10, 12), Size(4, 4), 1, 0) == Window(0, 8, 4, 4)
+
+
+def test_rows_are_feathered_as_columns_are():
+    upright = mask_outside(Size(12, 10), Window(2, 0, 8, 10), 3)
+    assert torch.equal(upright, mask_outside(Size(10, 12), Window(0, 2, 10, 8), 3).T)

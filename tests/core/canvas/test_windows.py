@@ -63,6 +63,13 @@ def test_offsets_stay_on_the_grid():
     assert all(w.left % 8 == 0 for w in windows)
 
 
+def test_a_stride_off_the_grid_is_kept_around_a_loop():
+    """Three windows in 32 cells cannot both lie on a grid of 8 and be at most 12 apart."""
+    lefts = [w.left for w in plan_windows(Size(16, 32), Size(16, 16), Size(16, 12), Wrap(x=True), grid=8)]
+    assert len(lefts) == 3
+    assert max((b - a) % 32 for a, b in zip(lefts, lefts[1:] + lefts[:1], strict=True)) <= 12
+
+
 def test_a_window_larger_than_the_canvas_is_cut_to_it():
     assert plan_windows(Size(8, 40), Size(16, 16), Size(8, 8))[0] == Window(0, 0, 8, 16)
     assert plan_windows(Size(8, 8), Size(16, 16), Size(8, 8)) == (Window(0, 0, 8, 8),)

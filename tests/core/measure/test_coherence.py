@@ -48,6 +48,9 @@ def test_windows_of_one_row_are_compared_and_in_a_tall_picture_those_of_one_colu
     tall = pairs_apart(plan_windows(Size(128, 96), Size(32, 32), Size(32, 32)), Size(128, 96))
     assert tall
     assert {(a.left, a.top, b.left, b.top) for a, b in tall} == {(a.top, a.left, b.top, b.left) for a, b in wide}
+    square = pairs_apart(plan_windows(Size(96, 96), Size(32, 32), Size(32, 32)), Size(96, 96))
+    assert square
+    assert all(one.top == other.top for one, other in square)
     turned = noise(1, 96, 128)
     torch.testing.assert_close(palette_distance(turned.mT, tall), palette_distance(turned, wide))
     torch.testing.assert_close(style_distance(turned.mT, tall), style_distance(turned, wide))

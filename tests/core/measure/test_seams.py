@@ -147,3 +147,12 @@ def test_the_worst_place_may_cross_an_edge_that_meets():
     image[:, 28:, 16:] = image[:, :4, 16:] = 1.0
     assert worst_place(image, "x", 16, 8, wraps=True) == 28
     assert worst_place(image, "x", 16, 8) in (0, 24)
+
+
+def test_a_soft_seam_stands_out_as_much_as_a_hard_one():
+    """At the top a hard step of 0.8; at the bottom one of 1 that spreads over the columns beside it."""
+    image = torch.zeros(3, 32, 64)
+    image[:, :16, 32:] = 0.8
+    for column, step in ((31, 0.5), (32, 1.0), (33, 0.5)):
+        image[:, 16:, column:] += step
+    assert worst_place(image, "x", 32, 16) == 16

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import pytest
@@ -5,11 +6,19 @@ import torch
 from analytic import convolution, gaussian, single
 from joint_diffusion.core.canvas.fusion import window_weights
 from joint_diffusion.core.canvas.resample import downsample
-from joint_diffusion.core.canvas.windows import Size, Wrap
-from joint_diffusion.core.joint_step import Aids, JointParams, check_canvas, denoise_step
+from joint_diffusion.core.canvas.windows import Size, Wrap, crop_batch
+from joint_diffusion.core.joint_step import (
+    Aids,
+    JointParams,
+    check_canvas,
+    denoise_step,
+    fusion_weights,
+    guidance_shifts,
+)
 from joint_diffusion.core.methods.multidiffusion import WindowParams, denoise_jointly
-from joint_diffusion.core.methods.multiscale import MultiScaleParams, projection, scale_sizes
+from joint_diffusion.core.methods.multiscale import MultiScaleParams, multiscale_term, projection, scale_sizes
 from joint_diffusion.core.methods.scale_map import ScaleMap
+from joint_diffusion.core.methods.twindiffusion import CropFusionParams, CrossSamplingParams
 from joint_diffusion.core.step import Step
 from oracles import corrected_prediction, msd_step, project
 
@@ -327,3 +336,40 @@ def test_scale_sizes_round_up():
 def test_wrong_parameters_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         MultiScaleParams(**options)
+
+
+@pytest.mark.parametrize(("done", "part"), [(0.0, 1.0), (0.25, 0.8536), (0.5, 0.5), (0.75, 0.1464)])
+def test_the_weight_of_the_gradient_falls_by_a_cosine(done, part):
+    params = MultiScaleParams(guidance="gradient", weight=4.0)
+    at = Step(sigma=math.tan((1 - done) * math.pi / 2))
+    assert params.strength_at(at) == pytest.approx(4 * part, rel=1e-3)
+
+
+def test_where_the_coarse_canvas_is_next_does_not_depend_on_the_noise_that_the_sampler_adds():
+    """Flow models: `shift_kept` differs between samplers that add noise and those that do not."""
+    x, params = random_canvas(1, 3, 16, 32), MultiScaleParams(guidance="gradient", scales=3)
+    denoise = convolution()
+    steps = [Step(sigma=0.6, kept=0.5, flow=True, span=span) for span in (None, (0.6, 0.45))]
+    assert steps[0].shift_kept != pytest.approx(steps[1].shift_kept)
+    one, other = (multiscale_term(x, at, denoise, windows(), params) for at in steps)
+    plan = windows().plan(Size(16, 32))
+    views = crop_batch(x, plan)
+    torch.testing.assert_close(one.loss(views, 0.5 * views, plan), other.loss(views, 0.5 * views, plan))
+
+
+def test_a_step_that_goes_nowhere_is_not_guided():
+    params = msd(KINDS["gradient"])
+    assert guidance_shifts(random_canvas(1, 3, 16, 16), step(kept=1.0), convolution(), params) is None
+
+
+def test_cross_sampling_and_crop_fusion_act_on_coarse_canvases_too():
+    plan, at = windows(weights="uniform"), Step(sigma=5.0)
+    cross = msd(KINDS["projected"], plan, cross_sampling=CrossSamplingParams())
+    offsets = {cross.windows_at(Step(sigma=sigma), coarse=True).offset for sigma in (1.0, 2.0, 3.0, 4.0, 5.0, 6.0)}
+    assert len(offsets) == 2
+    coarse = random_canvas(1, 3, 8, 16)
+    plain, fused = (
+        fusion_weights(coarse, at, msd(KINDS["projected"], plan, crop_fusion=crop_fusion), coarse=True)
+        for crop_fusion in (None, CropFusionParams())
+    )
+    assert any(not torch.equal(plain[window], fused[window]) for window in plain)

@@ -347,3 +347,10 @@ def test_only_the_anchors_of_two_rows_are_remembered_at_a_time():
     x = random_canvas(1, 3, 64, 24)
     guidance_shifts(x, step(), convolution(), sync(paper(), windows(batch=4)), Watched())
     assert most <= 3
+
+
+def test_a_middle_beyond_the_edge_is_as_far_as_behind_the_other_edge():
+    """Middles at 0 and at 1 of 30 cells: the first is where the anchor shall be."""
+    plan = [Window(0, left, 8, 8) for left in (27, 26)]
+    anchor_of = SyncParams(anchor_place=(0.5, 0.0)).anchor_of(plan, Size(8, 30), Wrap(x=True))
+    assert anchor_of[plan[0]].left == 26

@@ -22,6 +22,7 @@ PLANS = [  # canvas, window, stride, wrap
     (Size(12, 20), Size(8, 8), Size(4, 5), Wrap(y=True, x=True)),
     (Size(8, 12), Size(8, 8), Size(8, 6), Wrap(x=True)),  # two windows that meet on both sides
     (Size(8, 8), Size(8, 8), Size(8, 4), Wrap()),
+    (Size(20, 12), Size(8, 8), Size(5, 4), Wrap(y=True)),
 ]
 
 
@@ -34,9 +35,10 @@ def step(index=0, **options):
     return Step(**{"sigma": 1.8, "kept": 0.7, "index": index, "count": 10, **options})
 
 
-@pytest.mark.parametrize(
-    ("plan", "adjacency"), [*zip(PLANS, [0.1, 1.0, 100.0, 0.1, 1.0, 0.1, 1.0], strict=True), (PLANS[1], 0.1)], ids=str
-)
+ADJACENCIES = [0.1, 1.0, 100.0, 0.1, 1.0, 0.1, 1.0, 1.0]
+
+
+@pytest.mark.parametrize(("plan", "adjacency"), [*zip(PLANS, ADJACENCIES, strict=True), (PLANS[1], 0.1)], ids=str)
 def test_the_weights_equal_crop_fusion_window_after_window_and_then_the_average(plan, adjacency):
     canvas, window, stride, wrap = plan
     windows = plan_windows(canvas, window, stride, wrap)
@@ -192,6 +194,14 @@ def test_windows_need_not_take_turns_where_there_is_only_one():
             check(several, wide, groups=4)
     with pytest.raises(ValueError, match=r"groups: .* 4 latent cells \(height\)"):
         check(strip, replace(wide, wrap=Wrap(y=True)), groups=4)
+
+
+def test_the_last_set_lies_before_the_next_window():
+    check(groups=2, cross_stride=Size(5, 5))
+    with pytest.raises(
+        ValueError, match=r"cross_stride height: 2 sets .* of 6 latent cells, so at most 5 apart, got 6"
+    ):
+        check(groups=2, cross_stride=Size(6, 6))
 
 
 def test_wrapping_windows_all_move():

@@ -39,3 +39,7 @@ def test_what_it_refuses():
         ZoomPath(frames_per_level=1, easing="bounce")
     with pytest.raises(ValueError, match=r"direction: must be one of in, out, .* got 'up'"):
         ZoomPath(frames_per_level=1, direction="up")
+
+
+def test_frames_are_rounded_to_the_nearest_number():
+    assert ZoomPath(frames_per_level=2.6).zooms(2) == pytest.approx([0, 1 / 3, 2 / 3, 1])
