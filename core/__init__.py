@@ -55,7 +55,8 @@ CONTRIBUTING.md has the vocabulary: one word for one thing.
 """
 
 from .canvas.windows import Size, Window
-from .joint_step import Aids, JointParams, denoise_step
+from .joint_params import JointParams
+from .joint_step import Aids, denoise_step
 from .methods.multidiffusion import WindowParams
 from .methods.multiscale import MultiScaleParams
 from .methods.structure import StructureParams

@@ -7,7 +7,7 @@ from kornia.metrics import psnr
 from torch import Tensor, nn
 
 from core.canvas.windows import Size, canvas_size
-from core.joint_step import JointParams
+from core.joint_params import JointParams
 from core.methods.structure import StructureParams, restored, scales_for
 
 from .autoencoder import PIXELS_PER_CELL

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from core.canvas.fusion import WeightShape
 from core.canvas.windows import Size, Window, canvas_size, plan_windows
-from core.joint_step import Aids, JointParams, check_canvas, denoise_step
+from core.joint_params import JointParams, check_canvas
+from core.joint_step import Aids, denoise_step
 from core.measure.coherence import pairs_apart, palette_distance
 from core.measure.seams import seam_energy, window_borders
 from core.methods.multidiffusion import WindowParams

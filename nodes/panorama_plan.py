@@ -9,7 +9,7 @@ import torch
 from comfy_api.latest import io, ui
 
 from ..core.canvas.windows import Size, Window
-from ..core.joint_step import JointParams, check_canvas
+from ..core.joint_params import JointParams, check_canvas
 from ..core.measure.cost import views_per_step
 from ..core.methods.multidiffusion import WindowParams
 from ..core.methods.multiscale import scale_sizes

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from core.canvas.windows import Size
-from core.joint_step import JointParams
+from core.joint_params import JointParams
 from core.measure.cost import views_per_step
 from core.methods.multidiffusion import WindowParams
 from core.methods.multiscale import MultiScaleParams

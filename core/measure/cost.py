@@ -1,7 +1,7 @@
 """The cost of a joint step, known before it runs."""
 
 from ..canvas.windows import Size
-from ..joint_step import JointParams
+from ..joint_params import JointParams
 from ..methods.multiscale import scale_sizes
 from ..step import Step
 

@@ -8,7 +8,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 
 from ...core.canvas.windows import NO_WRAP, Size, Wrap
-from ...core.joint_step import JointParams
+from ...core.joint_params import JointParams
 from ...core.methods.multidiffusion import WindowParams
 from ...core.methods.multiscale import MultiScaleParams
 from ...core.methods.syncdiffusion import SyncParams

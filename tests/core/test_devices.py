@@ -8,7 +8,8 @@ import torch
 from analytic import convolution, gaussian
 from joint_diffusion.core.canvas.decode import DecodeParams, decode_in_windows
 from joint_diffusion.core.canvas.windows import Size, Window, Wrap, canvas_size
-from joint_diffusion.core.joint_step import Aids, JointParams, denoise_step, fusion_weights
+from joint_diffusion.core.joint_params import JointParams
+from joint_diffusion.core.joint_step import Aids, denoise_step, fusion_weights
 from joint_diffusion.core.measure.panorama import panorama_metrics
 from joint_diffusion.core.methods.multidiffusion import WindowParams, predict_jointly
 from joint_diffusion.core.methods.multiscale import MultiScaleParams

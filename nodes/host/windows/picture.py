@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ....core.canvas.windows import Size
 from ....core.correction import RollOff
-from ....core.joint_step import JointParams
+from ....core.joint_params import JointParams
 from ....core.methods.multidiffusion import WindowParams
 from ....core.methods.multiscale import FACTOR, MOST_SCALES
 from ....core.methods.structure import StructureParams, check_structure, scales_for

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from ....core.canvas.fusion import WindowWeights
 from ....core.canvas.windows import Size, Window, canvas_size
-from ....core.joint_step import Look, check_canvas, fusion_weights
+from ....core.joint_params import check_canvas
+from ....core.joint_step import Look, fusion_weights
 from ....core.measure.cost import views_per_step
 from ....core.methods.multidiffusion import WindowParams
 from ....core.methods.twindiffusion import CropFusionParams

@@ -3,7 +3,8 @@
 import pytest
 import torch
 from joint_diffusion.core.canvas.windows import Size, Wrap
-from joint_diffusion.core.joint_step import JointParams, denoise_step
+from joint_diffusion.core.joint_params import JointParams
+from joint_diffusion.core.joint_step import denoise_step
 from joint_diffusion.core.measure.cost import views_per_step
 from joint_diffusion.core.methods.multidiffusion import WindowParams
 from joint_diffusion.core.methods.multiscale import MultiScaleParams

@@ -6,7 +6,8 @@ import pytest
 import torch
 from analytic import convolution
 from joint_diffusion.core.canvas.windows import Size
-from joint_diffusion.core.joint_step import JointParams, check_canvas, denoise_step
+from joint_diffusion.core.joint_params import JointParams, check_canvas
+from joint_diffusion.core.joint_step import denoise_step
 from joint_diffusion.core.methods.multidiffusion import WindowParams
 from joint_diffusion.core.methods.multiscale import MultiScaleParams
 from joint_diffusion.core.methods.syncdiffusion import SyncParams

@@ -6,7 +6,8 @@ import pytest
 import torch
 from analytic import MeanAndSpread, convolution
 from joint_diffusion.core.canvas.windows import Size
-from joint_diffusion.core.joint_step import Aids, JointParams, denoise_step
+from joint_diffusion.core.joint_params import JointParams
+from joint_diffusion.core.joint_step import Aids, denoise_step
 from joint_diffusion.core.methods.multidiffusion import WindowParams
 from joint_diffusion.core.methods.multiscale import MultiScaleParams
 from joint_diffusion.core.methods.syncdiffusion import SyncParams

@@ -7,14 +7,8 @@ from analytic import convolution, gaussian, single
 from joint_diffusion.core.canvas.fusion import window_weights
 from joint_diffusion.core.canvas.resample import downsample
 from joint_diffusion.core.canvas.windows import Size, Wrap, crop_batch
-from joint_diffusion.core.joint_step import (
-    Aids,
-    JointParams,
-    check_canvas,
-    denoise_step,
-    fusion_weights,
-    guidance_shifts,
-)
+from joint_diffusion.core.joint_params import JointParams, check_canvas
+from joint_diffusion.core.joint_step import Aids, denoise_step, fusion_weights, guidance_shifts
 from joint_diffusion.core.methods.multidiffusion import WindowParams, denoise_jointly
 from joint_diffusion.core.methods.multiscale import MultiScaleParams, multiscale_term, projection, scale_sizes
 from joint_diffusion.core.methods.scale_map import ScaleMap

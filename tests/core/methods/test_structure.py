@@ -8,7 +8,8 @@ from analytic import convolution, gaussian
 from joint_diffusion.core.canvas.resample import downsample
 from joint_diffusion.core.canvas.windows import Size, Wrap
 from joint_diffusion.core.correction import RollOff
-from joint_diffusion.core.joint_step import Aids, JointParams, check_canvas, denoise_step
+from joint_diffusion.core.joint_params import JointParams, check_canvas
+from joint_diffusion.core.joint_step import Aids, denoise_step
 from joint_diffusion.core.measure.cost import views_per_step
 from joint_diffusion.core.methods.multidiffusion import WindowParams
 from joint_diffusion.core.methods.multiscale import ROLL_OFF, MultiScaleParams

@@ -7,7 +7,8 @@ import torch
 from analytic import MeanAndSpread, convolution, gaussian, single
 from joint_diffusion.core.canvas.fusion import window_weights
 from joint_diffusion.core.canvas.windows import Size, Window, Wrap
-from joint_diffusion.core.joint_step import Aids, JointParams, check_canvas, denoise_step, guidance_shifts
+from joint_diffusion.core.joint_params import JointParams, check_canvas
+from joint_diffusion.core.joint_step import Aids, denoise_step, guidance_shifts
 from joint_diffusion.core.methods.multidiffusion import WindowParams, denoise_jointly
 from joint_diffusion.core.methods.multiscale import MultiScaleParams
 from joint_diffusion.core.methods.syncdiffusion import DIRECT, SyncParams, anchors_first, synchronised

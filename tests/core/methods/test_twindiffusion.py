@@ -6,7 +6,8 @@ from analytic import convolution
 from joint_diffusion.core import joint_step
 from joint_diffusion.core.canvas.fusion import fuse, normalised, window_weights
 from joint_diffusion.core.canvas.windows import Size, Wrap, plan_windows
-from joint_diffusion.core.joint_step import JointParams, check_canvas, denoise_step, fusion_weights
+from joint_diffusion.core.joint_params import JointParams, check_canvas
+from joint_diffusion.core.joint_step import denoise_step, fusion_weights
 from joint_diffusion.core.methods.multidiffusion import WindowParams, denoise_jointly
 from joint_diffusion.core.methods.twindiffusion import CropFusionParams, CrossSamplingParams, crop_fusion_weights
 from joint_diffusion.core.step import Step

@@ -7,7 +7,7 @@ import tiny_models
 import torch
 from joint_diffusion.core.canvas.resample import downsample
 from joint_diffusion.core.canvas.windows import Size, Wrap, crop
-from joint_diffusion.core.joint_step import JointParams
+from joint_diffusion.core.joint_params import JointParams
 from joint_diffusion.core.methods.multidiffusion import WindowParams
 from joint_diffusion.core.methods.multiscale import MultiScaleParams
 from joint_diffusion.nodes.host.windows.patch import with_settings

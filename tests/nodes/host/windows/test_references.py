@@ -11,7 +11,7 @@ from comfy_extras.nodes_edit_model import ReferenceLatent
 from comfy_extras.nodes_flux import FluxKVCache
 from joint_diffusion.core.canvas.resample import downsample
 from joint_diffusion.core.canvas.windows import Size, Window, Wrap, crop, crop_batch
-from joint_diffusion.core.joint_step import JointParams
+from joint_diffusion.core.joint_params import JointParams
 from joint_diffusion.core.methods.multidiffusion import WindowParams
 from joint_diffusion.core.methods.multiscale import MultiScaleParams
 from joint_diffusion.nodes.host.windows.patch import with_settings
