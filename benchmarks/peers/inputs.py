@@ -1,4 +1,6 @@
-"""Who makes what of the inputs of `cases`: right, wrong without a word, an error, or not supported.
+"""Who makes what of the inputs of `latent_cases` and `picture_cases`.
+
+Right, wrong without a word, an error, or not supported.
 
 Import only after `host.start_host`.
 """
@@ -21,8 +23,11 @@ from torch import Tensor
 from tests.support.host import HOST, ROOT
 
 from ..table import Table, read
-from .cases import OF_LATENTS, OF_PICTURES, SIDE, Enlarger, NotSupported, Sampler, Wrong
+from .latent_cases import OF_LATENTS
 from .packs import TiledDiffusion, UltimateUpscale, context_windows
+from .picture_cases import OF_PICTURES
+from .verdicts import NotSupported, Wrong
+from .ways import SIDE, Enlarger, Sampler
 
 RIGHT, WRONG, ERROR, NOT_SUPPORTED = "right", "silently wrong", "error", "not supported"
 CONTEXT = "Context Windows"
