@@ -109,6 +109,8 @@ def method(args: argparse.Namespace) -> dict:
 
 def zoom(args: argparse.Namespace) -> dict:
     """Paint, save, film and measure one zoom stack."""
+    if args.levels is not None and args.levels < 1:
+        raise ValueError(f"--levels: must be at least 2, got {args.levels}; leave the option out for 8.")
     prompts = tuple(args.prompts) if args.prompts else ZoomParams().prompts[: args.levels]
     fields: dict[str, Any] = given(args, ZoomParams) | {"prompts": repeated(prompts, args.levels)}
     params = ZoomParams(**fields)
@@ -125,12 +127,16 @@ def enlarge(args: argparse.Namespace) -> dict:
     """Enlarge a picture from a file, save and measure it."""
     params = EnlargeParams(**given(args, EnlargeParams))
     check_image_path(args.out)
-    with Image.open(args.image) as file:
+    try:
+        opened = Image.open(args.image)
+    except OSError as error:
+        raise ValueError(f"--image: must be a picture that can be read, got {args.image} ({error}).") from error
+    with opened as file:
         if file.has_transparency_data:
             log.warning(
                 "--image: %s has transparency, which is left out: what is transparent becomes opaque.", args.image
             )
-        picture = torch.from_numpy(np.asarray(file.convert("RGB"))).permute(2, 0, 1)[None] / 255
+        picture = torch.from_numpy(np.array(file.convert("RGB"))).permute(2, 0, 1)[None] / 255
 
     def paint(pipeline: LandscapePipeline, *rest: Any) -> Panorama:
         return enlarge_picture(pipeline, picture.to(pipeline.device), *rest)
@@ -206,8 +212,8 @@ def add_fields(sub: argparse.ArgumentParser, defaults: Any, **texts: str) -> Non
     common |= {"cfg": "guidance scale, 1 is none", "stride": "latent cells (8 pixels) between windows"}
     for name, text in (texts | {name: text for name, text in common.items() if hasattr(defaults, name)}).items():
         default = getattr(defaults, name)
-        sub.add_argument(flag(name), type=type(default), default=default, help=text)
-    sub.add_argument("--device", default="cpu")
+        sub.add_argument(flag(name), type=type(default), default=default, help=f"{text} (default: {default})")
+    sub.add_argument("--device", default="cpu", help="of PyTorch, such as cuda (default: cpu)")
 
 
 def flag(name: str) -> str:
@@ -222,6 +228,8 @@ def main() -> None:
         report = args.run(args)
     except ValueError as error:
         sys.exit(f"demo: {error}")
+    except OSError as error:
+        sys.exit(f"demo: --out: must be a place where files can be written, got {args.out} ({error}).")
     print(json.dumps(report))
 
 

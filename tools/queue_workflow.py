@@ -50,6 +50,25 @@ def run(server: str, prompt: dict[str, Any]) -> dict[str, Any]:
     return json.load(urllib.request.urlopen(f"{server}/history/{prompt_id}"))[prompt_id]["outputs"]
 
 
+def read(path: Path) -> dict[str, Any]:
+    """The prompt in a file.
+
+    Raises:
+        WorkflowFailed: it cannot be read, or is not in API format.
+    """
+    try:
+        prompt = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WorkflowFailed(f"workflow: must be a JSON file that can be read, got {path} ({error}).") from error
+    nodes = prompt.values() if isinstance(prompt, dict) else [None]
+    if not all(isinstance(node, dict) and "class_type" in node for node in nodes):
+        raise WorkflowFailed(
+            f"workflow: must be in API format, and {path} is not; take a file of workflows/api/, or write one with "
+            "File > Export (API) in ComfyUI."
+        )
+    return prompt
+
+
 def queue(server: str, prompt: dict[str, Any], client: str) -> str:
     """Queue a prompt and return its id."""
     body = json.dumps({"prompt": prompt, "client_id": client}).encode()
@@ -116,14 +135,18 @@ def main(arguments: list[str] | None = None) -> None:
     """Command line; see the module's first lines."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("workflow", type=Path, help="in API format")
-    parser.add_argument("--server", default="http://127.0.0.1:8188")
-    parser.add_argument("--out", type=Path, default=Path("."), help="folder for what is saved")
+    parser.add_argument("--server", default="http://127.0.0.1:8188", help="address of ComfyUI, by default %(default)s")
+    parser.add_argument("--out", type=Path, default=Path("."), help="folder for what is saved, by default this one")
     args = parser.parse_args(arguments)
     server = args.server.rstrip("/")
+    if "://" not in server:
+        server = f"http://{server}"
     try:
-        outputs = run(server, json.loads(args.workflow.read_text(encoding="utf-8")))
+        outputs = run(server, read(args.workflow))
     except WorkflowFailed as error:
         sys.exit(f"{args.workflow.name} failed.\n{error}")
+    except OSError as error:
+        sys.exit(f"--server: no ComfyUI answers at {server} ({error}); start it, or give the address of one.")
     paths = fetch(server, outputs, args.out)
     if not paths:
         sys.exit(f"{args.workflow.name} saves nothing: add Save Image or another node that saves.")
