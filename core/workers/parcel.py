@@ -96,11 +96,13 @@ class Unpacker:
     def unpack(self, parcel: bytes) -> tuple[Any, Any]:
         """(lasting, passing) as they were packed."""
         bodies, sent, lasting, forgotten = pickle.loads(parcel)
-        tensors = {name: _tensor(*flat).to(self._device) for name, flat in sent.items()}
+        tensors = {name: _tensor(*flat) for name, flat in sent.items()}
         self._kept |= {name: tensors[name] for name in lasting}
         for name in forgotten:
             del self._kept[name]
-        have = self._kept | tensors
+        # Only now: where the device is full, what has come is here for the next parcel, which only names it.
+        have = {name: tensor.to(self._device) for name, tensor in (self._kept | tensors).items()}
+        self._kept = {name: have[name] for name in self._kept}
         first, second = (_Unpickler(io.BytesIO(body), have).load() for body in bodies)
         return first, second
 

@@ -127,9 +127,10 @@ class Carriers:
     def _on(self, canvas: Size, tensor: Tensor) -> Tensor:
         """(..., H, W) with as many values in every cell of the canvas."""
         size = canvas_size(tensor)
-        if size == self._canvas:
+        if size == self._canvas and tensor.is_floating_point():  # truths have no mean
             return self._placement.on(canvas, tensor)
-        per_cell = max(1, round(max(size.height / canvas.height, size.width / canvas.width)))
+        times = max(size.height / canvas.height, size.width / canvas.width)
+        per_cell = 1 if size == self._canvas else max(1, round(times))
         wanted = canvas.scaled(per_cell)
         if size == wanted:
             return tensor

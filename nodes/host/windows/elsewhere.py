@@ -17,6 +17,7 @@ from torch import Tensor
 from ....core.workers.parcel import CannotBeSent, Stowage, Unpacker, light, require_sendable
 from ....core.workers.pool import Lost, at_work
 from ..conds import Conds, Entry
+from ..gradients.vae import ADDITIONAL_MODELS_KEY
 from ..workers.crew import Workers
 from ..workers.told import options_of, told
 
@@ -161,11 +162,16 @@ def _changed_since(before: ModelPatcher, now: ModelPatcher) -> str | None:
         what = "replace parts of the model"
     elif (now.callbacks, now.injections) != (before.callbacks, before.injections):
         what = "change how it is run"
-    elif now.additional_models.keys() != before.additional_models.keys():
+    elif _loaded_along(now) != _loaded_along(before):
         what = "add models to it"
     else:
         return None
     return f"nodes between Ray Workers and the sampler {what}; put Ray Workers behind them"
+
+
+def _loaded_along(patcher: ModelPatcher) -> set[str]:
+    """Models beside it, without the VAE of Structure Guidance, Joint Upscale and Sync Guidance: it acts on canvases."""
+    return patcher.additional_models.keys() - {ADDITIONAL_MODELS_KEY}
 
 
 def _same(some: dict[str, Any], others: dict[str, Any]) -> bool:

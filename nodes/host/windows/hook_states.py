@@ -6,12 +6,14 @@ smaller canvases in between. So every shape has a memory of its own, and is give
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import CellType
 from typing import Any
 
 from torch import Size as Shape
 
 ONE = ("sampler_cfg_function",)
 LISTS = ("sampler_pre_cfg_function", "sampler_post_cfg_function")
+EMPTY = object()  # in place of what a variable holds that has no value yet
 
 
 class HookStates:
@@ -38,8 +40,18 @@ class HookStates:
             self._set(before)
 
     def _contents(self) -> list[Any]:
-        return [cell.cell_contents for cell in self._cells]
+        return [_content(cell) for cell in self._cells]
 
     def _set(self, contents: list[Any]) -> None:
         for cell, content in zip(self._cells, contents, strict=True):
-            cell.cell_contents = content
+            if content is EMPTY:
+                del cell.cell_contents
+            else:
+                cell.cell_contents = content
+
+
+def _content(cell: CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return EMPTY

@@ -1,5 +1,6 @@
 import uuid
 from fractions import Fraction
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -87,6 +88,17 @@ def test_what_one_parcel_wants_is_kept_even_if_it_is_more(monkeypatch):
         got, _ = unpacker.unpack(stowage.pack("w", wanted))
         assert all(map(torch.equal, got, wanted))
     assert sum(kept.nbytes for kept in unpacker._kept.values()) <= 1000
+
+
+def test_where_memory_runs_out_the_next_parcel_may_still_name_what_came(monkeypatch):
+    stowage, unpacker, prompt, to = Stowage(), Unpacker(), random(100), torch.Tensor.to
+    monkeypatch.setattr(torch.Tensor, "to", Mock(side_effect=torch.OutOfMemoryError))
+    with pytest.raises(torch.OutOfMemoryError):
+        unpacker.unpack(stowage.pack("w", prompt))
+    monkeypatch.setattr(torch.Tensor, "to", to)
+    again = stowage.pack("w", prompt)
+    assert len(again) < prompt.nbytes
+    assert torch.equal(unpacker.unpack(again)[0], prompt)
 
 
 class Patch:

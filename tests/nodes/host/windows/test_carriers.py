@@ -198,8 +198,10 @@ def test_a_mask_for_each_picture():
     )
 
 
-def test_a_mask_of_truths():
-    mask = rand(1, *CANVAS.scaled(8)) > 0.5
+@pytest.mark.parametrize("per_cell", [1, 8])
+@pytest.mark.parametrize("settings", ["overlapping", "multi-scale"])
+def test_a_mask_of_truths(per_cell, settings):
+    mask = rand(1, *CANVAS.scaled(per_cell)) > 0.5
 
     def patch(model, part):
         model = model.clone()
@@ -211,7 +213,12 @@ def test_a_mask_of_truths():
         model.set_model_attn2_replace(attend, *BLOCK)
         return model
 
-    check(patch, mask, part=lambda window, canvas: crop(mask, window.scaled(8)))
+    def part(window, canvas):
+        if per_cell == 1:  # the nearest of 2 x 2 on the coarse canvas
+            return crop(mask if canvas == CANVAS else mask[..., 1::2, 1::2], window)
+        return crop(mask, window.scaled(mask.shape[-1] // canvas.width))
+
+    check(patch, mask, settings=settings, part=part)
 
 
 @pytest.mark.parametrize("settings", SETTINGS)

@@ -372,6 +372,33 @@ def test_a_cfg_hook_may_ask_about_a_part_of_the_canvas(sd15):
     torch.testing.assert_close(asked[0], whole[0], rtol=1e-4, atol=1e-4)
 
 
+def averaging(begins_empty):
+    """A CFG hook with a running mean in a variable, which holds None at first, or nothing at all."""
+
+    def hook(arguments):
+        nonlocal mean
+        try:
+            mean = arguments["denoised"] if mean is None else 0.5 * (mean + arguments["denoised"])
+        except NameError:
+            mean = arguments["denoised"]
+        return mean
+
+    mean = None
+    if begins_empty:
+        del mean
+    return hook
+
+
+@pytest.mark.parametrize("multiscale", [None, MultiScaleParams(scales=2)], ids=["one canvas", "several"])
+def test_a_cfg_hook_may_begin_with_an_empty_variable(sd15, multiscale):
+    found = []
+    for begins_empty in (False, True):
+        model = sd15.clone()
+        model.set_model_sampler_post_cfg_function(averaging(begins_empty))
+        found.append(run(with_settings(model, windows=windows(), multiscale=multiscale), torch.zeros(1, 4, 8, 32)))
+    assert torch.equal(*found)
+
+
 def test_twin_crop_fusion_when_unsampling_knows_its_steps(sd15):
     """Crop Fusion is on where there is more noise than picture, also where the noise rises."""
     rising = comfy.samplers.calculate_sigmas(sd15.get_model_object("model_sampling"), "simple", 4).flip(0)

@@ -1,5 +1,7 @@
 """What is sent to a worker, and what is not: nodes, options, and whether two models are the same."""
 
+from types import SimpleNamespace
+
 import comfy.patcher_extension
 import pytest
 import tiny_models
@@ -8,6 +10,8 @@ from comfy_execution.graph import DynamicPrompt
 from joint_diffusion.core.canvas.windows import Size
 from joint_diffusion.core.methods.multidiffusion import WindowParams
 from joint_diffusion.core.workers.parcel import CannotBeSent, require_sendable
+from joint_diffusion.nodes.host.gradients.vae import load_along
+from joint_diffusion.nodes.host.windows.elsewhere import elsewhere_of
 from joint_diffusion.nodes.host.windows.patch import with_settings
 from joint_diffusion.nodes.host.workers.likeness import difference, likeness
 from joint_diffusion.nodes.host.workers.subgraph import upstream
@@ -136,3 +140,24 @@ def test_a_model_is_like_itself_while_its_weights_are_patched():
     comfy.model_management.load_models_gpu([model])
     assert difference(likeness(model), before) is None
     comfy.model_management.unload_all_models()
+
+
+class NoWorkers:
+    """Stands in for the workers of a model, which have no process."""
+
+    count, prepare = 1, staticmethod(lambda: None)
+
+    def __init__(self, model):
+        self.model = model
+
+
+def test_a_vae_of_guidance_is_not_missing_in_a_worker(caplog):
+    """Structure Guidance, Joint Upscale and Sync Guidance load it along, in front of Ray Workers or behind."""
+    model, vae = tiny_models.sd15(), tiny_models.vae()
+    guided, other = model.clone(), model.clone()
+    load_along(guided, vae)
+    other.set_additional_models("another pack", [vae.patcher])
+    for before, now, shared in ((model, guided, True), (guided, model, True), (model, other, False)):
+        guider = SimpleNamespace(conds={}, model_patcher=now)
+        assert bool(elsewhere_of(NoWorkers(before), guider, has_carriers=False)) == shared
+    assert "add models to it; put Ray Workers behind them" in caplog.text
