@@ -28,7 +28,7 @@ class LevelBatches:
     def __call__(self, executor, model, conds: Conds, x: Tensor, timestep: Tensor, model_options) -> list[Tensor]:
         """Predictions for x, one for each list of conds."""
         by_level = [of_level(conds, level) for level in range(self._levels)]
-        found: dict[int, tuple[Tensor, ...]] = {}
+        of_row: dict[int, list[Tensor]] = {}  # one for each list of conds
 
         def in_batches_of(size: int, rows: list[int]) -> None:
             for start in range(0, len(rows), size):
@@ -37,12 +37,13 @@ class LevelBatches:
                 # Not `x[some]`: a list of indices is copied to the device, and that waits for it.
                 views, sigmas = (torch.stack([tensor[row] for row in some]) for tensor in (x, timestep))
                 outputs = executor(model, stacked(by_level, some, len(x)), views, sigmas, model_options)
-                found.update(zip(some, zip(*outputs, strict=True), strict=True))
+                for place, row in enumerate(some):
+                    of_row[row] = [output[place] for output in outputs]
 
         for group in _alike(by_level):
             rows = [row for row in range(len(x)) if row % self._levels in group]
             self._batches.attempt(partial(in_batches_of, rows=rows), self._batch_size(model, by_level, x, rows))
-        return [torch.stack(of_conds) for of_conds in zip(*(found[row] for row in range(len(x))), strict=True)]
+        return [torch.stack([of_row[row][number] for row in range(len(x))]) for number in range(len(conds))]
 
     def _batch_size(self, model, by_level: Sequence[Conds], x: Tensor, rows: list[int]) -> int:
         needed = [sizes(entry) for entries in stacked(by_level, rows[:1], len(x)) for entry in entries or ()]

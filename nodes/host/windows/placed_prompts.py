@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import comfy.samplers
 import torch
@@ -27,6 +27,15 @@ REPLACED = (
 )
 
 Span = tuple[float, float]  # from, to: parts of the sampling, 0..1
+
+
+class _Entry(NamedTuple):
+    """One of the entries of a prompt."""
+
+    tensor: Tensor
+    options: dict[str, Any]
+    span: Span
+    weights: Tensor  # (rows, H, W), before those of the others are known
 
 
 def in_places(prompts: Sequence[list], names: Sequence[str], shares: Tensor) -> list:
@@ -72,20 +81,19 @@ def _in_place(prompt: list, share: Tensor, label: dict[str, Any]) -> list:
     be no prompt at all.
     """
     own = _own_weights([options for _, options in prompt], canvas_size(share))
-    spans = [_span(options) for _, options in prompt]
+    entries = [_Entry(*entry, _span(entry[1]), weights) for entry, weights in zip(prompt, own, strict=True)]
     placed = []
-    for span in pairwise(sorted({time for limits in spans for time in limits})):
-        on = [number for number, (start, end) in enumerate(spans) if start <= span[0] and span[1] <= end]
+    for start, end in pairwise(sorted({time for entry in entries for time in entry.span})):
+        on = [entry for entry in entries if entry.span[0] <= start and end <= entry.span[1]]
         if not on:  # and so everywhere, see `_require_no_gap`
             continue
-        weights = dict(zip(on, _with_defaults([own[number] for number in on], [prompt[n][1] for n in on]), strict=True))
-        total = sum(weights.values(), torch.zeros_like(share))
-        for number in on:
-            tensor, options = prompt[number]
-            mask = share * torch.where(total > 0, weights[number] / total, 0.0)
-            kept = {key: value for key, value in options.items() if key not in REPLACED}
-            limits = {} if span == (0.0, 1.0) else {"start_percent": span[0], "end_percent": span[1]}
-            placed.append([tensor, {**kept, **limits, "mask": mask, **label}])
+        weights = _with_defaults([entry.weights for entry in on], [entry.options for entry in on])
+        total = sum(weights, torch.zeros_like(share))
+        limits = {} if (start, end) == (0.0, 1.0) else {"start_percent": start, "end_percent": end}
+        for entry, weight in zip(on, weights, strict=True):
+            mask = share * torch.where(total > 0, weight / total, 0.0)
+            kept = {key: value for key, value in entry.options.items() if key not in REPLACED}
+            placed.append([entry.tensor, {**kept, **limits, "mask": mask, **label}])
     return placed
 
 

@@ -77,12 +77,14 @@ class _Host:
         if len(groups) == 1:
             (active,) = groups
             return self._of_alike(views, call.windows, call.canvas, active)
-        by_window = dict(zip(call.windows, views.chunk(len(call.windows)), strict=True))
-        found: dict[Window, tuple[Tensor, ...]] = {}
+        view_of = dict(zip(call.windows, views.chunk(len(call.windows)), strict=True))
+        of_window: dict[Window, list[Tensor]] = {window: [] for window in call.windows}  # one for each list of conds
         for active, group in groups.items():
-            outputs = self._of_alike(torch.cat([by_window[window] for window in group]), group, call.canvas, active)
-            found |= zip(group, zip(*(output.chunk(len(group)) for output in outputs), strict=True), strict=True)
-        return [torch.cat(parts) for parts in zip(*(found[window] for window in call.windows), strict=True)]
+            together = torch.cat([view_of[window] for window in group])
+            for predictions in self._of_alike(together, group, call.canvas, active):
+                for window, prediction in zip(group, predictions.chunk(len(group)), strict=True):
+                    of_window[window].append(prediction)
+        return [torch.cat([of_window[window][number] for window in call.windows]) for number in range(len(self.conds))]
 
     def _of_alike(self, views: Tensor, windows: Sequence[Window], canvas: Size, active: Active) -> list[Tensor]:
         """The same for windows of equal conditioning: in one call, or in several if memory runs out.

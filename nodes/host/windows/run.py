@@ -26,7 +26,7 @@ from ..gradients.saved_tensors import Backpropagation
 from ..latents import scale_map_of
 from ..memory import BatchSize, fits
 from ..sampler_hooks import SamplerHooks
-from ..settings import LEVEL, joint_params, settings_of
+from ..settings import LEVEL, Picture, joint_params, settings_of
 from .carriers import Carriers
 from .conditioning import Active, WindowConditioning
 from .conflicts import refuse_caches, refuse_kept_references, refuse_rising, refuse_what_cannot_be_windowed
@@ -60,39 +60,39 @@ class Run:
             ValueError: the canvas, the model or the graph does not allow joint sampling; the message says what to do.
         """
         options = extra_args["model_options"]
+        settings, seed = settings_of(options), extra_args.get("seed") or 0
         refuse_what_cannot_be_windowed(guider, options, noise)
+        canvas = canvas_size(noise)
+
+        # What is asked for.
         self.model = guider.inner_model
         self.scale_map = scale_map_of(self.model)
         self.params = joint_params(guider.model_patcher, options)
-        seed = extra_args.get("seed") or 0
         if self.params.windows.moving:
             self.params = replace(self.params, windows=replace(self.params.windows, seed=seed))
-        self.picture_loss = settings_of(options).picture_loss
-        if self.picture_loss is not None:
-            self.picture_loss = self.picture_loss.on(noise.device)
-        self.picture = None
-        if (picture := settings_of(options).picture) is not None and picture.strength > 0:
-            windows = self.params.windows
-            structure, latent = followed(picture, self.model, canvas_size(noise), len(noise), windows)
-            self.params, self.picture = replace(self.params, structure=structure), latent.to(noise)
+        self.picture_loss = settings.picture_loss and settings.picture_loss.on(noise.device)
+        self.picture: Tensor | None = None
+        if settings.picture is not None and settings.picture.strength > 0:
+            self._follow(settings.picture, noise)
         self.differs_by_step = self.params.differs_by_step
         refuse_caches(options, self.params.guided)
-        canvas = canvas_size(noise)
+
+        # Where it is predicted.
         self.carriers = Carriers(options, canvas)
-        workers = settings_of(options).workers
-        self.elsewhere = elsewhere_of(workers, guider, self.carriers.one_by_one)
-        self.devices = Devices({} if self.carriers.one_by_one else options)
-        if self.elsewhere and self.devices.several:
-            log.warning("Ray Workers: the further GPUs of MultiGPU CFG Split are not used; give each one a worker.")
-            self.devices = Devices({})
+        self.elsewhere = elsewhere_of(settings.workers, guider, self.carriers.one_by_one)
+        self.devices = self._devices(options)
+
+        # What is remembered from step to step.
         self.hook_states = HookStates(options)
         self.sampler_hooks = SamplerHooks(options)
         self.finite = FirstNotFinite()
-        self._levels: list[float] = sigmas.tolist()
-        self._kept = [0.0] * (len(self._levels) - 1)
         self._weights: dict[tuple[Size, WindowParams, CropFusionParams | None], WindowWeights] = {}
         self.backpropagation = Backpropagation()
         self.batches_of_views, self.guided_batches = BatchSize(), BatchSize()
+
+        # The steps, and the conditioning of all of them.
+        self._levels: list[float] = sigmas.tolist()
+        self._kept = [0.0] * (len(self._levels) - 1)
         check_canvas(canvas, self.params)
         if self.params.needs_gradients:
             refuse_rising(self._levels)
@@ -101,6 +101,21 @@ class Run:
         if self.conditioning.cuts_references:
             refuse_kept_references(options)
         self.progress = Progress(len(self._kept), views_per_step(canvas, self.params, self.first_step))
+
+    def _follow(self, picture: Picture, noise: Tensor) -> None:
+        """Let the canvas keep the structure of a picture."""
+        structure, latent = followed(picture, self.model, canvas_size(noise), len(noise), self.params.windows)
+        self.params, self.picture = replace(self.params, structure=structure), latent.to(noise)
+
+    def _devices(self, options: dict[str, Any]) -> Devices:
+        """The GPUs of this machine that share the windows; none where only one may be asked."""
+        if self.carriers.one_by_one:
+            return Devices({})
+        devices = Devices(options)
+        if self.elsewhere and devices.several:
+            log.warning("Ray Workers: the further GPUs of MultiGPU CFG Split are not used; give each one a worker.")
+            return Devices({})
+        return devices
 
     def step_at(self, sigma: float) -> Step:
         """The step that an evaluation at `sigma` belongs to."""
