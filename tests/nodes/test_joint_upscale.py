@@ -1,6 +1,7 @@
 """Joint Upscale and Structure Guidance on the bundled model: the picture is kept, and what cannot be done is said."""
 
 import gc
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
@@ -13,7 +14,10 @@ import torch
 from joint_diffusion.core.canvas.windows import Size, Wrap
 from joint_diffusion.core.methods.multidiffusion import WindowParams
 from joint_diffusion.core.methods.structure import restored
+from joint_diffusion.nodes.host.settings import Picture
+from joint_diffusion.nodes.host.windows import enlarge
 from joint_diffusion.nodes.host.windows.patch import with_settings
+from joint_diffusion.nodes.host.windows.picture import followed
 from joint_diffusion.nodes.joint_upscale import JointUpscale, target_size
 from joint_diffusion.nodes.load_demo_model import LoadDemoModel
 from joint_diffusion.nodes.multi_scale import MultiScaleGuidance
@@ -175,6 +179,29 @@ def test_an_upscale_model_sees_all_of_a_narrow_picture_around_its_edges(demo):
     image = 0.5 * picture(24, 24)
     options = {"upscale_by": 8.0, "denoise": 0.05, "structure": 0.0, "steps": 2, "wrap_x": True}
     assert upscale(demo, image, upscale_model=Twice(), **options)[0].shape == (1, 192, 192, 3)
+
+
+@pytest.mark.parametrize("wrap", [Wrap(x=True), Wrap(y=True), Wrap(y=True, x=True)])
+def test_what_an_upscale_model_sees_around_is_cut_off_again(wrap):
+    image = picture(24, 40)
+    how = enlarge.Enlargement(size=(48, 80), structure=0.0, structure_end=1.0, moving=True, wrap=wrap)
+    alone = enlarge._resized(image, replace(how, wrap=Wrap()), Twice())
+    assert torch.equal(enlarge._resized(image, how, Twice()), alone)
+
+
+@pytest.mark.parametrize(("wrap", "shift"), [(Wrap(x=True), (0, 5)), (Wrap(y=True), (5, 0))])
+def test_a_picture_that_is_followed_is_encoded_with_the_edges_that_meet(demo, wrap, shift):
+    """However it is turned around, it is followed in the same way."""
+    windows, image = WindowParams(window=Size(16, 16), stride=Size(8, 8), wrap=wrap), picture(192, 192)
+    pixels = [8 * cells for cells in shift]
+    demo.model.pre_run()  # as before every run
+
+    def latent(image):
+        followed_picture = Picture(image=image, vae=demo.vae, strength=1.0, end=1.0)
+        return followed(followed_picture, demo.model.model, Size(24, 24), 1, windows).latent
+
+    turned = latent(image.roll(pixels, (1, 2)))
+    torch.testing.assert_close(turned, latent(image).roll(shift, (-2, -1)), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("wrap", [False, True])

@@ -36,6 +36,13 @@ def test_with_a_model_it_is_the_model_s_own_latent(family):
     assert samples.shape[-2:] == (8, 16)
 
 
+def test_edges_of_a_picture_that_does_not_go_around_do_not_meet():
+    model, vae = tiny_models.sd15(), tiny_models.vae()
+    (wrapping,) = PanoramaWindows.execute(model, 64, 64, 0.5, "overlapping", True, True).args
+    options = {"height": 128, "image": picture(64, 64), "vae": vae, "image_scale": 0.5}
+    assert torch.equal(*(latent(model=one, **options)["samples"] for one in (model, wrapping)))
+
+
 def test_a_coarser_latent_format_has_larger_cells():
     model = tiny_models.sd15()
     model.add_object_patch("latent_format", CoarseFormat())

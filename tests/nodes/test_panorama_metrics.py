@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 import tiny_models
 import torch
+from joint_diffusion.core.canvas.windows import Size, Window, Wrap, canvas_size
+from joint_diffusion.core.measure.panorama import panorama_metrics
+from joint_diffusion.nodes.drawings.measured_panorama import MeasuredPanorama
 from joint_diffusion.nodes.drawings.metrics import COLOURS, MARGIN, NARROWEST, PAPER, Mark, colour_of, draw_metrics
 from joint_diffusion.nodes.panorama_metrics import NO_WINDOWS, PanoramaMetrics
 from joint_diffusion.nodes.panorama_windows import PanoramaWindows
@@ -191,6 +194,24 @@ def test_the_worst_seam_is_framed_and_enlarged_where_it_is_worst(sd15, turned, w
     halves = enlarged.mean(-1)[144:].mean(0) if not turned else enlarged.mean(-1)[:, 144:].mean(1)
     assert enlarged.std() > 0.1
     assert halves[:140].mean() + 0.1 < halves[148:].mean()
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_worst_seam_near_an_edge_and_across_edges_that_meet(turned):
+    """A border 8 pixels before the right edge, and a step there in rows around the upper and the lower edge."""
+    image, windows = torch.zeros(3, 192, 136), [Window(0, 0, 192, 128), Window(0, 8, 192, 128)]
+    image[:, [*range(16), *range(176, 192)], 128:] = 0.9
+    wrap = Wrap(y=True)
+    if turned:
+        image, wrap = image.mT, Wrap(x=True)
+        windows = [Window(left, top, width, height) for top, left, height, width in windows]
+    metrics = panorama_metrics(image[None], windows, wrap, 8)
+    measured = MeasuredPanorama(canvas=canvas_size(image), windows=windows, wrap=wrap, metrics=metrics)
+    spot = measured.worst_spot(image).window
+    along, across = (spot.left, spot.top) if turned else (spot.top, spot.left)
+    assert spot.size == Size(48, 48)
+    assert across == 136 - 48
+    assert 192 - 48 < along <= 192 - 16
 
 
 def test_colours_go_from_no_seam_to_a_seam():

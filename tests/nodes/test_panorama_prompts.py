@@ -200,6 +200,7 @@ COMPLEX = {
     "a mask in pixels": both(prompt(3), masked(prompt(4), torch.rand(2, 64, 192)[:1])),
     "an area": both(prompt(3), ConditioningSetArea().append(prompt(4), 80, 64, 56, 0, 0.7)[0]),
     "a default": set_default_conds_and_combine([masked(prompt(3), LEFT)], [prompt(4)])[0],
+    "a default beside too much": set_default_conds_and_combine([masked(prompt(3), LEFT, 2.0)], [prompt(4)])[0],
 }
 
 
@@ -212,6 +213,11 @@ def test_a_place_is_what_the_host_makes_of_its_conditioning_alone(sd15, name, at
     alone = [predicted(place, at) for place in places]
     expected = sum(share * one for share, one in zip(shares(CANVAS, 1, 2, (8, 8)), alone, strict=True))
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_prompt_reaches_what_the_mask_of_any_picture_covers():
+    (reach,) = reach_of(masked(prompt(3), torch.stack([LEFT, 1 - LEFT])), CANVAS)
+    assert torch.equal(reach.weights, torch.ones(CANVAS))
 
 
 def test_one_schedule_for_all_places_is_kept_for_others_to_follow(sd15):

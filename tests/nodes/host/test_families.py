@@ -4,6 +4,7 @@ import pytest
 import tiny_models
 import torch
 from comfy import supported_models
+from comfy.model_base import ModelType
 from comfy.supported_models_base import BASE
 from joint_diffusion.core.canvas.windows import Size
 from joint_diffusion.nodes.host.demo_model import demo_model
@@ -24,6 +25,13 @@ def test_the_native_window_is_found_without_a_warning_of_the_host(build, cells, 
     with torch.inference_mode():
         assert native_window(build()) == Size(cells, cells)
     assert not caplog.records
+
+
+@pytest.mark.parametrize(("kind", "cells"), [(ModelType.EPS, 64), (ModelType.V_PREDICTION, 96)])
+def test_stable_diffusion_2_has_two_sizes(kind, cells):
+    model = tiny_models.sd15()
+    model.model.model_config, model.model.model_type = supported_models.SD20({}), kind
+    assert native_window(model) == Size(cells, cells)
 
 
 def test_every_family_that_is_named_is_one_of_the_host():

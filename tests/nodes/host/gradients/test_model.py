@@ -262,6 +262,12 @@ def relative_error(value: Tensor, expected: Tensor) -> float:
     return ((value - expected).norm() / expected.norm()).item()
 
 
+def test_a_row_that_nothing_depends_on_has_no_gradient():
+    x = torch.ones(2, 3, requires_grad=True)
+    (2 * evenly_scaled(lambda x: x * 1, x)[1]).sum().backward()
+    assert x.grad.tolist() == [[0.0] * 3, [2.0] * 3]
+
+
 def test_a_new_tensor_is_not_taken_for_an_overwritten_one_at_its_address():
     """Thirty times: save, overwrite, let go. torch alone hands out copies of former tensors at the same address."""
     x, total, expected = torch.ones(64, 64, requires_grad=True), 0.0, 0.0

@@ -55,7 +55,7 @@ def count_rows(model):
 def together(model, levels, negative, x, at_once=None):
     """[cond, uncond] of all levels, and the rows of each call; `at_once` levels at most."""
     batches = LevelBatches(len(levels))
-    batches._most = at_once
+    batches._batches._most = at_once
     model, rows = count_rows(model)
     result = predict(model, of_all_levels(levels), negative, x, SIGMA, lambda _, *call: batches(*call))
     return result, rows
@@ -70,7 +70,8 @@ def check(model, levels, negative, x, calls):
     tolerance = 1e-5 * alone.abs().max().item()
     torch.testing.assert_close(actual, alone, rtol=0, atol=tolerance)
     assert len(rows) == calls
-    split, _ = together(model, levels, negative, x, at_once=2)
+    split, rows = together(model, levels, negative, x, at_once=2)
+    assert max(rows) <= 2 * (max(map(len, levels)) + len(negative))
     torch.testing.assert_close(split, alone, rtol=0, atol=tolerance)
 
 
@@ -102,6 +103,18 @@ def test_a_level_with_regions_and_a_schedule():
         prompt(9),
     ]
     check(model, levels, prompt(10), stack("sd15", 5), calls=5)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [({"strength": 0.3}, {"strength": 2.0}), ({"mask_strength": 0.3}, {"mask_strength": 0.9}), ({}, {"default": True})],
+    ids=["strength", "mask_strength", "default"],
+)
+def test_levels_that_differ_in_how_much_an_entry_counts(one, other):
+    mask = torch.zeros(1, 128, 128)
+    mask[..., :64] = 1
+    levels = [prompt(1, mask=mask, **options) + prompt(2) for options in (one, other, one)]
+    check(tiny_models.sd15(), levels, prompt(9), stack("sd15", 3), calls=2)
 
 
 def test_every_level_may_have_its_own_inpaint_picture():
@@ -143,7 +156,7 @@ def check_windowed(model, levels, negative, x, at_once=None):
     model = with_settings(model, windows=windows)
     alone = torch.cat([windowed(model, level, negative, row[None]) for level, row in zip(levels, x, strict=True)])
     patched, batches = model.clone(), LevelBatches(len(levels))
-    batches._most = at_once
+    batches._batches._most = at_once
     patched.add_wrapper_with_key(WrappersMP.CALC_COND_BATCH, "zoom", batches)
     actual = windowed(patched, of_all_levels(levels), negative, x)
     torch.testing.assert_close(actual, alone, rtol=0, atol=1e-5 * alone.abs().max().item())

@@ -12,6 +12,7 @@ from joint_diffusion.core.methods.multidiffusion import WindowParams
 from joint_diffusion.core.methods.multiscale import MultiScaleParams
 from joint_diffusion.core.methods.powers_of_ten import blend, render_image, render_noise
 from joint_diffusion.core.zoom.geometry import footprints
+from joint_diffusion.nodes.host.joined import sampler
 from joint_diffusion.nodes.host.joined.level_batches import LevelBatches
 from joint_diffusion.nodes.host.joined.level_prompts import of_all_levels
 from joint_diffusion.nodes.host.joined.sampler import joined_sampler
@@ -82,6 +83,17 @@ def test_without_joining_a_sampler_is_what_it_was(flux, name):
     assert torch.equal(
         run(flux, SHAPE_OF_FLUX, zoom_sampler(name, SHAPE_OF_FLUX, as_it_is, as_it_is), sigmas), expected
     )
+
+
+@pytest.mark.parametrize(("name", "on_cpu"), [("dpmpp_2m_sde", True), ("dpmpp_2m_sde_gpu", False)])
+def test_brownian_paths_are_drawn_where_the_host_draws_them(flux, monkeypatch, name, on_cpu):
+    """The same for a CPU, but not for a GPU."""
+    drawn, draw = [], sampler.BrownianTreeNoiseSampler
+    monkeypatch.setattr(
+        sampler, "BrownianTreeNoiseSampler", lambda *args, **how: (drawn.append(how["cpu"]), draw(*args, **how))[1]
+    )
+    run(flux, SHAPE_OF_FLUX, zoom_sampler(name, SHAPE_OF_FLUX, as_it_is, as_it_is), sigmas_of(flux, name))
+    assert drawn == [on_cpu]
 
 
 @pytest.mark.parametrize("name", comfy.samplers.SAMPLER_NAMES)
@@ -178,6 +190,30 @@ def test_joining_is_told_the_step_also_by_samplers_that_ask_twice(sd15):
     sampler = zoom_sampler("heun", SHAPE, lambda x, step, steps: (asked.append((step, steps)), x)[1], shared)
     run(sd15, SHAPE, sampler, sigmas_of(sd15, "heun"))
     assert asked == [(0, 4), (1, 4), (1, 4), (2, 4), (2, 4), (3, 4), (3, 4)]
+
+
+class Listening:
+    """Joins nothing, and writes down how many steps are done."""
+
+    def __init__(self):
+        self.told = []
+
+    def noise(self, noise):
+        return noise
+
+    def pictures(self, rows, done, steps):
+        return rows
+
+    def rows(self, denoised, done, steps):
+        self.told.append(done)
+        return denoised
+
+
+def test_joining_is_told_which_part_of_a_step_is_done(sd15):
+    """DPM 2 asks half way in the logarithm: from 8 to 2 at 4, after two thirds of the way."""
+    listening = Listening()
+    run(sd15, SHAPE, joined_sampler("dpm_2", SHAPE, listening), torch.tensor([8.0, 2.0, 0.5, 0.0]))
+    assert listening.told == pytest.approx([0, 2 / 3, 1, 1 + 2 / 3, 2])
 
 
 def test_rehearsals_stand_aside(sd15, caplog):

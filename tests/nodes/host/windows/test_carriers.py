@@ -2,6 +2,7 @@
 
 import functools
 from functools import cache
+from types import SimpleNamespace
 
 import comfy.hooks
 import comfy.utils
@@ -96,12 +97,23 @@ def of_an_object_in_a_closure(mask):
     return attend
 
 
+def of_a_list_of_functions(mask):
+    held = SimpleNamespace(steps=[of_a_closure(mask)])
+
+    def attend(q, k, v, extra_options):
+        return held.steps[0](q, k, v, extra_options)
+
+    return attend
+
+
 FORMS = {
     "arguments": lambda mask: OfArguments(mask=mask, strength=8.0),
     "lists": lambda mask: OfLists(mask).attend,
     "closure": of_a_closure,
     "object in a closure": of_an_object_in_a_closure,
+    "list of functions": of_a_list_of_functions,
     "partial": lambda mask: functools.partial(masked_attention, mask=mask),
+    "object in a partial": lambda mask: functools.partial(OfLists.attend, OfLists(mask)),
 }
 
 
@@ -399,6 +411,14 @@ def test_what_has_no_place_in_the_picture_goes_unnoticed(holder):
     model = sd15().clone()
     model.set_model_attn1_replace(holder(), *BLOCK)
     found(model)
+
+
+def test_what_a_wrapper_of_the_model_remembers_is_no_picture():
+    """It has been told latents of other canvases."""
+    wrapper = Holder(last=rand(1, 4, 12, 12))
+    assert not Carriers({"model_function_wrapper": wrapper}, CANVAS).one_by_one
+    with pytest.raises(ValueError, match="cannot cut the picture"):
+        Carriers({"transformer_options": {"patches": {"attn1_patch": [wrapper]}}}, CANVAS)
 
 
 NODES = {

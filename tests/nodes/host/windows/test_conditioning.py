@@ -6,7 +6,8 @@ import pytest
 import torch
 from joint_diffusion.core.canvas.resample import downsample
 from joint_diffusion.core.canvas.windows import Size, Window, crop, crop_batch
-from joint_diffusion.nodes.host.windows.conditioning import WindowConditioning
+from joint_diffusion.nodes.host.windows.conditioning import WindowConditioning, scheduled
+from joint_diffusion.nodes.host.windows.spatial import Views, attention_mask_of
 from tiny_models import flux, prompt, qwen_image, sd15, sdxl
 from window_run import predict, predict_views
 
@@ -148,6 +149,16 @@ def test_an_entry_is_not_run_where_its_mask_is_empty():
     assert rows == [2, 2, 6]
 
 
+def test_windows_that_have_moved_are_asked_anew():
+    """As many as before, in other places."""
+    left = torch.zeros(1, *CANVAS)
+    left[..., :16] = 1
+    conditioning = conditioning_of(sd15(), noise(1, 4, *CANVAS))
+    for start, active in ((0, ((0,),)), (16, ((),))):
+        window = Window(0, start, 16, 16)
+        assert conditioning.groups([[entry(mask=left)]], [window], CANVAS) == {active: [window]}
+
+
 def test_a_prompt_for_each_image():
     x = noise(2, 4, *CANVAS)
     texts = [[torch.cat([prompt(1)[0][0], prompt(5)[0][0]]), {}]]
@@ -156,10 +167,11 @@ def test_a_prompt_for_each_image():
         assert_same(both[:, row::2], predict_views(sd15(), prompt(seed), prompt(2), x[row : row + 1], 3.0, WINDOWS))
 
 
-def test_more_prompts_than_images_are_cut_as_on_the_canvas():
-    x, texts = noise(2, 4, *CANVAS), prompt(1, batch=3)
-    native = predict(sd15(), texts, prompt(2), crop(x, WINDOW).contiguous(), 3.0)
-    assert_same(predict_views(sd15(), texts, prompt(2), x, 3.0, [WINDOW, WINDOW])[:, 2:], native)
+@pytest.mark.parametrize(("images", "texts"), [(2, 3), (3, 2)])
+def test_another_number_of_prompts_than_of_images_is_cut_as_on_the_canvas(images, texts):
+    x, positive = noise(images, 4, *CANVAS), prompt(1, batch=texts)
+    native = predict(sd15(), positive, prompt(2), crop(x, WINDOW).contiguous(), 3.0)
+    assert_same(predict_views(sd15(), positive, prompt(2), x, 3.0, [WINDOW, WINDOW])[:, images:], native)
 
 
 def test_inpainting_model():
@@ -211,6 +223,31 @@ def test_twin_of_an_area_keeps_the_pooled_text_of_its_own_list():
     assert_same(views[1], alone[1])
 
 
+def test_what_is_encoded_for_a_window_knows_of_no_area():
+    """The area is that of the canvas: HiDream-O1 cuts its noise to it."""
+    patcher, asked = sdxl(), []
+    encode = patcher.model.extra_conds
+
+    def extra_conds(**options):
+        if options["noise"].shape[-2:] == WINDOW.size:
+            asked.append((options.get("area"), len(options["noise"])))
+        return encode(**options)
+
+    patcher.model.extra_conds = extra_conds
+    positive = prompt(1, pooled_output=pooled(1), area=(16, 20, 0, 10))
+    predict_views(patcher, positive, prompt(2, pooled_output=pooled(2)), noise(2, 4, *CANVAS), 3.0, WINDOWS)
+    assert asked
+    assert set(asked) == {(None, 2)}
+
+
+@pytest.mark.parametrize(("sigma", "on"), [(1.1, 0), (1.0, 1), (0.7, 1), (0.4, 1), (0.3, 0)])
+def test_a_prompt_is_on_at_both_ends_of_its_schedule_as_in_the_host(sigma, on):
+    """A flow model begins at 1, where a schedule from the beginning also begins."""
+    always = {"model_conds": {}}
+    entries = [{**always, "timestep_start": 1.0, "timestep_end": 0.4}, always]
+    assert scheduled(entries, sigma) == [always] * (1 + on)
+
+
 def test_a_value_that_another_node_has_replaced_is_kept():
     x, patcher = noise(1, 4, *CANVAS), sdxl()
     encoded = {"y": comfy.conds.CONDRegular(pooled(3, 2816)), "c_crossattn": comfy.conds.CONDCrossAttn(pooled(4, 64))}
@@ -257,6 +294,14 @@ def test_flux_attention_mask_of_places_is_cut(factor):
         assert_same(views[:, 2 * number : 2 * number + 2], native, 2e-6)
 
 
+def test_attention_mask_of_a_canvas_of_odd_height_has_a_row_of_half_tokens():
+    """5 x 8 cells are 3 x 4 tokens, after 2 of text; the window is the right half."""
+    mask = torch.arange(14.0 * 14).view(1, 14, 14)
+    found = attention_mask_of(Views((Window(0, 4, 5, 4),), Size(5, 8), 1), mask)
+    tokens = [0, 1, 4, 5, 8, 9, 12, 13]
+    assert torch.equal(found, mask[:, tokens][:, :, tokens])
+
+
 def test_qwen_image_with_mask_and_references():
     mask, references = rand(1, *CANVAS), [rand(1, 16, 1, 16, 16)]
 
@@ -290,12 +335,13 @@ def test_spatial_tensors_of_five_dimensions_are_cropped():
         assert torch.equal(cut, crop_batch(tensor.repeat(2, 1, 1, 1, 1), WINDOWS))
 
 
-def test_tensors_at_another_scale_are_cropped_on_their_own_cells():
+@pytest.mark.parametrize("name", ["lq_latent", "pose_latents", "camera_conditions"])
+def test_tensors_at_another_scale_are_cropped_on_their_own_cells(name):
     tensor, x = rand(1, 4, 4, 12), noise(1, 4, *CANVAS)
-    cut = cut_one(sd15(), x, "lq_latent", comfy.conds.CONDRegular(tensor))
+    cut = cut_one(sd15(), x, name, comfy.conds.CONDRegular(tensor))
     assert torch.equal(cut, tensor[..., 1:5])
-    with pytest.raises(ValueError, match=r"'lq_latent'.*12 x 4 cells.*48 x 16.*Choose a window size and stride"):
-        cut_one(sd15(), x, "lq_latent", comfy.conds.CONDRegular(tensor), [Window(0, 2, 16, 16)])
+    with pytest.raises(ValueError, match=rf"'{name}'.*12 x 4 cells.*48 x 16.*Choose a window size and stride"):
+        cut_one(sd15(), x, name, comfy.conds.CONDRegular(tensor), [Window(0, 2, 16, 16)])
 
 
 def test_cascade_prior_is_stretched_over_the_canvas_as_the_model_does():

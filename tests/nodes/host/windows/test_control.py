@@ -8,6 +8,7 @@ import tiny_models
 import torch
 from joint_diffusion.core.canvas.resample import downsample
 from joint_diffusion.core.canvas.windows import Size, Window, crop
+from joint_diffusion.nodes.host.windows import control
 from joint_diffusion.nodes.host.windows.control import Hints, WindowControl
 from joint_diffusion.nodes.host.windows.spatial import Views
 from sampling_run import POOLED
@@ -134,6 +135,20 @@ def test_a_net_out_of_its_steps_stays_out(span):
     other = control_net().set_cond_hint(HINT, 0.4, (0.0, 1.0))
     both = predict_views(sd15(), *controlled(chain(other.copy(), out.copy())), x, sigma, WINDOWS)
     assert torch.equal(both, predict_views(sd15(), *controlled(other), x, sigma, WINDOWS))
+
+
+@pytest.mark.parametrize("span", [(0.0, 0.5), (0.5, 1.0)])
+def test_a_net_runs_at_both_ends_of_its_steps_as_in_the_host(span):
+    sigma = sd15().get_model_object("model_sampling").percent_to_sigma(0.5)
+    check(sd15(), lambda cut: control_net().set_cond_hint(cut(HINT), 0.9, span), noise(1, 4, *CANVAS), sigma)
+
+
+def test_a_hint_that_was_rounded_up_covers_the_canvas():
+    """Of 48 rows for 40: all of them are seen, not those in the middle."""
+    hint = torch.linspace(0, 1, 48).view(1, 1, 48, 1).repeat(1, 3, 1, 48)
+    found = control._fitted(hint, t2i_adapter(), Size(5, 6))
+    assert found.shape[-2:] == (40, 48)
+    assert torch.equal(found[..., [0, -1], :], hint[..., [0, -1], :])
 
 
 @pytest.mark.parametrize("factor", [2, 4])

@@ -127,6 +127,13 @@ def test_batches_are_such_that_two_devices_have_the_same_to_do(count, most, size
     assert shared_batch(count, most, 2) == size
 
 
+def test_workers_have_two_rounds_at_least():
+    """One that comes late still gets something to do."""
+    assert shared_batch(8, most=8, sharers=2) == 4
+    assert shared_batch(8, most=8, sharers=2, rounds=2) == 2
+    assert shared_batch(64, most=8, sharers=2, rounds=2) == 8
+
+
 def test_masked_prompts_and_areas(sd15, on_two, asked):
     mask = torch.zeros(1, 64, 224)
     mask[..., :96] = 1

@@ -202,6 +202,13 @@ def carrier_of(model):
     return next(one for one in patches if type(one).__name__ in PICTURES)
 
 
+def test_a_canvas_of_half_tokens():
+    """9 rows of cells are 5 of tokens."""
+    latent, windows = torch.zeros(1, 16, 1, 9, 16), WindowParams(**{**WINDOWS, "window": Size(10, 8)})
+    model = with_settings(diffsynth()[1](model_of("qwen_image"), whole), windows=windows)
+    assert run(model, latent, steps=2, prompt=prompts("qwen_image"), sigmas=SIGMAS).isfinite().all()
+
+
 def test_a_picture_of_another_size_is_fitted_to_the_canvas_once():
     """From its centre, as ComfyUI does. It is encoded once for each scale of the canvas, not for each window."""
     image, windows, multiscale = rand(1, 96, 200, 3), WindowParams(**WINDOWS), MultiScaleParams(scales=2)

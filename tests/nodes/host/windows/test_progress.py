@@ -10,7 +10,9 @@ from comfy.model_management import InterruptProcessingException
 from joint_diffusion.core.canvas.windows import Size
 from joint_diffusion.core.methods.multidiffusion import WindowParams
 from joint_diffusion.core.methods.multiscale import MultiScaleParams
+from joint_diffusion.nodes.host.windows import run as run_of_windows
 from joint_diffusion.nodes.host.windows.patch import with_settings
+from joint_diffusion.nodes.host.windows.run import Progress
 from joint_diffusion.nodes.host.windows.time_left import in_words
 from sampling_run import run
 
@@ -70,6 +72,25 @@ def test_an_interrupt_stops_within_one_batch(shown, monkeypatch):
     with pytest.raises(InterruptProcessingException):
         sample()
     assert shown == [0.25, 0.5]
+
+
+def test_a_short_run_says_nothing_and_a_long_one_says_how_long_it_took(monkeypatch):
+    said = []
+    monkeypatch.setattr(run_of_windows, "show", said.append)
+    sample()
+    assert said == []
+    monkeypatch.setattr(run_of_windows, "BETWEEN_TEXTS", 0)
+    sample()
+    assert said[-1].startswith("3 steps in ")
+
+
+def test_a_step_in_which_nothing_was_predicted(monkeypatch):
+    """As of a sampler that takes what it has seen before."""
+    said = []
+    monkeypatch.setattr(run_of_windows, "show", said.append)
+    monkeypatch.setattr(run_of_windows, "BETWEEN_TEXTS", 0)
+    Progress(3, 4).counting(None)(0)
+    assert said == ["step 2 of 3, 0:00 left"]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Reference latents: those as large as the canvas are cut to the window, others are shown to every window whole."""
 
+from dataclasses import replace
 from functools import cache
 
 import comfy.model_management
@@ -146,7 +147,8 @@ def test_a_whole_run_equals_a_literal_loop(family, settings):
     assert (found() - expected).abs().max() > max(1e-3 * expected.abs().max(), 10 * error)
 
 
-def test_the_host_is_asked_for_the_memory_of_a_window(monkeypatch):
+@pytest.mark.parametrize(("window", "width"), [(8, 32), (16, 32), (8, 40)])
+def test_the_host_is_asked_for_the_memory_of_a_window(monkeypatch, window, width):
     """Before the run and in it: a reference of the whole canvas would unload models, and make the batches small."""
     asked, load = [], comfy.model_management.load_models_gpu
 
@@ -155,10 +157,11 @@ def test_the_host_is_asked_for_the_memory_of_a_window(monkeypatch):
         return load(models, memory_required=memory_required, **options)
 
     monkeypatch.setattr(comfy.model_management, "load_models_gpu", record)
-    reference, latent = latent_of("flux", (8, 16)), torch.zeros(1, 16, 8, 16)
-    joint = with_settings(model_of("flux"), windows=PARAMS)
+    reference, latent = latent_of("flux", (8, width)), torch.zeros(1, 16, 8, 32)
+    part = reference[..., :window] if width == 32 else reference  # of another size it is shown whole
+    joint = with_settings(model_of("flux"), windows=replace(PARAMS, window=Size(8, window)))
     run(joint, latent, steps=1, prompt=prompts_with("flux", reference))
-    run(model_of("flux"), latent[..., :8], steps=1, prompt=prompts_with("flux", reference[..., :8]))
+    run(model_of("flux"), latent[..., :window], steps=1, prompt=prompts_with("flux", part))
     assert asked[0] == asked[1] > (0, 0)
 
 

@@ -453,6 +453,23 @@ def test_a_cache_of_whole_canvases_works(sd15):
     torch.testing.assert_close(run(with_settings(cached, windows=windows()), latent), plain, rtol=1e-4, atol=1e-4)
 
 
+def test_a_cfg_function_remembers_each_canvas_by_itself(sd15):
+    """Else it would mix canvases of two sizes."""
+    mean = None
+
+    def mix(arguments):
+        nonlocal mean
+        guided = arguments["uncond"] + 4 * (arguments["cond"] - arguments["uncond"])
+        mean = guided if mean is None else 0.5 * (mean + guided)
+        return mean
+
+    model = sd15.clone()
+    model.set_model_sampler_cfg_function(mix)
+    model = with_settings(model, windows=windows(), multiscale=MultiScaleParams(scales=2))
+    assert run(model, torch.zeros(1, 4, 8, 32)).isfinite().all()
+    assert mean is None
+
+
 def test_gradients_refuse_rising_noise_levels(sd15):
     model = with_settings(sd15, windows=windows(), multiscale=GRADIENT)
     guider = comfy.samplers.CFGGuider(model)

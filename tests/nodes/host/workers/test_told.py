@@ -134,6 +134,16 @@ def test_other_weights_of_the_same_shapes_are_seen():
     assert "other weights" in difference(likeness(tiny_models.sd15()), likeness(other_weights()))
 
 
+@pytest.mark.parametrize("half", [0, 1])
+def test_a_model_that_differs_in_half_of_its_weights_is_seen(half):
+    """Such as a merge of two models, of which one has written a part of a joined projection."""
+    model = tiny_models.sd15()
+    with torch.no_grad():
+        for weight in model.model.diffusion_model.parameters():
+            weight.chunk(2)[half].mul_(1.05)
+    assert "other weights" in difference(likeness(tiny_models.sd15()), likeness(model))
+
+
 def test_a_model_is_like_itself_while_its_weights_are_patched():
     model = with_lora(0.5)
     before = likeness(model)
