@@ -81,7 +81,9 @@ def _in_place(prompt: list, share: Tensor, label: dict[str, Any]) -> list:
     be no prompt at all.
     """
     own = _own_weights([options for _, options in prompt], canvas_size(share))
-    entries = [_Entry(*entry, _span(entry[1]), weights) for entry, weights in zip(prompt, own, strict=True)]
+    entries = [
+        _Entry(tensor, options, _span(options), weights) for (tensor, options), weights in zip(prompt, own, strict=True)
+    ]
     placed = []
     for start, end in pairwise(sorted({time for entry in entries for time in entry.span})):
         on = [entry for entry in entries if entry.span[0] <= start and end <= entry.span[1]]
