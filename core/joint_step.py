@@ -42,8 +42,8 @@ from .step import Step
 
 Comparing = Callable[[Tensor], AbstractContextManager[Similarity]]
 """For a canvas, the similarity by which SyncDiffusion compares its windows. It is ready inside the context."""
-Weigh = Callable[[Tensor, Step, bool], WindowWeights]
-"""(canvas (B, C, ..., H, W), step, whether it is a coarse canvas) -> the weights of the fusion."""
+Weigh = Callable[[Tensor, Step, WindowParams], WindowWeights]
+"""(canvas (B, C, ..., H, W), step, the windows of the canvas) -> the weights of the fusion."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,15 +113,15 @@ def predict_canvas(
 
     def denoised(canvas: Tensor, sigma: float, coarser: int, shifts: Mapping[Window, Tensor] | None = None) -> Tensor:
         """The prediction of a canvas that follows so many coarser ones."""
-        coarse = canvas is not x
+        windows = params.windows_at(step, coarse=canvas is not x)
         corrections: list[Correction] = []
         if sync is not None and not sync.needs_gradients and sync.weight_at(step) > 0:
             corrections.append(partial(synchronise, sync))
         if coarser:
             corrections.append(towards_coarser(canvas, sigma, coarser))
         look = Look(
-            params=params.windows_at(step, coarse),
-            weights=weigh(canvas, step, coarse) if weigh else fusion_weights(canvas, step, params, coarse),
+            params=windows,
+            weights=weigh(canvas, step, windows) if weigh else fusion_weights(canvas, step, params, windows),
             shifts=shifts,
             shift_kept=step.shift_kept if shifts else 0.0,
             correct=in_turn(corrections),
@@ -169,9 +169,9 @@ def guidance_shifts(
     return window_shifts(x, step, denoise, windows.batches(plan), terms) if terms else None
 
 
-def fusion_weights(x: Tensor, step: Step, params: JointParams, coarse: bool = False) -> WindowWeights:
+def fusion_weights(x: Tensor, step: Step, params: JointParams, windows: WindowParams) -> WindowWeights:
     """Part 4 of the step: the `normalised` weights of every window, which include Crop Fusion while it is on."""
-    windows, canvas = params.windows_at(step, coarse), canvas_size(x)
+    canvas = canvas_size(x)
     plan, fusion = windows.plan(canvas), params.crop_fusion_at(step)
     if fusion is None:
         return shared_weights(windows.weights, plan, x)

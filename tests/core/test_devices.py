@@ -129,7 +129,7 @@ def test_an_unguided_step_does_not_wait():
     batches = WINDOWS.batches(WINDOWS.plan(canvas_size(CANVAS)))
     with second_device() as waits:
         x = CANVAS.to(ELSEWHERE)
-        fused_by = fusion_weights(x, STEP, params)  # once for all steps
+        fused_by = fusion_weights(x, STEP, params, params.windows)  # once for all steps
         waits.clear()
         predict_jointly(x, batches, lambda views, _: (denoise(views, STEP.sigma),), fused_by)
         assert waits == []

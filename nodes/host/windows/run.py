@@ -123,7 +123,8 @@ class Run:
 
     def look(self, x: Tensor, step: Step) -> Look:
         """At the canvas x, without guidance."""
-        return Look(params=self.params.windows_at(step), weights=self.fusion_weights(x, step))
+        windows = self.params.windows_at(step)
+        return Look(params=windows, weights=self.fusion_weights(x, step, windows))
 
     def end(self) -> None:
         """Check and say what is known only now.
@@ -154,14 +155,14 @@ class Run:
             for start in range(0, len(group), size)
         }
 
-    def fusion_weights(self, x: Tensor, step: Step, coarse: bool = False) -> WindowWeights:
+    def fusion_weights(self, x: Tensor, step: Step, windows: WindowParams) -> WindowWeights:
         """The weights of the windows of the canvas x in this step. Steps with the same windows share them."""
-        key = canvas_size(x), self.params.windows_at(step, coarse), self.params.crop_fusion_at(step)
+        key = canvas_size(x), windows, self.params.crop_fusion_at(step)
         if key not in self._weights:
             if len(self._weights) >= MOST_KEPT_WEIGHTS:  # moving windows differ from step to step
                 self._weights.clear()
                 self.conditioning.forget_windows()
-            self._weights[key] = fusion_weights(x, step, self.params, coarse)
+            self._weights[key] = fusion_weights(x, step, self.params, windows)
         return self._weights[key]
 
     def batch_size(self, conds: Conds, x: Tensor, gradients: bool = False) -> int:

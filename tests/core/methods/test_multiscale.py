@@ -8,7 +8,7 @@ from joint_diffusion.core.canvas.fusion import window_weights
 from joint_diffusion.core.canvas.resample import downsample
 from joint_diffusion.core.canvas.windows import Size, Wrap, crop_batch
 from joint_diffusion.core.joint_params import JointParams, check_canvas
-from joint_diffusion.core.joint_step import Aids, denoise_step, fusion_weights, guidance_shifts
+from joint_diffusion.core.joint_step import Aids, denoise_step, guidance_shifts, predict_canvas
 from joint_diffusion.core.methods.multidiffusion import WindowParams, denoise_jointly
 from joint_diffusion.core.methods.multiscale import MultiScaleParams, multiscale_term, projection, scale_sizes
 from joint_diffusion.core.methods.scale_map import ScaleMap
@@ -361,9 +361,16 @@ def test_cross_sampling_and_crop_fusion_act_on_coarse_canvases_too():
     cross = msd(KINDS["projected"], plan, cross_sampling=CrossSamplingParams())
     offsets = {cross.windows_at(Step(sigma=sigma), coarse=True).offset for sigma in (1.0, 2.0, 3.0, 4.0, 5.0, 6.0)}
     assert len(offsets) == 2
-    coarse = random_canvas(1, 3, 8, 16)
-    plain, fused = (
-        fusion_weights(coarse, at, msd(KINDS["projected"], plan, crop_fusion=crop_fusion), coarse=True)
-        for crop_fusion in (None, CropFusionParams())
-    )
+
+    def coarse_weights(crop_fusion):
+        found = {}
+
+        def predict(canvas, _sigma, look):
+            found[canvas.shape[-2:]] = look.weights
+            return canvas
+
+        predict_canvas(random_canvas(1, 3, 16, 32), at, predict, msd(MultiScaleParams(), plan, crop_fusion=crop_fusion))
+        return found[8, 16]
+
+    plain, fused = coarse_weights(None), coarse_weights(CropFusionParams())
     assert any(not torch.equal(plain[window], fused[window]) for window in plain)

@@ -133,7 +133,7 @@ def test_weights_of_a_plan_are_made_once(monkeypatch):
     x, windows = torch.randn(1, 3, 8, 26), WindowParams(window=Size(8, 8), stride=Size(8, 5))
     params = JointParams(windows=windows, crop_fusion=CropFusionParams())
     for index in range(3):
-        fusion_weights(x + index, step(index), params)
+        fusion_weights(x + index, step(index), params, windows)
     assert len(made) == 1
 
 
