@@ -3,7 +3,6 @@
 Ray is imported when workers are asked for, and not before: nobody else needs it.
 """
 
-import contextlib
 import inspect
 import logging
 import socket
@@ -169,15 +168,20 @@ class Crew:
         handle = worker.ask(what, *arguments)
 
         def prepare() -> None:
-            with contextlib.suppress(Lost):  # it is said there
+            try:
                 worker.answered = worker.answer(handle)
                 if reason := accept(worker.answered):
                     log.warning("%s cannot be used: %s", worker.name, reason)
                 elif worker.preparing == key:  # and nothing else meanwhile
                     worker.ready_for = key
                     log.info("%s is ready.", worker.name)
-            if worker.preparing == key:
-                worker.preparing = None
+            except Lost:
+                pass  # it is said there
+            except Exception as error:
+                log.warning("%s cannot be used: %s", worker.name, error)
+            finally:
+                if worker.preparing == key:
+                    worker.preparing = None
 
         Thread(target=prepare, daemon=True).start()
 

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from contextvars import ContextVar, copy_context
 from threading import Condition, Thread
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -24,6 +24,7 @@ AT_ONCE = 2  # batches that a worker is given: one in work, and one on its way
 AHEAD = 4  # batches for each that may be done before those in front of them: their answers wait in memory
 LEAST = 1e-6  # seconds that a batch counts as, on a clock that has not moved meanwhile
 TICK = 0.2  # seconds after which one who waits looks whether workers have come, and whether to go on at all
+PATIENCE = 5.0  # seconds that workers have to end what they do, once nobody wants it any more
 
 _at_work: ContextVar[Any] = ContextVar("at_work", default=None)
 
@@ -54,7 +55,8 @@ class Pool:
         """`work` of each item, in their order.
 
         Raises:
-            Whatever `work` raises, but for `Lost`. Work that has begun is waited for.
+            Whatever `work` raises, but for `Lost`. Work that has begun is waited for, but not much longer than
+            `PATIENCE`: a worker may hang, and whoever has interrupted a run would wait for ever.
         """
         turn = _Round(self, work, list(items))
         try:
@@ -92,9 +94,10 @@ class _Round(Generic[S, T]):
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+        end = monotonic() + PATIENCE
         for threads in self._threads.values():
             for thread in threads:
-                thread.join()
+                thread.join(max(end - monotonic(), 0.0))
 
     def _answer(self, index: int) -> T:
         while True:
@@ -154,7 +157,8 @@ class _Round(Generic[S, T]):
             with self._changed:
                 self._begun[worker] -= 1
         with self._changed:
-            self._pool.seconds[worker] = max(perf_counter() - begun, LEAST)
+            if worker not in self._lost:  # it had several
+                self._pool.seconds[worker] = max(perf_counter() - begun, LEAST)
             self._done[index] = answer
             self._left -= 1
             self._changed.notify_all()

@@ -48,11 +48,18 @@ class Workers:
         """All workers of the cluster."""
         return crew_at(self.address)
 
+    @cached_property
+    def _likeness(self) -> Likeness:
+        return likeness(self.model)
+
     def prepare(self) -> None:
         """Have them build the model, in the background, as far as they have not."""
+        # Not `self`, which has the model: the crew outlives the graph. And now, not later on a thread of its own, when
+        # the host may be changing the weights.
+        mine = self._likeness
 
         def accept(theirs: Likeness) -> str | None:
-            return difference(likeness(self.model), Likeness(*theirs))
+            return difference(mine, Likeness(*theirs))
 
         self.crew.prepare(self.count, self.key, accept, "build", self.key, self.prompt, self.link)
 

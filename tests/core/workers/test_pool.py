@@ -173,6 +173,37 @@ def test_waiting_can_be_ended():
         list(Pool(lambda: ["a"], enough).each(work, range(2)))
 
 
+def test_waiting_can_be_ended_when_a_worker_hangs(monkeypatch):
+    """It is neither lost nor does it answer: its machine is suspended, or its GPU has stopped."""
+
+    class Enough(Exception):
+        pass
+
+    def work(number):
+        if at_work() is not None:
+            hangs.set()
+            goes_on.wait()
+        return number
+
+    def enough():
+        if hangs.is_set():
+            raise Enough
+
+    def want_all():
+        try:
+            list(Pool(lambda: ["a"], enough).each(work, range(20)))
+        except Enough:
+            ended.append(True)
+
+    monkeypatch.setattr(pool_file, "PATIENCE", 0.1)
+    hangs, goes_on, ended = threading.Event(), threading.Event(), []
+    waiting = threading.Thread(target=want_all, daemon=True)
+    waiting.start()
+    waiting.join(10)
+    goes_on.set()
+    assert ended
+
+
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, torch.enable_grad])
 def test_threads_work_in_the_mode_of_the_process(mode):
     def work(_):
@@ -216,4 +247,23 @@ def test_how_fast_a_lost_worker_was_is_forgotten():
 
     pool = Pool(lambda: ["a"])
     assert list(pool.each(work, range(20))) == list(range(20))
+    assert set(pool.seconds) == {None}
+
+
+def test_how_fast_a_worker_was_is_forgotten_also_if_it_ends_one_batch_after_it_was_lost_with_another():
+    lost, begun = threading.Event(), threading.Barrier(2)
+
+    def work(number):
+        if at_work() is None:
+            lost.wait(5)
+        elif begun.wait(5):
+            lost.set()
+            raise Lost("a")
+        else:
+            lost.wait(5)
+            time.sleep(0.2)
+        return number
+
+    pool = Pool(lambda: ["a"])
+    assert list(pool.each(work, range(12))) == list(range(12))
     assert set(pool.seconds) == {None}
