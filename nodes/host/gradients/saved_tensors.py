@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
+from torch import Tensor
 
 T = TypeVar("T")
 
@@ -27,13 +28,37 @@ class Backpropagation:
         """What `passes()` returns; it may be called twice."""
         if not self._watched:
             try:
-                return passes()
+                with _saved_without_history():
+                    return passes()
             except RuntimeError as error:
                 if OVERWRITTEN not in str(error):
                     raise
             self._watched = True
         with saved_tensors_survive_writes():
             return passes()
+
+
+@contextmanager
+def _saved_without_history() -> Iterator[None]:
+    """Inside, autograd saves the numbers of tensors, and not where they come from.
+
+    Else `img += block(img)` closes a circle: what the block has saved is the new img, whose history is the block. Only
+    a backward pass that comes by would open it. Of one that is refused, interrupted or out of memory all would stay
+    for ever, the activations and the layers of the model: garbage collection does not see circles in autograd.
+    """
+
+    def pack(tensor: Tensor) -> tuple[Tensor, int]:
+        numbers = tensor.detach()
+        return numbers, numbers._version
+
+    def unpack(saved: tuple[Tensor, int]) -> Tensor:
+        numbers, version = saved
+        if numbers._version != version:
+            raise RuntimeError(f"A tensor that autograd has saved has been {OVERWRITTEN}")
+        return numbers
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
+        yield
 
 
 class _KeptOriginals(WeakKeyDictionary):

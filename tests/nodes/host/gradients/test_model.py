@@ -3,6 +3,8 @@
 Everything is built and run in inference mode, as ComfyUI does it: the weights are inference tensors.
 """
 
+import gc
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -298,6 +300,43 @@ def test_a_pass_is_watched_only_once_autograd_has_refused_one(overwrites: bool, 
     for _ in range(2):
         assert backpropagation(passes).tolist() == [4.0, 4.0, 4.0]
     assert seen == calls
+
+
+class _Known(torch.autograd.Function):
+    """Holds a thing for as long as its graph lives, as layers are held."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, thing: Any) -> Tensor:
+        ctx.thing = thing
+        return x * 1
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0], None
+
+
+class _Layer:
+    pass
+
+
+@pytest.mark.parametrize("interrupts", [False, True])
+def test_nothing_stays_of_a_pass_that_did_not_come_to_its_end(interrupts: bool):
+    layers, x = [], torch.ones(3, requires_grad=True)
+
+    def passes() -> Tensor:
+        layer = _Layer()
+        layers.append(weakref.ref(layer))
+        y = _Known.apply(x, layer)
+        y += y.square()  # as transformers do: what is saved is written to, and then comes from what saved it
+        if interrupts:
+            raise Interrupted
+        return torch.autograd.grad(y.sum(), x)[0]
+
+    with pytest.raises(Interrupted) if interrupts else nullcontext():
+        assert Backpropagation()(passes).tolist() == [3.0, 3.0, 3.0]
+    gc.collect()
+    assert len(layers) == (1 if interrupts else 2)
+    assert [layer for layer in layers if layer() is not None] == []
 
 
 def test_other_errors_of_a_pass_are_not_tried_again():
