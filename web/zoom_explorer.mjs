@@ -54,6 +54,7 @@ export function zoomExplorer(onMove, onRest) {
   let frame = { left: 0, top: 0, width: 1, height: 1 } // of the levels on the canvas, in its pixels
   let pending = 0
   let moving = 0
+  let goal = null // where the movement that is on its way will end
   let resting = 0
   const pointers = new Map()
 
@@ -81,11 +82,17 @@ export function zoomExplorer(onMove, onRest) {
     }, REST_MS)
   }
 
-  function moveTo(next) {
+  function halt() {
     cancelAnimationFrame(moving)
+    goal = null
+  }
+
+  function moveTo(next) {
+    halt()
     const from = position
     const to = limited(stack, next)
     if (matchMedia('(prefers-reduced-motion: reduce)').matches) return look(to)
+    goal = to
     const begin = performance.now()
     const step = (now) => {
       const t = Math.min(Math.max((now - begin) / MOVE_MS, 0), 1)
@@ -93,6 +100,7 @@ export function zoomExplorer(onMove, onRest) {
       const between = (axis) => from[axis] + (to[axis] - from[axis]) * eased
       look(t < 1 ? { zoom: between('zoom'), x: between('x'), y: between('y') } : to)
       if (t < 1) moving = requestAnimationFrame(step)
+      else goal = null
     }
     moving = requestAnimationFrame(step)
   }
@@ -195,13 +203,13 @@ export function zoomExplorer(onMove, onRest) {
     }, { passive: false })
 
   listen(box, 'wheel', (event) => {
-    cancelAnimationFrame(moving)
+    halt()
     const pixels = event.deltaY * [1, 16, 400][event.deltaMode] * (event.ctrlKey ? 5 : 1) // ctrl: a pinch on a touchpad
     look(zoomedAt(stack, position, -pixels / WHEEL / Math.log(stack.zoom_factor), placeOf(event)))
   })
   listen(canvas, 'pointerdown', (event) => {
     if (event.button) return false
-    cancelAnimationFrame(moving)
+    halt()
     box.focus({ preventScroll: true })
     canvas.setPointerCapture(event.pointerId)
     pointers.set(event.pointerId, placeOf(event))
@@ -226,12 +234,17 @@ export function zoomExplorer(onMove, onRest) {
     return { x: (one.x + other.x) / 2, y: (one.y + other.y) / 2, spread }
   }
 
-  const by = (x, y) => moveTo({ ...position, x: position.x + x * PAN_STEP, y: position.y + y * PAN_STEP })
+  // From where the picture is going, not from where it is: keys that are pressed one after the other add up.
+  const zoomBy = (levels) => moveTo(zoomedAt(stack, goal ?? position, levels, MIDDLE))
+  const by = (x, y) => {
+    const from = goal ?? position
+    moveTo({ ...from, x: from.x + x * PAN_STEP, y: from.y + y * PAN_STEP })
+  }
   const KEYS = {
-    '+': () => moveTo(zoomedAt(stack, position, KEY_STEP, MIDDLE)),
-    '-': () => moveTo(zoomedAt(stack, position, -KEY_STEP, MIDDLE)),
-    PageUp: () => moveTo(zoomedAt(stack, position, 1, MIDDLE)),
-    PageDown: () => moveTo(zoomedAt(stack, position, -1, MIDDLE)),
+    '+': () => zoomBy(KEY_STEP),
+    '-': () => zoomBy(-KEY_STEP),
+    PageUp: () => zoomBy(1),
+    PageDown: () => zoomBy(-1),
     ArrowLeft: () => by(1, 0),
     ArrowRight: () => by(-1, 0),
     ArrowUp: () => by(0, 1),
@@ -239,17 +252,17 @@ export function zoomExplorer(onMove, onRest) {
     Home: () => moveTo({ zoom: 0, x: 0, y: 0 }),
     End: () => moveTo({ zoom: stack.count - 1, x: 0, y: 0 }),
   }
-  listen(box, 'keydown', ({ key, ctrlKey, metaKey, altKey }) => {
+  listen(box, 'keydown', ({ key, ctrlKey, metaKey, altKey, repeat }) => {
     const act = KEYS[key === '=' ? '+' : key]
     if (!act || ctrlKey || metaKey || altKey) return false
-    act()
+    if (!repeat || !goal) act() // a key that is held begins the next movement when the last one has ended
   })
 
   return {
     element: box,
     /** Show a stack {zoom_factor, centre, captions, pictures} from a position on, or as near to it as it has one. */
     show(next, from = position) {
-      cancelAnimationFrame(moving)
+      halt()
       stack = { ...next, count: next.pictures.length }
       marks.replaceChildren()
       stack.pictures.forEach((_, level) => {
@@ -266,7 +279,7 @@ export function zoomExplorer(onMove, onRest) {
     stop() {
       watcher.disconnect()
       clearTimeout(resting)
-      cancelAnimationFrame(moving)
+      halt()
       cancelAnimationFrame(pending)
     },
   }

@@ -232,6 +232,26 @@ def test_keys_marks_and_double_click(editor, graph):
 
 
 @needs_browser
+@in_either_renderer
+def test_keys_that_are_pressed_one_after_the_other_add_up(editor, graph):
+    explore(editor, graph)
+    page = editor.page
+    page.locator(BOX).focus()
+    for keys, zoom in ((["Home"], 0), (["PageUp"] * 2, 2), (["-"] * 3, 1.25), (["PageDown", "PageUp"], 1.25)):
+        for key in keys:
+            page.keyboard.press(key)
+        page.wait_for_timeout(STILL)
+        assert zoom_of(editor) == pytest.approx(zoom)
+    page.keyboard.press("Home")
+    page.wait_for_timeout(STILL)
+    for _ in range(40):  # held
+        page.keyboard.down("+")
+        page.wait_for_timeout(30)
+    page.keyboard.up("+")
+    assert zoom_of(editor) > 0.4
+
+
+@needs_browser
 def test_dragging_moves_the_picture_and_not_the_node(editor, graph):
     x, y = explore(editor, graph)
     page = editor.page
