@@ -58,7 +58,7 @@ class JointUpscale(io.ComfyNode):
                     default=MOVING,
                     optional=True,
                     tooltip="moving: windows side by side that are somewhere else in every step. overlapping: windows "
-                    "are blended, up to four times as slow; for structure near 0. Not used if the model has Panorama "
+                    "are blended, two to four times as slow; for structure near 0. Not used if the model has Panorama "
                     "Windows.",
                 ),
                 io.UpscaleModel.Input(

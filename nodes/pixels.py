@@ -17,8 +17,9 @@ def cells(field: str, pixels: int, pixels_per_cell: int, grid: int = 1, least: i
     if pixels % step or pixels < smallest:
         below = pixels // step * step
         nearest = sorted({max(below, smallest), max(below + step, smallest)})
+        what = "the grid of this model" if grid > 1 else "a latent cell"
         raise ValueError(
-            f"{field}: must be a multiple of {step} pixels, the grid of this model, and at least {smallest}, "
+            f"{field}: must be a multiple of {step} pixels, {what}, and at least {smallest}, "
             f"got {pixels}; nearest: {' or '.join(map(str, nearest))}."
         )
     return pixels // pixels_per_cell

@@ -21,8 +21,8 @@ class TwinCropFusion(io.ComfyNode):
             node_id="TwinCropFusion",
             display_name="Twin Crop Fusion",
             category="joint diffusion",
-            description="Makes seams weaker where windows overlap little, at almost no cost (TwinDiffusion). Crop "
-            "Fusion aligns every window with its neighbours; Cross Sampling moves the windows from step to step. "
+            description="Makes seams weaker where windows lie side by side, at almost no cost (TwinDiffusion). "
+            "Crop Fusion aligns every window with its neighbours; Cross Sampling moves the windows from step to step. "
             + USED_WINDOWS,
             search_aliases=["twindiffusion", "crop fusion", "cross sampling", "seams", "panorama", "smooth"],
             inputs=[

@@ -1,6 +1,8 @@
 """Windows and views of usual canvases, counted: what `docs/choosing_settings.md` says about cost. Paints nothing."""
 
+import argparse
 from collections.abc import Iterator
+from pathlib import Path
 
 from core.canvas.windows import Size
 from core.joint_params import JointParams
@@ -10,7 +12,7 @@ from core.methods.multiscale import MultiScaleParams
 from core.methods.syncdiffusion import SyncParams
 from core.step import Step
 
-from ..table import Table
+from ..table import RESULTS, Table
 
 PIXELS_PER_CELL = 8  # pixels
 GRIDS = {512: 8, 1024: 4}  # latent cells that the U-Nets of SD 1.5 and SDXL need, by the side of their windows
@@ -55,6 +57,9 @@ def counts(window: int, width: int, height: int) -> Iterator[tuple[str, int]]:
 
 def main() -> None:
     """Print and keep the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where the table goes")
+    args = parser.parse_args()
     columns = [*(f"overlap {overlap}" for overlap in OVERLAPS), *METHODS]
     note = (
         f"Windows that the model denoises in the first step; methods at overlap {USUAL}, with as many scales as the "
@@ -63,7 +68,7 @@ def main() -> None:
     table = Table("plans", "canvas", columns, note=note, command="python -m benchmarks.figures.plans")
     for name, canvas in CANVASES.items():
         table.row(name, dict(counts(*canvas)))
-    table.save()
+    table.save(args.results)
 
 
 if __name__ == "__main__":

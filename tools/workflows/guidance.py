@@ -206,7 +206,7 @@ GRAPHS = {
         "moves them from step to step (Cross Sampling), so that their borders are at other places in each step "
         "(TwinDiffusion).\n\n"
         "**Change:** *cross_sampling* off, to see eight separate pictures; *overlap* 0.25, which gives a better "
-        "picture: then neighbouring windows overlap, and Crop Fusion can align them (*lambda* says how much). "
+        "picture with eleven windows: its seams are hidden by the weights of Panorama Windows alone. "
         f"{WORDS}\n\n"
         "**Expect:** one panorama in about the time of eight pictures. The first and the last window cannot move, so "
         "their inner borders show most.",
