@@ -16,6 +16,7 @@ from joint_diffusion.core.methods.multidiffusion import WindowParams
 from joint_diffusion.core.methods.structure import restored
 from joint_diffusion.nodes.host.settings import Picture
 from joint_diffusion.nodes.host.windows import enlarge
+from joint_diffusion.nodes.host.vae import decode_canvas
 from joint_diffusion.nodes.host.windows.patch import with_settings
 from joint_diffusion.nodes.host.windows.picture import followed
 from joint_diffusion.nodes.joint_upscale import JointUpscale, target_size
@@ -159,6 +160,15 @@ def test_edges_that_wrap_meet(demo):
     open_, closed = (upscale(demo, image, wrap_x=wrap, seed=3)[0] for wrap in (False, True))
     steps = [(found[:, :, 0] - found[:, :, -1]).abs().mean().item() for found in (open_, closed)]
     assert steps[1] < 0.6 * steps[0]
+
+
+def test_what_the_picture_shows_is_put_back_around_edges_that_wrap(demo):
+    image, wrap = picture(), Wrap(x=True)
+    enlarged, latent = upscale(demo, image, structure=1.0, wrap_x=True)
+    decoded = decode_canvas(demo.vae, latent["samples"], wrap).clamp(0, 1).movedim(-1, 1)
+    around, cut_open = (restored(decoded, image.movedim(-1, 1), wrap=edges).movedim(1, -1) for edges in (wrap, Wrap()))
+    torch.testing.assert_close(enlarged, around)
+    assert not torch.allclose(enlarged, cut_open, atol=1e-3)
 
 
 class Twice(nn.Module):

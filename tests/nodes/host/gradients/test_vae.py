@@ -384,7 +384,7 @@ def test_the_model_is_named_although_a_vae_runs_inside_of_it():
 @pytest.mark.parametrize(
     ("change", "latents", "message"),
     [
-        (lambda vae: None, (1, 16, 3, 5, 6), r"compare single ones, got 3 latent frames.*the loss \"latent\""),
+        (lambda vae: None, (1, 16, 2, 5, 6), r"compare single ones, got 2 latent frames.*the loss \"latent\""),
         (
             lambda vae: setattr(vae.first_stage_model, "decode", lambda z: z[:, :2, 0]),
             (1, 16, 1, 5, 6),
