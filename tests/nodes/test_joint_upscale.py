@@ -15,8 +15,8 @@ from joint_diffusion.core.canvas.windows import Size, Wrap
 from joint_diffusion.core.methods.multidiffusion import WindowParams
 from joint_diffusion.core.methods.structure import restored
 from joint_diffusion.nodes.host.settings import Picture
-from joint_diffusion.nodes.host.windows import enlarge
 from joint_diffusion.nodes.host.vae import decode_canvas
+from joint_diffusion.nodes.host.windows import enlarge
 from joint_diffusion.nodes.host.windows.patch import with_settings
 from joint_diffusion.nodes.host.windows.picture import followed
 from joint_diffusion.nodes.joint_upscale import JointUpscale, target_size
