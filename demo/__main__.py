@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -53,9 +54,18 @@ def check_image_path(path: Path) -> None:
         raise ValueError(f"--out: must end in an image format, such as .png, .jpg or .webp, got {path}.")
 
 
+def make_folder(folder: Path) -> None:
+    """Make it, and check that files can be written in it: before anything is painted."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ValueError(f"--out: must be where files can be written, got {folder} ({error}).") from error
+
+
 def save_image(image: Tensor, path: Path) -> None:
     """Write a (1, 3, H, W) image in [0, 1], cut to 8 bits as ComfyUI's SaveImage does, not rounded."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     pixels = (image[0].permute(1, 2, 0) * 255).byte().cpu().numpy()
     Image.fromarray(pixels).save(path)
 
@@ -71,9 +81,10 @@ def given(args: argparse.Namespace, params: type) -> dict[str, Any]:
     return {key: value for key, value in vars(args).items() if key in fields}
 
 
-def painted(args: argparse.Namespace, paint: Callable, params: Any) -> tuple[Any, dict]:
-    """Load the model and paint: the result, and its cost."""
+def painted(args: argparse.Namespace, paint: Callable, params: Any, folder: Path) -> tuple[Any, dict]:
+    """Load the model and paint what will be saved in `folder`: the result, and its cost."""
     check_device(args.device)
+    make_folder(folder)
     pipeline = LandscapePipeline(args.device)
     start = time.perf_counter()
     result = paint(pipeline, params, show_progress)
@@ -85,7 +96,7 @@ def panorama(args: argparse.Namespace) -> dict:
     params = PanoramaParams(**given(args, PanoramaParams), **method(args))
     check_image_path(args.out)
     with workers_for(args.workers, args.address) as workers:
-        result, cost = painted(args, partial(paint_panorama, workers=workers), params)
+        result, cost = painted(args, partial(paint_panorama, workers=workers), params, args.out.parent)
         if workers is not None:
             cost["views_by_workers"] = sum(count for _, count in workers.views)
     save_image(result.image, args.out)
@@ -114,7 +125,7 @@ def zoom(args: argparse.Namespace) -> dict:
     prompts = tuple(args.prompts) if args.prompts else ZoomParams().prompts[: args.levels]
     fields: dict[str, Any] = given(args, ZoomParams) | {"prompts": repeated(prompts, args.levels)}
     params = ZoomParams(**fields)
-    result, cost = painted(args, paint_zoom, params)
+    result, cost = painted(args, paint_zoom, params, args.out)
     levels = result.levels.cpu()
     for number, level in enumerate(levels):
         save_image(level[None], args.out / f"level_{number:02}.png")
@@ -128,20 +139,20 @@ def enlarge(args: argparse.Namespace) -> dict:
     params = EnlargeParams(**given(args, EnlargeParams))
     check_image_path(args.out)
     try:
-        opened = Image.open(args.image)
+        with Image.open(args.image) as file:
+            if file.has_transparency_data:
+                log.warning(
+                    "--image: %s has transparency, which is left out: what is transparent becomes opaque.", args.image
+                )
+            pixels = np.array(file.convert("RGB"))  # only here a damaged file is noticed
     except OSError as error:
         raise ValueError(f"--image: must be a picture that can be read, got {args.image} ({error}).") from error
-    with opened as file:
-        if file.has_transparency_data:
-            log.warning(
-                "--image: %s has transparency, which is left out: what is transparent becomes opaque.", args.image
-            )
-        picture = torch.from_numpy(np.array(file.convert("RGB"))).permute(2, 0, 1)[None] / 255
+    picture = torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255
 
     def paint(pipeline: LandscapePipeline, *rest: Any) -> Panorama:
         return enlarge_picture(pipeline, picture.to(pipeline.device), *rest)
 
-    result, cost = painted(args, paint, params)
+    result, cost = painted(args, paint, params, args.out.parent)
     save_image(result.image, args.out)
     measured = measure_enlarged(result.image.cpu(), picture)
     return rounded(measured | cost) | dataclasses.asdict(params) | {"out": str(args.out)}
@@ -228,8 +239,6 @@ def main() -> None:
         report = args.run(args)
     except ValueError as error:
         sys.exit(f"demo: {error}")
-    except OSError as error:
-        sys.exit(f"demo: --out: must be a place where files can be written, got {args.out} ({error}).")
     print(json.dumps(report))
 
 

@@ -127,8 +127,8 @@ def grid_energy(image: Tensor, period: int, axis: str) -> Tensor:
 def ring_energy(levels: Tensor, zoom_factor: int) -> Tensor:
     """Mean colour step across the frame that level i + 1 leaves in level i, divided by the steps nearby: (N - 1,).
 
-    1 is no frame. The steps nearby are those 8 and 16 pixels further in, as far as there is room. Levels as in
-    `zoom_inconsistency`.
+    1 is no frame. The steps nearby are those 8 and 16 pixels further in and further out, as far as there is room.
+    Levels as in `zoom_inconsistency`.
     """
     height, width = levels.shape[-2:]
     room = min(height, width) // zoom_factor // 2

@@ -166,9 +166,11 @@ def _turns(canvas: Size, pixels_per_cell: int, params: JointParams, cross: Cross
 
 
 def _cost(canvas: Size, params: JointParams, step: Step, unguided: int) -> str:
-    views = ("up to " if params.windows.moving else "") + count_of(views_per_step(canvas, params, step), "view")
+    most = "up to " if params.windows.moving else ""
+    views = most + count_of(views_per_step(canvas, params, step), "view")
     if not params.guided:
         return f"The model denoises {views} in each step (twice as many with a negative prompt)"
     return (
-        f"The model denoises {views} in each guided step, {unguided} in others (twice as many with a negative prompt)"
+        f"The model denoises {views} in each guided step, {most}{unguided} in others "
+        "(twice as many with a negative prompt)"
     )

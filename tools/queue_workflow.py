@@ -36,7 +36,7 @@ def run(server: str, prompt: dict[str, Any]) -> dict[str, Any]:
 
     Raises:
         WorkflowFailed: the server refused it, a node failed, or somebody interrupted it.
-        OSError: there is no server.
+        OSError, websocket.WebSocketException: there is no server, or it is no ComfyUI.
     """
     client = uuid.uuid4().hex
     channel = websocket.create_connection(f"ws{server.removeprefix('http')}/ws?clientId={client}", timeout=PATIENCE)
@@ -145,7 +145,7 @@ def main(arguments: list[str] | None = None) -> None:
         outputs = run(server, read(args.workflow))
     except WorkflowFailed as error:
         sys.exit(f"{args.workflow.name} failed.\n{error}")
-    except OSError as error:
+    except (OSError, websocket.WebSocketException) as error:
         sys.exit(f"--server: no ComfyUI answers at {server} ({error}); start it, or give the address of one.")
     paths = fetch(server, outputs, args.out)
     if not paths:

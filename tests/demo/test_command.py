@@ -94,6 +94,11 @@ REFUSED = {
     "zoom --zoom-factor 1": "zoom_factor: must be at least 2, got 1",
     "zoom --prompts far": "prompts: a zoom stack has at least 2 levels, got 1",
     "zoom --levels 1 --prompts far near": "--levels: must be at least the number of prompts (2), got 1",
+    "zoom --levels 0": "--levels: must be at least 2, got 0; leave the option out for 8",
+    "zoom --out README.md": "--out: must be where files can be written, got README.md (",
+    "panorama --out README.md/picture.png": "--out: must be where files can be written, got README.md (",
+    "enlarge --image nowhere.png": "--image: must be a picture that can be read, got nowhere.png (",
+    "enlarge --image README.md": "--image: must be a picture that can be read, got README.md (",
     "zoom --levels 1": "prompts: a zoom stack has at least 2 levels, got 1",
 }
 
