@@ -60,11 +60,10 @@ def upsample_bicubic(x: Tensor, size: Size, wrap: Wrap = NO_WRAP) -> Tensor:
 def enlarge_bicubic(x: Tensor, size: Size, wrap: Wrap = NO_WRAP) -> Tensor:
     """Bicubic enlargement to any size, (B, C, h, w) to (B, C, H, W); edges that are joined see one another."""
     margins = [_margin(*sides) if wraps else 0 for *sides, wraps in zip(canvas_size(x), size, wrap, strict=True)]
-    rows, columns = (  # not `pad`, which goes around no more than once
-        torch.arange(-margin, side + margin, device=x.device) % side
-        for margin, side in zip(margins, canvas_size(x), strict=True)
-    )
-    padded = x.index_select(-2, rows).index_select(-1, columns) if any(margins) else x
+    padded = x
+    for dim, margin, side in zip((-2, -1), margins, canvas_size(x), strict=True):
+        if margin:  # not by `pad`, which goes around no more than once
+            padded = padded.index_select(dim, torch.arange(-margin, side + margin, device=x.device) % side)
     top, left = (margin * to // of for margin, of, to in zip(margins, canvas_size(x), size, strict=True))
     whole = (size.height + 2 * top, size.width + 2 * left)
     large = nn.functional.interpolate(padded, whole, mode="bicubic", align_corners=False)

@@ -12,7 +12,7 @@ from torch import Tensor
 from ...core.canvas.windows import NO_WRAP, Size, Wrap, canvas_size
 from ...core.methods.scale_map import ScaleMap
 from .families import grid
-from .vae import encode_canvas
+from .vae import encode_canvas, require_dimensions
 
 
 class LatentSpace(NamedTuple):
@@ -62,12 +62,7 @@ def sampled_size(model, samples: dict) -> Size:
         ValueError: it is no latent of pictures or of one video.
     """
     latent = samples["samples"]
-    if latent.is_nested or latent.ndim not in (4, 5):
-        what = "several streams, such as video and audio" if latent.is_nested else f"shape {tuple(latent.shape)}"
-        raise ValueError(
-            f"samples: must be a latent of 4 (B, C, H, W) or 5 (B, C, T, H, W) dimensions, got {what}; connect the "
-            "latent that the sampler gets."
-        )
+    require_dimensions(latent, "connect the latent that the sampler gets")
     fitted = comfy.sample.fix_empty_latent_channels(model, latent, samples.get("downscale_ratio_spacial"))
     return canvas_size(fitted)
 

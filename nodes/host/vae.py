@@ -97,6 +97,19 @@ def opaque(colours: Tensor, channels: int) -> Tensor:
     return functional.pad(colours, (0, 0, 0, 0, 0, channels - colours.shape[-3]), value=1.0)
 
 
+def require_dimensions(latent: Tensor, way_out: str) -> None:
+    """Refuse what is neither pictures nor videos.
+
+    Raises:
+        ValueError: several streams at once, or a wrong number of dimensions.
+    """
+    if latent.is_nested or latent.ndim not in (4, 5):
+        what = "several streams, such as video and audio" if latent.is_nested else f"shape {tuple(latent.shape)}"
+        raise ValueError(
+            f"samples: must be a latent of 4 (B, C, H, W) or 5 (B, C, T, H, W) dimensions, got {what}; {way_out}."
+        )
+
+
 def require_latent_of(vae, latent: Tensor) -> None:
     """Refuse what this VAE cannot decode.
 
@@ -106,11 +119,7 @@ def require_latent_of(vae, latent: Tensor) -> None:
     """
     if latent.is_nested:
         raise ValueError("samples: this latent holds several streams, such as video and audio; use VAE Decode.")
-    if latent.ndim not in (4, 5):
-        raise ValueError(
-            f"samples: must be a latent of 4 (B, C, H, W) or 5 (B, C, T, H, W) dimensions, got shape "
-            f"{tuple(latent.shape)}; connect the output of a sampler."
-        )
+    require_dimensions(latent, "connect the output of a sampler")
     if not len(latent):
         raise ValueError("samples: must be at least 1 picture, got an empty batch; connect one.")
     if latent.shape[1] != vae.latent_channels:
